@@ -1,0 +1,283 @@
+/**
+ * Typed tables over a `Kv`. The coordinator is the only writer: the tables are mirrored in memory, read synchronously, and
+ * changed by `commit`: all changes of a call become durable together, then visible together. Records are immutable values;
+ * every change names the record it was based on, so a lost race is an answer ("stale") and not an overwrite.
+ */
+import { DbError } from '../errors/db-error.ts';
+import { assert } from '../support/assert.ts';
+import { decodeRecord, encodeRecord } from './codec.ts';
+import { type Kv, type KvCondition, type KvOp, MAX_OPS_PER_COMMIT } from './kv.ts';
+
+type IndexValue = bigint | string | undefined;
+
+export interface TableSpec<Id extends bigint | string, R extends object> {
+  /** First part of the key in the Kv: `{name}/{id}`. */
+  readonly name: string;
+  /** Version of the stored record; a newer one is refused by name. */
+  readonly version: number;
+  readonly idOf: (record: R) => Id;
+  /** Secondary indexes: name to the value a record is found by (undefined: not in that index). */
+  readonly indexes?: Readonly<Record<string, (record: R) => IndexValue>>;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a list of tables of different records; each use is typed by its own spec.
+export type AnyTable = TableSpec<any, any>;
+
+/** One record replaced. `was` undefined: it is new. `is` undefined: it is removed. */
+export interface Change {
+  readonly table: AnyTable;
+  readonly was: object | undefined;
+  readonly is: object | undefined;
+}
+
+/** `was` is the record that was read, undefined for a new one. */
+export const put = <Id extends bigint | string, R extends object>(
+  table: TableSpec<Id, R>,
+  is: R,
+  was: R | undefined,
+): Change => ({ table, is, was });
+
+export const remove = <Id extends bigint | string, R extends object>(
+  table: TableSpec<Id, R>,
+  was: R,
+): Change => ({ table, is: undefined, was });
+
+interface Mirror {
+  readonly rows: Map<string, object>;
+  readonly indexes: Map<string, Map<IndexValue, Map<string, object>>>;
+}
+
+interface Waiting {
+  readonly changes: readonly Change[];
+  readonly resolve: (outcome: 'committed' | 'stale') => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface CatalogOptions {
+  readonly kv: Kv;
+  readonly tables: readonly AnyTable[];
+  /** Written with every commit and handed back at the next start: no timestamp may go backwards over a restart. */
+  readonly highWater: () => bigint;
+}
+
+const EPOCH_KEY = 'meta/epoch';
+const HIGH_WATER_KEY = 'meta/high-water';
+/** Operations a batch needs for itself: the high-water mark. */
+const OWN_OPS = 1;
+
+/** The most changes one commit can hold. */
+export const MAX_CHANGES_PER_COMMIT = MAX_OPS_PER_COMMIT - OWN_OPS;
+
+const idOf = (change: Change): string => String(change.table.idOf(change.is ?? change.was));
+const keyOf = (change: Change): string => `${change.table.name}/${idOf(change)}`;
+const opOf = (change: Change): KvOp =>
+  change.is === undefined
+    ? { kind: 'delete', key: keyOf(change) }
+    : { kind: 'put', key: keyOf(change), value: encodeRecord(change.table.version, change.is) };
+
+export class Catalog {
+  readonly #kv: Kv;
+  readonly #highWater: () => bigint;
+  readonly #mirrors = new Map<string, Mirror>();
+  readonly #listeners = new Set<(changes: readonly Change[]) => void>();
+  readonly #waiting: Waiting[] = [];
+  /** Guards every commit: a second coordinator that has opened the catalog makes ours stale for good. */
+  readonly #fence: KvCondition;
+  #writing = false;
+  #failure: DbError | undefined;
+  /** The high-water mark found at open. */
+  readonly recoveredHighWater: bigint;
+
+  private constructor(options: CatalogOptions, fence: KvCondition, recoveredHighWater: bigint) {
+    this.#kv = options.kv;
+    this.#highWater = options.highWater;
+    this.#fence = fence;
+    this.recoveredHighWater = recoveredHighWater;
+    for (const { name, indexes = {} } of options.tables)
+      this.#mirrors.set(name, {
+        rows: new Map(),
+        indexes: new Map(Object.keys(indexes).map((index) => [index, new Map()])),
+      });
+  }
+
+  /** Takes over the catalog (older openers are fenced off) and reads every table. Throws `data-integrity`. */
+  static async open(options: CatalogOptions): Promise<Catalog> {
+    const { kv } = options;
+    const stored = await kv.get(EPOCH_KEY);
+    const epoch = stored === undefined ? 0 : (decodeRecord(1, stored, EPOCH_KEY) as number);
+    const value = encodeRecord(1, epoch + 1);
+    const outcome = await kv.commit(
+      [{ kind: 'put', key: EPOCH_KEY, value }],
+      [{ key: EPOCH_KEY, value: stored }],
+    );
+    if (outcome === 'stale')
+      throw new DbError('service-unavailable', 'another coordinator is taking over the catalog');
+    const mark = await kv.get(HIGH_WATER_KEY);
+    const highWater = mark === undefined ? 0n : (decodeRecord(1, mark, HIGH_WATER_KEY) as bigint);
+    const catalog = new Catalog(options, { key: EPOCH_KEY, value }, highWater);
+    for (const table of options.tables)
+      for (const entry of await kv.range(`${table.name}/`))
+        catalog.#apply({
+          table,
+          was: undefined,
+          is: decodeRecord(table.version, entry.value, entry.key) as object,
+        });
+    return catalog;
+  }
+
+  get<Id extends bigint | string, R extends object>(table: TableSpec<Id, R>, id: Id): R | undefined {
+    return this.#mirror(table).rows.get(String(id)) as R | undefined;
+  }
+
+  /** Every record, oldest key first as stored, then in order of arrival. */
+  all<Id extends bigint | string, R extends object>(table: TableSpec<Id, R>): Iterable<R> {
+    return this.#mirror(table).rows.values() as Iterable<R>;
+  }
+
+  count(table: AnyTable): number {
+    return this.#mirror(table).rows.size;
+  }
+
+  /** Records whose index `index` has `value`; costs in proportion to the answer. */
+  find<Id extends bigint | string, R extends object>(
+    table: TableSpec<Id, R>,
+    index: string,
+    value: bigint | string,
+  ): readonly R[] {
+    const byValue = this.#mirror(table).indexes.get(index);
+    assert(byValue !== undefined, `table ${table.name} has no index ${index}`);
+    return [...(byValue.get(value)?.values() ?? [])] as unknown as readonly R[];
+  }
+
+  /** Told after each commit, with all its changes, synchronously. Must not throw. */
+  onChange(listener: (changes: readonly Change[]) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /**
+   * All changes or none. `stale` when a record is no longer the one a change was based on: read again and decide again.
+   * At most `MAX_CHANGES_PER_COMMIT` changes. Concurrent commits share one write. Rejects with `storage-full` (nothing
+   * written) or, for good, with `service-unavailable` once the outcome of a write is unknown or another coordinator took over.
+   */
+  async commit(changes: readonly Change[]): Promise<'committed' | 'stale'> {
+    assert(changes.length <= MAX_CHANGES_PER_COMMIT, `a commit of ${changes.length} changes`);
+    if (this.#failure !== undefined) throw this.#failure;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ changes, resolve, reject });
+      if (!this.#writing) void this.#writeAll();
+    });
+  }
+
+  /** As `commit`, for changes that nobody else can have raced: "stale" is then a fault of ours. */
+  async commitSure(changes: readonly Change[]): Promise<void> {
+    const outcome = await this.commit(changes);
+    assert(
+      outcome === 'committed',
+      `stale commit of ${changes.map((c) => `${c.table.name}/${idOf(c)}`).join(', ')}`,
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#failure ??= new DbError('service-unavailable', 'the catalog is closed');
+    await this.#kv.close();
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#writing = true;
+    while (this.#waiting.length > 0) await this.#writeBatch();
+    this.#writing = false;
+  }
+
+  /** Takes as many waiting commits as fit, checks each against what is current after those before it, writes them at once. */
+  async #writeBatch(): Promise<void> {
+    const { accepted, ops } = this.#takeBatch();
+    if (accepted.length === 0) return;
+    const error = await this.#write(ops);
+    for (const { changes, resolve, reject } of accepted) {
+      if (error !== undefined) {
+        reject(error);
+        continue;
+      }
+      for (const change of changes) this.#apply(change);
+      for (const listener of this.#listeners) listener(changes);
+      resolve('committed');
+    }
+  }
+
+  #takeBatch(): { readonly accepted: readonly Waiting[]; readonly ops: readonly KvOp[] } {
+    const pending = new Map<string, object | undefined>();
+    const accepted: Waiting[] = [];
+    const ops: KvOp[] = [];
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (ops.length + next.changes.length > MAX_CHANGES_PER_COMMIT) break;
+      this.#waiting.shift();
+      if (!next.changes.every((change) => this.#isCurrent(change, pending))) {
+        next.resolve('stale');
+        continue;
+      }
+      accepted.push(next);
+      for (const change of next.changes) {
+        pending.set(keyOf(change), change.is);
+        ops.push(opOf(change));
+      }
+    }
+    return { accepted, ops };
+  }
+
+  async #write(ops: readonly KvOp[]): Promise<DbError | undefined> {
+    if (this.#failure !== undefined) return this.#failure;
+    const mark: KvOp = { kind: 'put', key: HIGH_WATER_KEY, value: encodeRecord(1, this.#highWater()) };
+    try {
+      const outcome = await this.#kv.commit([...ops, mark], [this.#fence]);
+      if (outcome === 'committed') return undefined;
+      this.#failure = new DbError('service-unavailable', 'another coordinator has taken over the catalog');
+    } catch (error) {
+      if (error instanceof DbError && error.code === 'storage-full') return error;
+      this.#failure = new DbError('service-unavailable', 'a catalog write failed with unknown outcome', {
+        cause: error,
+      });
+    }
+    return this.#failure;
+  }
+
+  #isCurrent(change: Change, pending: ReadonlyMap<string, object | undefined>): boolean {
+    const id = idOf(change);
+    const key = keyOf(change);
+    const current = pending.has(key) ? pending.get(key) : this.#mirror(change.table).rows.get(id);
+    return current === change.was;
+  }
+
+  #mirror(table: AnyTable): Mirror {
+    const mirror = this.#mirrors.get(table.name);
+    assert(mirror !== undefined, `table ${table.name} was not opened`);
+    return mirror;
+  }
+
+  #apply(change: Change): void {
+    const { table, was, is } = change;
+    const mirror = this.#mirror(table);
+    const id = idOf(change);
+    if (is === undefined) mirror.rows.delete(id);
+    else mirror.rows.set(id, is);
+    for (const [name, byValue] of mirror.indexes) {
+      const read = table.indexes?.[name] as (record: object) => IndexValue;
+      if (was !== undefined) removeFrom(byValue, read(was), id);
+      if (is !== undefined) addTo(byValue, read(is), id, is);
+    }
+  }
+}
+
+type ByValue = Map<IndexValue, Map<string, object>>;
+
+function removeFrom(byValue: ByValue, value: IndexValue, id: string): void {
+  const records = byValue.get(value);
+  records?.delete(id);
+  if (records?.size === 0) byValue.delete(value);
+}
+
+function addTo(byValue: ByValue, value: IndexValue, id: string, record: object): void {
+  if (value === undefined) return;
+  const records = byValue.get(value) ?? new Map<string, object>();
+  records.set(id, record);
+  byValue.set(value, records);
+}

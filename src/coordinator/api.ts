@@ -1,0 +1,186 @@
+/**
+ * DOOR of the control plane: what proxy, admin and CLI may ask. The coordinator decides and is the only writer of the
+ * catalog. Names are resolved here; an empty database name means `default`. Every method throws `DbError`.
+ */
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { CollectionId, JobId, PartitionId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
+import type {
+  CollectionRecord,
+  ConsistencyLevel,
+  DatabaseRecord,
+  IndexRecord,
+  PartitionRecord,
+  Properties,
+  SegmentLevel,
+  SegmentState,
+} from '../model/records.ts';
+import type { CollectionSchema } from '../model/schema.ts';
+
+export interface CollectionName {
+  readonly database: string;
+  readonly name: string;
+}
+
+export interface CollectionInfo {
+  readonly collection: CollectionRecord;
+  readonly databaseName: string;
+  readonly partitions: readonly PartitionRecord[];
+}
+
+export interface CreateCollection {
+  readonly database: string;
+  readonly name: string;
+  /** Field ids are assigned by the coordinator: those given are ignored. */
+  readonly schema: CollectionSchema;
+  readonly shardsNum: number;
+  readonly consistencyLevel: ConsistencyLevel;
+  readonly properties: Properties;
+}
+
+export interface IndexProgress {
+  readonly index: IndexRecord;
+  readonly fieldName: string;
+  readonly totalRows: number;
+  readonly indexedRows: number;
+  readonly state: 'in-progress' | 'finished';
+}
+
+export interface SegmentInfo {
+  readonly segmentId: SegmentId;
+  readonly collectionId: CollectionId;
+  readonly partitionId: PartitionId;
+  readonly rowCount: number;
+  readonly state: SegmentState;
+  readonly level: SegmentLevel;
+}
+
+export interface FlushResult {
+  readonly collectionId: CollectionId;
+  /** Sealed by this call; flushed once `flushState` says so. */
+  readonly sealedIds: readonly SegmentId[];
+  readonly flushedIds: readonly SegmentId[];
+  readonly sealTs: HybridTime;
+}
+
+export interface Databases {
+  createDatabase(name: string, properties: Properties): Promise<void>;
+  dropDatabase(name: string): Promise<void>;
+  listDatabases(): readonly DatabaseRecord[];
+  describeDatabase(name: string): DatabaseRecord;
+}
+
+export interface Collections {
+  createCollection(request: CreateCollection): Promise<CollectionRecord>;
+  dropCollection(at: CollectionName): Promise<void>;
+  /** Also answers for a collection that a restore is filling (its record names the job). */
+  describeCollection(at: CollectionName): CollectionInfo;
+  describeCollectionById(collectionId: CollectionId): CollectionInfo;
+  /** A collection that can be read and written now; `collection-on-recovering` names the restore job and its progress. */
+  requireReady(at: CollectionName): CollectionInfo;
+  listCollections(database: string): readonly CollectionInfo[];
+  renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void>;
+  /** Rows without deleted ones are not counted apart: the sum over segments, as Milvus does. */
+  rowCount(collectionId: CollectionId, partitionId?: PartitionId): number;
+  createPartition(at: CollectionName, partition: string): Promise<void>;
+  dropPartition(at: CollectionName, partition: string): Promise<void>;
+  /** Resolves when everything is searchable. Needs an index on every vector field (`index-not-found`). */
+  load(at: CollectionName): Promise<void>;
+  release(at: CollectionName): Promise<void>;
+  loadState(at: CollectionName): {
+    readonly state: 'not-exist' | 'not-load' | 'loading' | 'loaded';
+    readonly progress: number;
+  };
+}
+
+export interface Indexes {
+  createIndex(at: CollectionName, fieldName: string, indexName: string, params: Properties): Promise<void>;
+  dropIndex(at: CollectionName, fieldName: string, indexName: string): Promise<void>;
+  /** All, or those of one name or field. Throws `index-not-found` when there is none. */
+  describeIndexes(at: CollectionName, indexName: string): readonly IndexProgress[];
+}
+
+export interface Segments {
+  /** Seals at once and starts flushing; does not wait for the files. */
+  flush(collectionId: CollectionId): Promise<FlushResult>;
+  /** Whether all of these are flushed (or gone). */
+  isFlushed(segmentIds: readonly SegmentId[]): boolean;
+  listSegments(at: CollectionName): readonly SegmentInfo[];
+}
+
+export interface CreateSnapshot {
+  readonly at: CollectionName;
+  readonly name: string;
+  readonly description: string;
+  readonly compactionProtectionSeconds: number;
+}
+
+export interface SnapshotInfo {
+  readonly snapshotId: SnapshotId;
+  readonly name: string;
+  readonly description: string;
+  readonly collectionName: string;
+  readonly partitionNames: readonly string[];
+  readonly createTs: HybridTime;
+  /** Where the metadata object is: never empty. */
+  readonly location: string;
+  readonly segmentCount: number;
+  readonly rowCount: number;
+  readonly sizeBytes: number;
+}
+
+export type RestoreState = 'pending' | 'executing' | 'completed' | 'failed';
+
+export interface RestoreJobInfo {
+  readonly jobId: JobId;
+  readonly snapshotName: string;
+  readonly databaseName: string;
+  readonly collectionName: string;
+  readonly state: RestoreState;
+  /** 0 to 100, by bytes, never decreasing; 100 exactly when completed. */
+  readonly progress: number;
+  readonly reason: string;
+  readonly startedAtMs: number;
+  /** Milliseconds from start to the end, or to now; at least 1 at the end. */
+  readonly durationMs: number;
+  readonly totalBytes: number;
+  readonly copiedBytes: number;
+  readonly totalFiles: number;
+  readonly copiedFiles: number;
+  readonly totalSegments: number;
+  readonly totalRows: number;
+}
+
+export interface RestoreSnapshot {
+  readonly source: CollectionName;
+  readonly name: string;
+  readonly target: CollectionName;
+}
+
+export interface Snapshots {
+  createSnapshot(request: CreateSnapshot): Promise<SnapshotId>;
+  /** Unknown snapshots are no error. */
+  dropSnapshot(at: CollectionName, name: string): Promise<void>;
+  /** Names, oldest first. */
+  listSnapshots(at: CollectionName): readonly string[];
+  describeSnapshot(at: CollectionName, name: string): SnapshotInfo;
+  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId>;
+  unpinSnapshot(pinId: PinId): Promise<void>;
+  restoreSnapshot(request: RestoreSnapshot): Promise<JobId>;
+  restoreState(jobId: JobId): RestoreJobInfo;
+  /** By target database and collection; both may be empty. Oldest first. */
+  listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[];
+}
+
+export interface Health {
+  readonly isHealthy: boolean;
+  readonly reasons: readonly string[];
+}
+
+export interface Coordinator extends Databases, Collections, Indexes, Segments, Snapshots {
+  health(): Health;
+  /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */
+  allocateIds(count: number): Promise<bigint>;
+  /** A timestamp above every write acknowledged so far. */
+  timestamp(): HybridTime;
+  close(): Promise<void>;
+}

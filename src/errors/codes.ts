@@ -1,0 +1,62 @@
+/**
+ * Every error a caller can meet. `wire` is Milvus's number in `Status.code`; `legacy` the name in `Status.error_code`, which
+ * older clients compare; `retriable` says that the same call may succeed later; `input` that the caller has to change it.
+ */
+interface ErrorCode {
+  readonly wire: number;
+  readonly legacy: string;
+  readonly retriable: boolean;
+  readonly input: boolean;
+  readonly help: string;
+}
+
+const world = (wire: number, help: string, retriable = false): ErrorCode => ({
+  wire,
+  legacy: 'UnexpectedError',
+  retriable,
+  input: false,
+  help,
+});
+const caller = (wire: number, help: string, legacy = 'UnexpectedError'): ErrorCode => ({
+  wire,
+  legacy,
+  retriable: false,
+  input: true,
+  help,
+});
+
+export const errorCodes = {
+  'service-unavailable': world(2, 'The server is starting or stopping. Try again.', true),
+  'resource-exhausted': world(3, 'A queue or limit is full. Try again with less, or later.', true),
+  internal: world(5, 'A fault of the server. Its log has the details; please report it.'),
+  unimplemented: caller(10, 'This server does not have the feature. See docs/compatibility.md.'),
+  'collection-not-found': caller(100, 'Check the collection and database name.'),
+  'collection-not-loaded': caller(101, 'Load the collection first.'),
+  'collection-on-recovering': world(106, 'The collection is being loaded or restored. Try again.', true),
+  'partition-not-found': caller(200, 'Check the partition name.'),
+  'index-not-found': caller(700, 'Create the index first.', 'IndexNotExist'),
+  'index-duplicate': caller(702, 'One index per field and name. Drop the old one first.'),
+  'database-not-found': caller(800, 'Check the database name.'),
+  'database-not-empty': caller(801, 'Drop its collections first.'),
+  'node-not-found': world(901, 'The data node is gone. The task goes to another.', true),
+  'object-not-found': world(1000, 'An object is missing in storage. Run verify.'),
+  'storage-failed': world(1001, 'Storage answered with an error. Try again.', true),
+  'storage-full': world(1002, 'No space left on the device. Free some, then try again.', true),
+  'data-integrity': world(
+    1009,
+    'Stored bytes are not what was written. Run verify; restore an older snapshot.',
+  ),
+  'parameter-invalid': caller(1100, 'Correct the parameter named in the message.', 'IllegalArgument'),
+  'parameter-missing': caller(1101, 'Give the parameter named in the message.', 'IllegalArgument'),
+  'parameter-too-large': caller(1102, 'Send less in one request.', 'IllegalArgument'),
+  'alias-not-found': caller(1600, 'Check the alias.'),
+  'job-not-found': caller(2101, 'Finished jobs are forgotten after their retention.'),
+  'snapshot-not-found': caller(2600, 'List the snapshots of the collection.'),
+  'snapshot-pinned': caller(2601, 'Unpin it, or wait for the restore that reads it.'),
+  'filter-invalid': caller(1100, 'Correct the filter at the position given.', 'IllegalArgument'),
+  'collection-duplicate': caller(65535, 'Choose another name, or drop the existing one.'),
+  /** A worker thread or task was told to stop. Never seen on the wire. */
+  cancelled: world(2, 'The work was cancelled.', true),
+} as const satisfies Record<string, ErrorCode>;
+
+export type ErrorName = keyof typeof errorCodes;

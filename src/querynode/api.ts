@@ -1,0 +1,80 @@
+/**
+ * DOOR of a query node: keeps loaded collections searchable. It is told what the catalog holds (`CollectionView`) and follows
+ * the streaming node for rows that are not flushed yet. A handover from log rows to files is one synchronous swap: a
+ * reader sees each row exactly once.
+ */
+import type { CheckedFilter } from '../expr/check.ts';
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { CollectionId, FieldId, PartitionId } from '../model/ids.ts';
+import type { IndexRecord, SegmentRecord } from '../model/records.ts';
+import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
+import type { CollectionSchema } from '../model/schema.ts';
+
+export interface CollectionView {
+  readonly collectionId: CollectionId;
+  readonly schema: CollectionSchema;
+  readonly channels: readonly string[];
+  readonly partitionIds: readonly PartitionId[];
+  /** Flushed and visible, L0 included. */
+  readonly segments: readonly SegmentRecord[];
+  readonly indexes: readonly IndexRecord[];
+}
+
+export interface SearchRequest {
+  readonly collectionId: CollectionId;
+  /** Absent: all. */
+  readonly partitionIds?: readonly PartitionId[];
+  readonly fieldId: FieldId;
+  /** `queryCount * dim` floats. */
+  readonly queries: Float32Array;
+  readonly queryCount: number;
+  /** Nearest rows per query, offset included; 1 to 16384. */
+  readonly topK: number;
+  readonly offset: number;
+  readonly metric: 'L2' | 'IP' | 'COSINE';
+  /** Width of the graph search; the node raises it to `topK`. */
+  readonly ef?: number;
+  /** Range search, in the metric's own score; bounds as in Milvus. */
+  readonly radius?: number;
+  readonly rangeFilter?: number;
+  readonly filter?: CheckedFilter;
+  readonly outputFields: readonly FieldId[];
+}
+
+export interface SearchResult {
+  /** Hits per query. */
+  readonly counts: Uint32Array;
+  /** Keys and scores, queries one after another, best first. L2: squared distance; IP, COSINE: similarity. */
+  readonly keys: PrimaryKeys;
+  readonly scores: Float32Array;
+  /** The output fields of the hits, in the same order. */
+  readonly rows: RowBatch;
+}
+
+export interface QueryRequest {
+  readonly collectionId: CollectionId;
+  readonly partitionIds?: readonly PartitionId[];
+  /** Absent: every row. */
+  readonly filter?: CheckedFilter;
+  readonly outputFields: readonly FieldId[];
+  /** Absent: no bound but the server's. Rows come in primary-key order. */
+  readonly limit?: number;
+  readonly offset?: number;
+}
+
+export interface QueryNode {
+  /** Resolves when everything in the view and in the log is searchable. Loading again with another view is `update`. */
+  load(view: CollectionView): Promise<void>;
+  /** The catalog has changed for a loaded collection: new flushed segments, index files, dropped ones. Otherwise ignored. */
+  update(view: CollectionView): Promise<void>;
+  release(collectionId: CollectionId): Promise<void>;
+  /** 0 to 100; undefined when it is neither loaded nor loading. */
+  progress(collectionId: CollectionId): number | undefined;
+  /** Throws `collection-not-loaded`; waits while it is loading. */
+  search(request: SearchRequest): Promise<SearchResult>;
+  query(request: QueryRequest): Promise<RowBatch>;
+  count(request: Omit<QueryRequest, 'outputFields' | 'limit' | 'offset'>): Promise<number>;
+  /** Timestamp up to which every write is visible here. */
+  readonly visibleTs: HybridTime;
+  close(): Promise<void>;
+}

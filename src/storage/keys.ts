@@ -1,0 +1,24 @@
+/** Every object key is built here, from ids only: no key holds a name that came from outside. */
+import type { BuildId, CollectionId, FieldId, PartitionId, SegmentId, SnapshotId } from '../model/ids.ts';
+
+interface Place {
+  readonly collectionId: CollectionId;
+  readonly partitionId: PartitionId;
+  readonly segmentId: SegmentId;
+}
+
+/** Everything of a segment lies below this. Partition -1 stands for all partitions. */
+export const segmentPrefix = ({ collectionId, partitionId, segmentId }: Place): string =>
+  `segments/${collectionId}/${partitionId}/${segmentId}/`;
+
+export const rowsKey = (place: Place): string => `${segmentPrefix(place)}rows.parquet`;
+export const statsKey = (place: Place): string => `${segmentPrefix(place)}stats.bin`;
+export const deletesKey = (place: Place): string => `${segmentPrefix(place)}deletes.parquet`;
+export const indexKey = (place: Place, fieldId: FieldId, buildId: BuildId): string =>
+  `${segmentPrefix(place)}index/${fieldId}/${buildId}.index`;
+
+export const snapshotPrefix = (collectionId: CollectionId): string => `snapshots/${collectionId}/`;
+export const snapshotMetadataKey = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
+  `snapshots/${collectionId}/metadata/${snapshotId}.json`;
+export const snapshotManifestKey = (collectionId: CollectionId, snapshotId: SnapshotId, n: number): string =>
+  `snapshots/${collectionId}/manifests/${snapshotId}/${n}.avro`;

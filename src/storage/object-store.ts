@@ -1,0 +1,60 @@
+/**
+ * Object storage: whole immutable objects under keys. Adapters: local files, memory (tests, simulation), later S3.
+ *
+ * - A key is written at most once with one content; `put` of an existing key replaces it atomically (repeated attempts).
+ * - An object is visible whole or not at all. What `put` or `copy` resolved for is durable and survives a crash.
+ * - Absent objects: `stat` answers undefined; reads and copies throw `object-not-found`.
+ * - Other errors: `storage-full`, `storage-failed` (both retriable).
+ */
+export interface ObjectStat {
+  readonly sizeBytes: number;
+  /** The store's own version mark: equal mark, unchanged bytes. Never empty for an adapter that has `capabilities.etag`. */
+  readonly etag: string;
+  readonly modifiedAtMs: number;
+}
+
+export interface ListedObject extends ObjectStat {
+  readonly key: string;
+}
+
+/** What a copy has to prove before it resolves. */
+export interface CopyOptions {
+  readonly sizeBytes: number;
+  readonly crc32: number;
+  /** The mark under which `crc32` was taken; '' when unknown. */
+  readonly etag: string;
+  /** `shared`: link or clone when the store can; `physical`: the bytes are written again. */
+  readonly mode: 'shared' | 'physical';
+}
+
+export interface CopyResult {
+  /** How the bytes came to the target. `present`: it was already there and right. */
+  readonly method: 'hard-link' | 'clone' | 'server-side' | 'stream' | 'present';
+  /** Mark of the target. */
+  readonly etag: string;
+  /** Bytes that were read to check the content: 0 when the mark proved it. */
+  readonly checkedBytes: number;
+}
+
+export interface ObjectStore {
+  /** Writes the object and makes it durable. The checksum is of `bytes`. */
+  put(key: string, bytes: Uint8Array): Promise<{ readonly crc32: number; readonly etag: string }>;
+  /** The whole object. */
+  get(key: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes from `offset`, exactly `length`; `data-integrity` when the object is shorter. */
+  getRange(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  stat(key: string): Promise<ObjectStat | undefined>;
+  /** Objects whose key begins with `prefix`, in key order. */
+  list(prefix: string): AsyncIterable<ListedObject>;
+  /**
+   * Copies inside the store. Resolves only when the target is durable and holds `sizeBytes` bytes with checksum `crc32`:
+   * proven by the source's mark being the recorded one, otherwise by reading. A target that is already right is kept, a
+   * wrong one replaced. Throws `object-not-found` or `data-integrity`, naming the key; then no wrong target is left.
+   */
+  copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult>;
+  /** Idempotent. */
+  delete(key: string): Promise<void>;
+  /** For worker threads: how to open the same store there; undefined when it only lives in this thread. */
+  readonly location: { readonly kind: 'local'; readonly root: string } | undefined;
+  close(): Promise<void>;
+}

@@ -1,0 +1,38 @@
+import type { Clock } from './clock.ts';
+import type { Signal } from './signal.ts';
+
+export interface LoopOptions {
+  /** One bounded, repeatable turn. Writes nothing when nothing changed. */
+  readonly pass: () => Promise<void>;
+  readonly wake: Signal;
+  /** Safety net: a pass runs at least this often even if nobody wakes the loop. */
+  readonly fallbackMs: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** The only place of the loop where an error is read and the loop goes on. */
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * The only background loop: a pass now, then one after each wake-up or `fallbackMs`. Resolves when `signal` aborts
+ * and the running pass has ended. A failing pass is reported and tried again after the fallback or a wake-up.
+ */
+export async function runLoop(options: LoopOptions): Promise<void> {
+  const { pass, wake, fallbackMs, clock, signal, onError } = options;
+  while (!signal.aborted) {
+    try {
+      await pass();
+    } catch (error) {
+      if (!signal.aborted) onError(error);
+    }
+    const tick = new AbortController();
+    const stop = AbortSignal.any([signal, tick.signal]);
+    const timer = clock.sleep(fallbackMs, stop).then(
+      () => wake.set(),
+      () => undefined,
+    );
+    await wake.wait(signal);
+    tick.abort();
+    await timer;
+  }
+}

@@ -1,0 +1,46 @@
+/** The map of rooms, as data. ARCHITECTURE.md prints it; this file is what the build believes. */
+export const layers = {
+  support: [],
+  errors: ['support'],
+  config: ['support', 'errors'],
+  model: ['support', 'errors'],
+  'vector-index': ['support', 'errors', 'model'],
+  expr: ['support', 'errors', 'model'],
+  storage: ['support', 'errors', 'model'],
+  catalog: ['support', 'errors', 'model'],
+  wal: ['support', 'errors', 'model'],
+  segment: ['support', 'errors', 'model', 'storage'],
+  streamingnode: ['support', 'errors', 'model', 'wal', 'segment'],
+  datanode: ['support', 'errors', 'model', 'storage', 'wal', 'segment', 'vector-index', 'streamingnode'],
+  querynode: [
+    'support',
+    'errors',
+    'model',
+    'storage',
+    'wal',
+    'segment',
+    'vector-index',
+    'expr',
+    'streamingnode',
+  ],
+  coordinator: [
+    'support',
+    'errors',
+    'config',
+    'model',
+    'storage',
+    'catalog',
+    'streamingnode',
+    'datanode',
+    'querynode',
+  ],
+  proxy: ['support', 'errors', 'config', 'model', 'expr', 'streamingnode', 'coordinator', 'querynode'],
+  admin: ['support', 'errors', 'config', 'model', 'coordinator'],
+  cli: ['support', 'errors', 'config', 'model', 'server'],
+  server: '*',
+  worker: '*',
+  main: ['cli'],
+} as const;
+
+/** Rooms that other rooms enter only by api.ts. */
+export const doors = ['streamingnode', 'datanode', 'querynode', 'coordinator'] as const;

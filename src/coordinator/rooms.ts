@@ -1,0 +1,20 @@
+/** What the rooms of the coordinator promise each other. */
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { CollectionId, JobId } from '../model/ids.ts';
+
+/** Asked by collections and segments, answered by restore: a target is visible exactly when its job is completed. */
+export interface RestoreGate {
+  /** Unknown jobs are completed ones that were forgotten: targets are tidied before their job goes. */
+  isCompleted(jobId: JobId): boolean;
+  /** 0 to 100. */
+  progress(jobId: JobId): number;
+}
+
+/** Asked by snapshot, answered by segments. */
+export interface SegmentFlusher {
+  /**
+   * Seals everything of the collection at one timestamp T and resolves with T once every row and delete with a timestamp <= T
+   * stands in flushed segments of the catalog, and none of those segments holds anything later.
+   */
+  flushAll(collectionId: CollectionId): Promise<HybridTime>;
+}

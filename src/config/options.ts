@@ -1,0 +1,129 @@
+/**
+ * Every option once. The key is Milvus's where Milvus has one. Each can be set, weakest first: by its default, in the configuration file
+ * (YAML, nested or with dots), in the environment (`TIDEMARK_` and the key in capitals, dots as underscores), by a flag.
+ */
+interface Option<T> {
+  readonly value: T;
+  readonly help: string;
+  /** Short flag name, besides `--<key>`. */
+  readonly flag?: string;
+  readonly unit?: string;
+  readonly min?: number;
+  readonly max?: number;
+  readonly oneOf?: readonly string[];
+}
+
+const number = (
+  value: number,
+  unit: string,
+  min: number,
+  max: number,
+  help: string,
+  flag?: string,
+): Option<number> => ({ value, unit, min, max, help, ...(flag === undefined ? {} : { flag }) });
+const text = (value: string, help: string, extra: Partial<Option<string>> = {}): Option<string> => ({
+  value,
+  help,
+  ...extra,
+});
+
+export const options = {
+  'localStorage.path': text('./tidemark-data', 'Data directory: catalog, log and objects.', { flag: 'data' }),
+  'proxy.ip': text('127.0.0.1', 'Address to listen on. Anything but loopback is reachable from outside.', {
+    flag: 'host',
+  }),
+  'proxy.port': number(19530, '', 0, 65535, 'gRPC port; 0 takes a free one.', 'port'),
+  'metrics.port': number(
+    9091,
+    '',
+    0,
+    65535,
+    'HTTP port of health and metrics; 0 takes a free one.',
+    'http-port',
+  ),
+  'log.level': text('warn', 'What the log on standard error holds.', {
+    flag: 'log-level',
+    oneOf: ['debug', 'info', 'warn', 'error', 'silent'],
+  }),
+  'proxy.grpc.serverMaxRecvSize': number(268_435_456, 'bytes', 1_048_576, 2_000_000_000, 'Largest request.'),
+  'dataCoord.segment.maxSize': number(512, 'MB', 1, 3072, 'A growing segment is sealed at this size.'),
+  'dataCoord.segment.maxLife': number(3600, 's', 1, 86_400, 'A growing segment is sealed at this age.'),
+  'indexCoord.segment.minSegmentNumRowsToEnableIndex': number(
+    1024,
+    'rows',
+    1,
+    1_000_000,
+    'Smaller segments get no graph: they are searched exactly.',
+  ),
+  'dataCoord.import.maxSegmentsPerCopyTask': number(
+    100,
+    'segments',
+    1,
+    100,
+    'Most segments in one copy task.',
+  ),
+  'dataCoord.copySegmentCheckInterval': number(
+    2,
+    's',
+    0.1,
+    3600,
+    'Safety-net tick of checker and inspector.',
+  ),
+  'dataCoord.copySegmentTaskRetention': number(
+    10_800,
+    's',
+    0,
+    2_592_000,
+    'Ended restore jobs are listed this long.',
+  ),
+  'dataCoord.copySegmentJobTimeout': number(
+    86_400,
+    's',
+    1,
+    2_592_000,
+    'A restore without progress for this long fails.',
+  ),
+  'dataCoord.copySegmentMaxAttempts': number(10, 'attempts', 1, 1000, 'Attempts of one copy task.'),
+  'dataCoord.copySegmentMode': text(
+    'shared',
+    'How a restore copies files: by link or clone, or byte by byte.',
+    {
+      oneOf: ['shared', 'physical'],
+    },
+  ),
+  'dataCoord.snapshot.maxCompactionProtectionSeconds': number(
+    604_800,
+    's',
+    0,
+    31_536_000,
+    'Longest compaction protection.',
+  ),
+  'dataCoord.gc.interval': number(3600, 's', 1, 604_800, 'Time between two garbage collections.'),
+  'dataCoord.gc.dropTolerance': number(
+    10_800,
+    's',
+    0,
+    604_800,
+    'Files of dropped segments are kept this long.',
+  ),
+  'dataNode.slots': number(4, 'tasks', 1, 64, 'Tasks the data node works on at once.'),
+  'dataNode.threads': number(1, 'threads', 1, 64, 'Worker threads for flush and index building.'),
+  'queryNode.threads': number(2, 'threads', 1, 64, 'Worker threads for loading and large scans.'),
+  'queryNode.memoryLimit': number(16_384, 'MB', 64, 1_048_576, 'Vectors and indexes of loaded collections.'),
+} as const satisfies Record<string, Option<number> | Option<string>>;
+
+export type OptionName = keyof typeof options;
+type Widen<T> = T extends number ? number : string;
+export type Config = { readonly [K in OptionName]: Widen<(typeof options)[K]['value']> };
+
+export interface OptionEntry {
+  readonly name: OptionName;
+  readonly environment: string;
+  readonly option: Option<number> | Option<string>;
+}
+
+export const optionEntries: readonly OptionEntry[] = (Object.keys(options) as OptionName[]).map((name) => ({
+  name,
+  environment: `TIDEMARK_${name.replaceAll('.', '_').toUpperCase()}`,
+  option: options[name],
+}));

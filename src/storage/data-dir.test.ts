@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isDbError } from '../errors/db-error.ts';
+import { openDataDir } from './data-dir.ts';
+
+async function withDir(run: (path: string) => Promise<void>): Promise<void> {
+  const path = await mkdtemp(join(tmpdir(), 'tidemark-dir-'));
+  try {
+    await run(path);
+  } finally {
+    await rm(path, { recursive: true });
+  }
+}
+const refused = (words: RegExp) => (error: unknown) =>
+  isDbError(error, 'parameter-invalid') && words.test(error.message);
+
+test('a data directory can be opened once at a time', () =>
+  withDir(async (path) => {
+    const first = await openDataDir(path);
+    await assert.rejects(openDataDir(path), refused(new RegExp(`in use by process ${process.pid}`)));
+    await first.release();
+    await (await openDataDir(path)).release();
+    assert.deepEqual(await readdir(path), ['tidemark.json']);
+  }));
+
+test('of many starters at one stale lock exactly one wins', () =>
+  withDir(async (path) => {
+    await writeFile(join(path, 'lock'), JSON.stringify({ pid: 2 ** 22 + 1, started: 'gone' }));
+    const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => openDataDir(path)));
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+  }));
+
+test('a lock of a process id that now belongs to another process is stale', () =>
+  withDir(async (path) => {
+    await writeFile(join(path, 'lock'), JSON.stringify({ pid: process.pid, started: 'another boot/1' }));
+    await (await openDataDir(path)).release();
+  }));
+
+test('a lock file cut short by a crash is stale', () =>
+  withDir(async (path) => {
+    await writeFile(join(path, 'lock'), '{"pid":');
+    await (await openDataDir(path)).release();
+  }));
+
+test('a directory of a newer format is refused and left as it is', () =>
+  withDir(async (path) => {
+    await writeFile(join(path, 'tidemark.json'), '{"format":2}');
+    await assert.rejects(openDataDir(path), refused(/format 2, written by a newer Tidemark/));
+    assert.equal(await readFile(join(path, 'tidemark.json'), 'utf8'), '{"format":2}');
+    assert.deepEqual(await readdir(path), ['tidemark.json']);
+  }));
+
+test('a path that is a file is refused by name', () =>
+  withDir(async (path) => {
+    await writeFile(join(path, 'file'), '');
+    await assert.rejects(openDataDir(join(path, 'file')), refused(/cannot be used/));
+  }));

@@ -40,8 +40,14 @@ export async function compile(project) {
 
 /** Builds dist/ when a source is newer than the last build. */
 export async function buildStale() {
-  const inputs = ['src', 'wasm', 'package.json', 'tsconfig.json', 'tsconfig.build.json'].map(at).filter(existsSync);
-  if (modified(at('dist/main.js')) > 0 && modified(at('dist/.tsbuildinfo')) >= Math.max(...inputs.map(newest))) return;
+  const inputs = ['src', 'wasm', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
+    .map(at)
+    .filter(existsSync);
+  if (
+    modified(at('dist/main.js')) > 0 &&
+    modified(at('dist/.tsbuildinfo')) >= Math.max(...inputs.map(newest))
+  )
+    return;
   console.error('tidemark: building ...');
   await compile('tsconfig.build.json');
   chmodSync(at('dist/main.js'), 0o755);

@@ -59,7 +59,11 @@ ${table(['RPC', 'served', 'remark'], rows)}
 `;
 }
 
-const documents = { 'configuration.md': configuration, 'errors.md': errors, 'compatibility.md': compatibility };
+const documents = {
+  'configuration.md': configuration,
+  'errors.md': errors,
+  'compatibility.md': compatibility,
+};
 let stale = false;
 for (const [name, make] of Object.entries(documents)) {
   const path = join(root, 'docs', name);

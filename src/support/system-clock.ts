@@ -17,3 +17,6 @@ export const systemClock: Clock = {
     });
   },
 };
+
+/** Milliseconds since this process was started. */
+export const systemUptimeMs = (): number => process.uptime() * 1000;

@@ -1,0 +1,54 @@
+import type { Registry } from 'prom-client';
+import type { Coordinator } from '../coordinator/api.ts';
+
+/** The text of /metrics. Gauges are read from the catalog when they are asked for: nothing is counted twice. */
+export class Metrics {
+  readonly #coordinator: Coordinator;
+  #registry: Promise<Registry> | undefined;
+
+  constructor(coordinator: Coordinator) {
+    this.#coordinator = coordinator;
+  }
+
+  async text(): Promise<{ readonly type: string; readonly text: string }> {
+    // Built at the first scrape: a server that nobody scrapes does not pay for it.
+    this.#registry ??= this.#build();
+    const registry = await this.#registry;
+    return { type: registry.contentType, text: await registry.metrics() };
+  }
+
+  async #build(): Promise<Registry> {
+    const { Gauge, Registry, collectDefaultMetrics } = await import('prom-client');
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry, prefix: 'tidemark_', eventLoopMonitoringPrecision: 10 });
+    const coordinator = this.#coordinator;
+    const gauge = (name: string, help: string, value: () => number): void => {
+      new Gauge({
+        name: `tidemark_${name}`,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(value());
+        },
+      });
+    };
+    new Gauge({
+      name: 'tidemark_copy_segment_jobs',
+      help: 'Restore jobs by state',
+      labelNames: ['state'],
+      registers: [registry],
+      collect() {
+        for (const state of ['pending', 'executing', 'completed', 'failed']) this.set({ state }, 0);
+        for (const job of coordinator.listRestoreJobs('', '')) this.inc({ state: job.state });
+      },
+    });
+    gauge('databases', 'Databases', () => coordinator.listDatabases().length);
+    gauge('collections', 'Collections', () =>
+      coordinator
+        .listDatabases()
+        .reduce((sum, { name }) => sum + coordinator.listCollections(name).length, 0),
+    );
+    gauge('healthy', '1 when the server is healthy', () => (coordinator.health().isHealthy ? 1 : 0));
+    return registry;
+  }
+}

@@ -1,0 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/options.ts';
+import { DbError, messageOf } from '../errors/db-error.ts';
+
+const DEFAULT_FILE = 'tidemark.yaml';
+
+/** Configuration from file, environment and flags. Throws `parameter-invalid` with what is wrong and where. */
+export async function readConfig(
+  flags: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Config> {
+  const given = flags['config'];
+  const fileName = typeof given === 'string' ? given : DEFAULT_FILE;
+  const text = await readFile(fileName, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' && given === undefined) return undefined;
+    throw new DbError('parameter-invalid', `cannot read '${fileName}': ${error.message}`, { cause: error });
+  });
+  const file = text === undefined ? undefined : await parseYaml(text, fileName);
+  return loadConfig({ file, fileName, environment, flags });
+}
+
+async function parseYaml(text: string, fileName: string): Promise<unknown> {
+  // Loaded only when there is a file: most starts have none, and every start should be quick.
+  const { parse } = await import('yaml');
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new DbError('parameter-invalid', `${fileName}: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Coordinator } from '../coordinator/api.ts';
 import { DbError, messageOf } from '../errors/db-error.ts';
+import { toJson } from '../support/json.ts';
 import { Metrics } from './metrics.ts';
 
 export interface AdminOptions {
@@ -89,6 +90,10 @@ async function answer(
     const { type, text } = await metrics.text();
     return { status: 200, type, body: text };
   }
-  if (path === '/') return plain(200, `Tidemark ${version}\n/healthz\n/metrics\n`);
-  return plain(404, 'nothing at this path; try /healthz or /metrics\n');
+  if (path === '/restore-jobs') {
+    const jobs = coordinator.listRestoreJobs('', '');
+    return { status: 200, type: 'application/json', body: `${toJson(jobs)}\n` };
+  }
+  if (path === '/') return plain(200, `Tidemark ${version}\n/healthz\n/metrics\n/restore-jobs\n`);
+  return plain(404, 'nothing at this path; try /healthz, /metrics or /restore-jobs\n');
 }

@@ -1,7 +1,12 @@
-// Compiles and runs tests. `npm test`: unit, architecture and simulation tests in one process; arguments narrow it to files
-// whose path holds one of them.
-import { compile, installMissing, run } from './build.mjs';
+// Compiles and runs tests. `npm test`: unit, architecture and simulation tests in one process, then the built server under the
+// official client. Arguments narrow it: a part of a path, or `e2e`.
+import { buildStale, compile, installMissing, run } from './build.mjs';
 
+const wanted = process.argv.slice(2);
 installMissing();
 await compile('tsconfig.test.json');
-run(process.execPath, ['--enable-source-maps', '.build/tests/all.js', ...process.argv.slice(2)]);
+if (wanted[0] !== 'e2e') run(process.execPath, ['--enable-source-maps', '.build/tests/all.js', ...wanted]);
+if (wanted.length === 0 || wanted[0] === 'e2e') {
+  await buildStale();
+  run(process.execPath, ['--enable-source-maps', '.build/tests/e2e/all.js', ...wanted.slice(1)]);
+}

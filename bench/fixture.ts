@@ -1,0 +1,65 @@
+/** A spawned server over a temporary directory, the official client and a raw channel to it. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, credentials } from '@grpc/grpc-js';
+import { MilvusClient } from '@zilliz/milvus2-sdk-node';
+import { type SpawnedServer, spawnServer } from '../demo/server.ts';
+
+export interface Bench {
+  readonly dir: string;
+  readonly server: SpawnedServer;
+  readonly client: MilvusClient;
+  /** Sends an encoded request as it is: measures the server, not the client's encoder. */
+  call(rpc: string, body: Buffer): Promise<Buffer>;
+  /** Longest stretch the server's event loop was blocked since the last call, milliseconds. */
+  loopLagMs(): Promise<number>;
+}
+
+export async function withBench(
+  extra: readonly string[],
+  run: (bench: Bench) => Promise<void>,
+): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
+  const server = await spawnServer(dir, extra);
+  const client = new MilvusClient({ address: server.address });
+  const options = { 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 };
+  const raw = new Client(server.address, credentials.createInsecure(), options);
+  const same = (bytes: Buffer) => bytes;
+  try {
+    await client.connectPromise;
+    await run({
+      dir,
+      server,
+      client,
+      call: (rpc, body) =>
+        new Promise((resolve, reject) => {
+          raw.makeUnaryRequest(
+            `/milvus.proto.milvus.MilvusService/${rpc}`,
+            same,
+            same,
+            body,
+            (error, answer) => {
+              if (error) reject(error);
+              else resolve(answer ?? Buffer.alloc(0));
+            },
+          );
+        }),
+      loopLagMs: async () => {
+        const text = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
+        return Number(/tidemark_nodejs_eventloop_lag_max_seconds (\S+)/.exec(text)?.[1] ?? Number.NaN) * 1000;
+      },
+    });
+  } finally {
+    raw.close();
+    await client.closeConnection();
+    await server.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** Peak resident memory of the server, as text. */
+export async function peak(server: SpawnedServer): Promise<string> {
+  const memory = await server.memory();
+  return memory === undefined ? 'unknown' : `${memory.peakMb} MB`;
+}

@@ -1,0 +1,180 @@
+/** The tests of a filter, tied to one block of rows. Each answers false, true or unknown. */
+import { unreachable } from '../support/assert.ts';
+import { type Answer, NO, type RowTest, UNKNOWN, YES } from './answer.ts';
+import { containsLeaf } from './contains.ts';
+import { compareNumbers, compareOrder, mirrored, numberKey } from './fold.ts';
+import { ABSENT, ARRAY, isHollow, OBJECT, TEXT } from './json-column.ts';
+import { likeTest } from './like.ts';
+import type { JsonPath, Leaf, Literal, Scalar, Value } from './predicate.ts';
+import type { CompareOp } from './syntax.ts';
+import { compareBytes, memberTest, type TextDictionary, type TextTest, utf8 } from './text.ts';
+import { type Binder, type RowScalar, readerOf } from './values.ts';
+
+export interface BoundLeaf {
+  readonly test: RowTest;
+  /** A test of dictionary codes, for generated code: row `i` passes when `table.hits[codes[i]]` is 1. */
+  readonly coded?: {
+    readonly codes: Uint32Array;
+    readonly table: HitTable;
+    readonly valid: Uint8Array | undefined;
+  };
+}
+
+/** Which entries of a dictionary pass a test; every entry is tested once. */
+export class HitTable {
+  hits = new Uint8Array(64);
+  readonly #dictionary: TextDictionary;
+  readonly #test: TextTest;
+  #tested = 0;
+
+  constructor(dictionary: TextDictionary, test: TextTest) {
+    this.#dictionary = dictionary;
+    this.#test = test;
+  }
+
+  prepare(_to: number): void {
+    const { data, offsets, size } = this.#dictionary;
+    if (size > this.hits.length) {
+      const larger = new Uint8Array(Math.max(size, this.hits.length * 2));
+      larger.set(this.hits);
+      this.hits = larger;
+    }
+    for (; this.#tested < size; this.#tested++)
+      if (this.#test(data, offsets[this.#tested] as number, offsets[this.#tested + 1] as number))
+        this.hits[this.#tested] = 1;
+  }
+}
+
+export function bindLeaf(binder: Binder, leaf: Leaf): BoundLeaf {
+  switch (leaf.kind) {
+    case 'compare':
+      return compareLeaf(binder, leaf.op, leaf.left, leaf.right);
+    case 'in':
+      return memberLeaf(binder, leaf.value, leaf.list);
+    case 'like':
+      return textLeaf(binder, leaf.value, likeTest(leaf.pattern));
+    case 'contains':
+      return { test: containsLeaf(binder, leaf) };
+    case 'null':
+      return { test: nullTest(binder, leaf.value) };
+    default:
+      return unreachable(leaf);
+  }
+}
+
+function compareLeaf(binder: Binder, op: CompareOp, left: Value, right: Value): BoundLeaf {
+  if (right.kind === 'text') return textLeaf(binder, left, orderTest(op, right));
+  if (left.kind === 'text') return textLeaf(binder, right, orderTest(mirrored[op], left));
+  const a = readerOf(binder, left);
+  const b = readerOf(binder, right);
+  return {
+    test: (row) => {
+      const x = a(row);
+      const y = b(row);
+      return x === undefined || y === undefined ? UNKNOWN : compareScalars(op, x, y);
+    },
+  };
+}
+
+const answer = (yes: boolean): Answer => (yes ? YES : NO);
+
+function compareScalars(op: CompareOp, a: RowScalar, b: RowScalar): Answer {
+  if (isNumber(a) && isNumber(b)) return answer(compareNumbers(op, a, b));
+  if (typeof a === 'boolean' && typeof b === 'boolean') return answer((a === b) === (op === '=='));
+  if (typeof a === 'object' && typeof b === 'object') return answer(compareOrder(op, compareBytes(a, b)));
+  return UNKNOWN;
+}
+
+const isNumber = (value: RowScalar): value is number | bigint =>
+  typeof value === 'number' || typeof value === 'bigint';
+
+function orderTest(op: CompareOp, { value }: Extract<Literal, { kind: 'text' }>): TextTest {
+  const wanted = utf8(value);
+  return (data, start, end) => compareOrder(op, compareBytes(data, wanted, 0, wanted.length, start, end));
+}
+
+/** Tests the text of a field, an element or a JSON path; other JSON values are unknown. */
+function textLeaf(binder: Binder, value: Value, test: TextTest): BoundLeaf {
+  if (value.kind === 'json') {
+    const { values } = binder.needs(binder.columns.json(value));
+    const table = binder.needs(new HitTable(values.texts, test));
+    return { test: (row) => jsonTextAnswer(values.kinds[row] as number, table, values.codes[row] as number) };
+  }
+  const coded = value.kind === 'field' ? binder.columns.codedText(value.fieldId) : undefined;
+  if (value.kind === 'field' && coded !== undefined) {
+    const { codes, dictionary } = binder.needs(coded);
+    const table = binder.needs(new HitTable(dictionary, test));
+    const valid = binder.columns.valid(value.fieldId);
+    return {
+      coded: { codes, table, valid },
+      test: (row) => (valid?.[row] === 0 ? UNKNOWN : (table.hits[codes[row] as number] as Answer)),
+    };
+  }
+  const read = readerOf(binder, value);
+  return {
+    test: (row) => {
+      const text = read(row);
+      return text instanceof Uint8Array ? answer(test(text, 0, text.length)) : UNKNOWN;
+    },
+  };
+}
+
+const jsonTextAnswer = (kind: number, table: HitTable, code: number): Answer =>
+  kind === TEXT ? (table.hits[code] as Answer) : UNKNOWN;
+
+/**
+ * A JSON value of a type that no item of the list has is unknown, as when it is compared with one; a list without items holds
+ * nothing for certain.
+ */
+function memberLeaf(binder: Binder, value: Value, list: readonly Scalar[]): BoundLeaf {
+  const texts = list.filter((item) => typeof item === 'string');
+  const inText = memberTest(texts);
+  if (texts.length > 0 && texts.length === list.length) return textLeaf(binder, value, inText);
+  const numbers = numberSet(list);
+  const isTyped = !('type' in value) || value.type !== 'json' || list.length === 0;
+  const hasTrue = list.includes(true);
+  const hasFalse = list.includes(false);
+  const read = readerOf(binder, value);
+  const hit = (yes: boolean, listHasType: boolean): Answer =>
+    yes ? YES : isTyped || listHasType ? NO : UNKNOWN;
+  return {
+    test: (row) => {
+      const scalar = read(row);
+      if (scalar === undefined) return UNKNOWN;
+      if (typeof scalar === 'boolean') return hit(scalar ? hasTrue : hasFalse, hasTrue || hasFalse);
+      if (typeof scalar === 'object') return hit(inText(scalar, 0, scalar.length), texts.length > 0);
+      return hit(numbers.has(numberKey(scalar)), numbers.size > 0);
+    },
+  };
+}
+
+export function numberSet(list: readonly Scalar[]): Set<number | bigint> {
+  const numbers = new Set<number | bigint>();
+  for (const item of list)
+    if (typeof item === 'bigint' || typeof item === 'number') numbers.add(numberKey(item));
+  return numbers;
+}
+
+function nullTest(
+  binder: Binder,
+  value: { readonly kind: 'column'; readonly fieldId: JsonPath['fieldId'] } | JsonPath,
+): RowTest {
+  if (value.kind === 'column') {
+    const valid = binder.columns.valid(value.fieldId);
+    return valid === undefined ? () => NO : (row) => answer(valid[row] === 0);
+  }
+  const { values } = binder.needs(binder.columns.json(value));
+  const hollow = binder.needs(
+    new HitTable(values.texts, (data, start, end) => isHollowText(data.subarray(start, end))),
+  );
+  return (row) => {
+    const kind = values.kinds[row];
+    if (kind === ARRAY || kind === OBJECT) return hollow.hits[values.codes[row] as number] as Answer;
+    return answer(kind === ABSENT);
+  };
+}
+
+const isHollowText = (json: Uint8Array): boolean => {
+  const first = String.fromCharCode(json[0] ?? 0);
+  return (first === '[' || first === '{') && isHollow(Buffer.from(json).toString());
+};

@@ -1,4 +1,5 @@
 /** The tests of a filter, tied to one block of rows. Each answers false, true or unknown. */
+import type { FieldId } from '../model/ids.ts';
 import { unreachable } from '../support/assert.ts';
 import { type Answer, NO, type RowTest, UNKNOWN, YES } from './answer.ts';
 import { containsLeaf } from './contains.ts';
@@ -7,7 +8,7 @@ import { ABSENT, ARRAY, isHollow, OBJECT, TEXT } from './json-column.ts';
 import { likeTest } from './like.ts';
 import type { JsonPath, Leaf, Literal, Scalar, Value } from './predicate.ts';
 import type { CompareOp } from './syntax.ts';
-import { compareBytes, memberTest, type TextDictionary, type TextTest, utf8 } from './text.ts';
+import { compareBytes, equalBytes, memberTest, type TextDictionary, type TextTest, utf8 } from './text.ts';
 import { type Binder, type RowScalar, readerOf } from './values.ts';
 
 export interface BoundLeaf {
@@ -90,6 +91,10 @@ const isNumber = (value: RowScalar): value is number | bigint =>
 
 function orderTest(op: CompareOp, { value }: Extract<Literal, { kind: 'text' }>): TextTest {
   const wanted = utf8(value);
+  if (op === '==' || op === '!=') {
+    const isEqual = op === '==';
+    return (data, start, end) => equalBytes(data, start, end, wanted) === isEqual;
+  }
   return (data, start, end) => compareOrder(op, compareBytes(data, wanted, 0, wanted.length, start, end));
 }
 
@@ -100,22 +105,31 @@ function textLeaf(binder: Binder, value: Value, test: TextTest): BoundLeaf {
     const table = binder.needs(new HitTable(values.texts, test));
     return { test: (row) => jsonTextAnswer(values.kinds[row] as number, table, values.codes[row] as number) };
   }
-  const coded = value.kind === 'field' ? binder.columns.codedText(value.fieldId) : undefined;
-  if (value.kind === 'field' && coded !== undefined) {
-    const { codes, dictionary } = binder.needs(coded);
-    const table = binder.needs(new HitTable(dictionary, test));
-    const valid = binder.columns.valid(value.fieldId);
-    return {
-      coded: { codes, table, valid },
-      test: (row) => (valid?.[row] === 0 ? UNKNOWN : (table.hits[codes[row] as number] as Answer)),
-    };
-  }
+  if (value.kind === 'field') return fieldTextLeaf(binder, value.fieldId, test);
   const read = readerOf(binder, value);
   return {
     test: (row) => {
       const text = read(row);
       return text instanceof Uint8Array ? answer(test(text, 0, text.length)) : UNKNOWN;
     },
+  };
+}
+
+function fieldTextLeaf(binder: Binder, fieldId: FieldId, test: TextTest): BoundLeaf {
+  const valid = binder.columns.valid(fieldId);
+  const coded = binder.columns.codedText(fieldId);
+  if (coded === undefined) {
+    const { data, offsets } = binder.columns.bytes(fieldId);
+    return {
+      test: (row) =>
+        valid?.[row] === 0 ? UNKNOWN : answer(test(data, offsets[row] as number, offsets[row + 1] as number)),
+    };
+  }
+  const { codes, dictionary } = binder.needs(coded);
+  const table = binder.needs(new HitTable(dictionary, test));
+  return {
+    coded: { codes, table, valid },
+    test: (row) => (valid?.[row] === 0 ? UNKNOWN : (table.hits[codes[row] as number] as Answer)),
   };
 }
 
@@ -157,7 +171,7 @@ export function numberSet(list: readonly Scalar[]): Set<number | bigint> {
 
 function nullTest(
   binder: Binder,
-  value: { readonly kind: 'column'; readonly fieldId: JsonPath['fieldId'] } | JsonPath,
+  value: { readonly kind: 'column'; readonly fieldId: FieldId } | JsonPath,
 ): RowTest {
   if (value.kind === 'column') {
     const valid = binder.columns.valid(value.fieldId);

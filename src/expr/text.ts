@@ -25,6 +25,13 @@ export function compareBytes(
   return aEnd - aStart - (bEnd - bStart);
 }
 
+/** Whether `data.subarray(start, end)` is `wanted`. */
+export function equalBytes(data: Uint8Array, start: number, end: number, wanted: Uint8Array): boolean {
+  if (end - start !== wanted.length) return false;
+  for (let i = 0; i < wanted.length; i++) if (data[start + i] !== wanted[i]) return false;
+  return true;
+}
+
 /** The same order for strings. */
 export const compareText = (a: string, b: string): number => compareBytes(utf8(a), utf8(b));
 

@@ -52,6 +52,7 @@ export class CodedText {
   }
 }
 
+/** The columns of one block, decoded on demand. */
 export class Columns {
   readonly #source: FilterSource;
 

@@ -50,7 +50,7 @@ export function containsLeaf(
   binder: Binder,
   { array, mode, list }: Extract<Leaf, { kind: 'contains' }>,
 ): RowTest {
-  const slots = new Slots(list);
+  const slots = binder.once(list, () => new Slots(list));
   if (array.kind === 'json') {
     const { offsets, isArray, values } = binder.needs(binder.columns.jsonItems(array));
     const scan = scanOf(mode, slots.count, jsonSlot(values, slots));

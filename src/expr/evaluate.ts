@@ -11,6 +11,7 @@ import { Binder } from './values.ts';
 
 export type { FilterSource } from './columns.ts';
 
+/** A filter ready to run. */
 export interface CompiledFilter {
   /**
    * Writes bit `row & 31` of `out[row >>> 5]` for every row in `[from, to)`: 1 when the row matches. Other bits stay. `out` has a bit for
@@ -20,6 +21,7 @@ export interface CompiledFilter {
   evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
 }
 
+/** How to compile. */
 export interface CompileOptions {
   /** False: closures only. Otherwise code is generated unless the process forbids it. */
   readonly codeGeneration?: boolean;
@@ -37,11 +39,12 @@ export function compileFilter(filter: CheckedFilter, options: CompileOptions = {
   const { plan, leaves } = planRows(filter.root);
   const loops = new Loops(options.codeGeneration !== false && leaves.length <= MAX_GENERATED_LEAVES);
   const bindings = new WeakMap<object, Binding>();
+  const shared = new WeakMap<object, unknown>();
   return {
     evaluate(source, from, to, out) {
       let binding = bindings.get(source.cache);
       if (binding === undefined) {
-        const binder = new Binder(new Columns(source));
+        const binder = new Binder(new Columns(source), shared);
         const bound = leaves.map((leaf) => bindLeaf(binder, leaf));
         binding = new Binding(plan, binder, bound);
         bindings.set(source.cache, binding);

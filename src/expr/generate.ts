@@ -5,7 +5,7 @@
 import type { FieldId } from '../model/ids.ts';
 import { NO, YES } from './answer.ts';
 import type { IntegerView } from './columns.ts';
-import { type BoundLeaf, numberSet } from './leaf.ts';
+import { type BoundLeaf, membersOf } from './leaf.ts';
 import type { ArithmeticValue, Leaf, Value } from './predicate.ts';
 import type { RowPlan } from './row-plan.ts';
 import type { CompareOp } from './syntax.ts';
@@ -14,6 +14,7 @@ import { type Binder, rangeOf } from './values.ts';
 /** Sets the bits of `[from, to)` that pass; they are zero before. */
 export type RowLoop = (from: number, to: number, out: Uint32Array, ...args: readonly unknown[]) => void;
 
+/** A loop as text, and what it is called with. */
 export interface LoopText {
   readonly parameters: readonly string[];
   readonly body: string;
@@ -32,6 +33,7 @@ const operators: Readonly<Record<CompareOp, string>> = {
   '>=': '>=',
 };
 
+/** The loop of `plan`; tests it cannot write are called as functions. */
 export function writeLoop(plan: RowPlan, binder: Binder, leaves: readonly BoundLeaf[]): LoopText {
   const writer = new Writer(binder);
   const condition = writer.plan(plan, leaves);
@@ -113,7 +115,7 @@ class Writer {
     if (!('type' in value) || (value.type !== 'int' && value.type !== 'float')) return undefined;
     const code = this.#operand(value);
     if (code === undefined || code.isBig) return undefined;
-    const numbers = numberSet(list);
+    const { numbers } = membersOf(this.#binder, list);
     // A Double is looked up as it is, so it would not find an integer that is kept as a bigint.
     if (value.type === 'float' && [...numbers].some((number) => typeof number === 'bigint')) return undefined;
     if (value.kind !== 'field' || numbers.size > MAX_UNROLLED)

@@ -14,8 +14,10 @@ const CLOSE_ARRAY = 0x5d;
 export const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
+/** A key in UTF-8, or an index of an array. */
 export type PathStep = Uint8Array | number;
 
+/** Keys in the form they are compared in. */
 export const stepsOf = (keys: readonly (string | number)[]): readonly PathStep[] =>
   keys.map((key) => (typeof key === 'string' ? utf8(key) : key));
 

@@ -11,6 +11,7 @@ import type { CompareOp } from './syntax.ts';
 import { compareBytes, equalBytes, memberTest, type TextDictionary, type TextTest, utf8 } from './text.ts';
 import { type Binder, type RowScalar, readerOf } from './values.ts';
 
+/** A test tied to a block. */
 export interface BoundLeaf {
   readonly test: RowTest;
   /** A test of dictionary codes, for generated code: row `i` passes when `table.hits[codes[i]]` is 1. */
@@ -46,6 +47,7 @@ export class HitTable {
   }
 }
 
+/** The test of `leaf` over the block of `binder`. */
 export function bindLeaf(binder: Binder, leaf: Leaf): BoundLeaf {
   switch (leaf.kind) {
     case 'compare':
@@ -136,18 +138,36 @@ function fieldTextLeaf(binder: Binder, fieldId: FieldId, test: TextTest): BoundL
 const jsonTextAnswer = (kind: number, table: HitTable, code: number): Answer =>
   kind === TEXT ? (table.hits[code] as Answer) : UNKNOWN;
 
+/** A list as sets, made once for all blocks. */
+export interface Members {
+  readonly numbers: ReadonlySet<number | bigint>;
+  readonly texts: readonly string[];
+  readonly isText: TextTest;
+  readonly bools: ReadonlySet<boolean>;
+}
+
+/** The sets of `list`. */
+export const membersOf = (binder: Binder, list: readonly Scalar[]): Members =>
+  binder.once(list, () => {
+    const texts: string[] = [];
+    const numbers = new Set<number | bigint>();
+    const bools = new Set<boolean>();
+    for (const item of list) {
+      if (typeof item === 'string') texts.push(item);
+      else if (typeof item === 'boolean') bools.add(item);
+      else numbers.add(numberKey(item));
+    }
+    return { numbers, texts, isText: memberTest(texts), bools };
+  });
+
 /**
  * A JSON value of a type that no item of the list has is unknown, as when it is compared with one; a list without items holds
  * nothing for certain.
  */
 function memberLeaf(binder: Binder, value: Value, list: readonly Scalar[]): BoundLeaf {
-  const texts = list.filter((item) => typeof item === 'string');
-  const inText = memberTest(texts);
-  if (texts.length > 0 && texts.length === list.length) return textLeaf(binder, value, inText);
-  const numbers = numberSet(list);
+  const { numbers, texts, isText, bools } = membersOf(binder, list);
+  if (texts.length > 0 && texts.length === list.length) return textLeaf(binder, value, isText);
   const isTyped = !('type' in value) || value.type !== 'json' || list.length === 0;
-  const hasTrue = list.includes(true);
-  const hasFalse = list.includes(false);
   const read = readerOf(binder, value);
   const hit = (yes: boolean, listHasType: boolean): Answer =>
     yes ? YES : isTyped || listHasType ? NO : UNKNOWN;
@@ -155,18 +175,11 @@ function memberLeaf(binder: Binder, value: Value, list: readonly Scalar[]): Boun
     test: (row) => {
       const scalar = read(row);
       if (scalar === undefined) return UNKNOWN;
-      if (typeof scalar === 'boolean') return hit(scalar ? hasTrue : hasFalse, hasTrue || hasFalse);
-      if (typeof scalar === 'object') return hit(inText(scalar, 0, scalar.length), texts.length > 0);
+      if (typeof scalar === 'boolean') return hit(bools.has(scalar), bools.size > 0);
+      if (typeof scalar === 'object') return hit(isText(scalar, 0, scalar.length), texts.length > 0);
       return hit(numbers.has(numberKey(scalar)), numbers.size > 0);
     },
   };
-}
-
-export function numberSet(list: readonly Scalar[]): Set<number | bigint> {
-  const numbers = new Set<number | bigint>();
-  for (const item of list)
-    if (typeof item === 'bigint' || typeof item === 'number') numbers.add(numberKey(item));
-  return numbers;
 }
 
 function nullTest(

@@ -5,17 +5,20 @@
 import { NO, type RowTest, YES } from './answer.ts';
 import type { Leaf, Predicate } from './predicate.ts';
 
+/** What has to hold for a row to match. */
 export type RowPlan =
   | { readonly kind: 'always'; readonly value: boolean }
   | { readonly kind: 'and' | 'or'; readonly items: readonly RowPlan[] }
   /** `index` counts the leaves from left to right. */
   | { readonly kind: 'leaf'; readonly leaf: Leaf; readonly index: number; readonly negated: boolean };
 
+/** The plan and its leaves in order. */
 export interface PlannedFilter {
   readonly plan: RowPlan;
   readonly leaves: readonly Leaf[];
 }
 
+/** The plan of a checked filter. */
 export function planRows(root: Predicate): PlannedFilter {
   const leaves: Leaf[] = [];
   const push = (predicate: Predicate, negated: boolean): RowPlan => {

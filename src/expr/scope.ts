@@ -16,8 +16,10 @@ import { shorten } from './tokens.ts';
  * tells them apart.
  */
 export type TemplateValue = bigint | number | string | boolean | readonly TemplateValue[];
+/** By name. */
 export type TemplateValues = ReadonlyMap<string, TemplateValue>;
 
+/** What a name can stand for. */
 export type Named = FieldValue | ElementValue | JsonPath | ArrayField;
 type NameSyntax = Extract<Syntax, { kind: 'name' }>;
 
@@ -35,6 +37,7 @@ const valueTypes: Readonly<Record<DataType, ValueType | 'array' | 'vector'>> = {
   FloatVector: 'vector',
 };
 
+/** Resolves the names of one filter and remembers the fields it met. */
 export class Scope {
   readonly #text: string;
   readonly #schema: CollectionSchema;

@@ -1,6 +1,7 @@
 /** The syntax tree of a filter. Offsets count UTF-16 units from the start of the text. */
 import { DbError } from '../errors/db-error.ts';
 
+/** `**` is the power, always a Double. */
 export type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '**';
 export type RelationalOp = '<' | '<=' | '>' | '>=';
 export type CompareOp = '==' | '!=' | RelationalOp;
@@ -11,6 +12,7 @@ interface At {
   readonly height: number;
 }
 
+/** A node. */
 export type Syntax = At &
   (
     | { readonly kind: 'literal'; readonly value: bigint | number | string | boolean }

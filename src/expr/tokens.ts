@@ -1,6 +1,7 @@
 /** Cuts the text of a filter into tokens, one at a time. */
 import { invalidAt } from './syntax.ts';
 
+/** One token; offsets in the text. */
 export type Token = { readonly at: number; readonly end: number } & (
   | { readonly kind: 'end' }
   | { readonly kind: 'number'; readonly value: bigint | number }
@@ -10,6 +11,7 @@ export type Token = { readonly at: number; readonly end: number } & (
   | { readonly kind: 'sign'; readonly sign: string }
 );
 
+/** Words with a meaning. */
 export type Keyword = 'and' | 'or' | 'not' | 'in' | 'like' | 'is' | 'null' | 'exists' | 'true' | 'false';
 
 /** Lower and upper case as Milvus documents them; the constants also as Python prints them. */
@@ -54,6 +56,7 @@ const simpleEscapes: Readonly<Record<string, string>> = {
 };
 const hexEscapes: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
 
+/** Reads the tokens of a text in order; the last one is `end`, for ever. */
 export class Tokens {
   readonly #text: string;
   #position = 0;

@@ -16,9 +16,18 @@ export type Reader = (row: number) => RowScalar | undefined;
 export class Binder {
   readonly columns: Columns;
   readonly #preparers = new Set<{ prepare(to: number): void }>();
+  readonly #shared: WeakMap<object, unknown>;
 
-  constructor(columns: Columns) {
+  /** `shared` lives as long as the filter and serves all of its blocks. */
+  constructor(columns: Columns, shared: WeakMap<object, unknown>) {
     this.columns = columns;
+    this.#shared = shared;
+  }
+
+  /** What is made of a constant of the filter, made once. */
+  once<T>(constant: object, make: () => T): T {
+    if (!this.#shared.has(constant)) this.#shared.set(constant, make());
+    return this.#shared.get(constant) as T;
   }
 
   /** Has `column` decoded as far as rows are read. In the order of the calls. */
@@ -83,6 +92,7 @@ function arithmeticRange(columns: Columns, { type, op, left, right }: Arithmetic
   return { min: -bound, max: bound };
 }
 
+/** Reads `value` of one row after another. */
 export function readerOf(binder: Binder, value: Value): Reader {
   switch (value.kind) {
     case 'int': {

@@ -28,6 +28,8 @@ export interface ProxyLimits {
   readonly maxRunningCalls: number;
   /** How long `stop` waits for running calls. */
   readonly drainMs: number;
+  /** How long a load call waits for the load to end. */
+  readonly loadAnswerMs: number;
   /** Rows that one delete by filter may look up. */
   readonly maxDeleteRows: number;
 }
@@ -36,6 +38,7 @@ export const defaultLimits: ProxyLimits = {
   maxReceiveBytes: 256 * 1024 * 1024,
   maxRunningCalls: 1024,
   drainMs: 10_000,
+  loadAnswerMs: 5_000,
   maxDeleteRows: 1_000_000,
 };
 

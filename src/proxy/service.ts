@@ -45,7 +45,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   LoadCollection: unary(
     'LoadCollection',
     load.loadCollection,
-    'Answers when everything is searchable. Replicas, resource groups and load fields are ignored.',
+    'Answers when everything is searchable, or after some seconds while it goes on. Replicas, resource groups and load fields are ignored.',
   ),
   ReleaseCollection: unary('ReleaseCollection', load.releaseCollection),
   GetLoadState: unary('GetLoadState', load.getLoadState),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DataType } from '@zilliz/milvus2-sdk-node';
 import { withClient } from '../../../tests/proxy/harness.ts';
+import { silentLog } from '../../support/log.ts';
 
 const key = { name: 'id', data_type: DataType.Int64, is_primary_key: true };
 const vector = { name: 'v', data_type: DataType.FloatVector, dim: 4 };
@@ -158,3 +159,25 @@ test('wrong indexes are refused in the words and codes clients match', () =>
     );
     await assert.rejects(client.loadCollection({ collection_name: 'c' }), /IndexNotExist/);
   }));
+
+test('a load that takes long is answered before it ends, and its failure is logged', async () => {
+  const logged: string[] = [];
+  const log = { ...silentLog, warn: (event: string) => void logged.push(event) };
+  let fail: (error: Error) => void = () => undefined;
+  await withClient(
+    async ({ client, planes }) => {
+      await client.createCollection({ collection_name: 'c', fields: [key, vector] } as never);
+      Object.assign(planes.coordinator, {
+        load: () =>
+          new Promise((_, reject) => {
+            fail = reject;
+          }),
+      });
+      assert.equal((await client.loadCollectionAsync({ collection_name: 'c' })).error_code, 'Success');
+      fail(new Error('storage is away'));
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(logged, ['load-failed']);
+    },
+    { log, limits: { loadAnswerMs: 5 } },
+  );
+});

@@ -1,13 +1,39 @@
-import { collectionAt } from '../context.ts';
+import type { CollectionName } from '../../coordinator/api.ts';
+import { messageOf } from '../../errors/db-error.ts';
+import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { loadStateToWire } from '../wire/enums.ts';
 import { success } from '../wire/status.ts';
 import { partitionIdsOf } from './partitions.ts';
 
+/**
+ * Loads, and waits for it up to `limits.loadAnswerMs`: small collections are searchable when the call returns, large ones go
+ * on loading past the deadlines of clients, who follow the progress. A failure after the answer is logged and shows
+ * as a collection that is not loaded.
+ */
+async function startLoad(
+  { coordinator, clock, limits, log }: CallContext,
+  at: CollectionName,
+): Promise<void> {
+  const patience = new AbortController();
+  let isAnswered = false;
+  const loading = coordinator.load(at).then(
+    () => patience.abort(),
+    (error: unknown) => {
+      patience.abort();
+      if (!isAnswered) throw error;
+      log.warn('load-failed', { ...at, error: messageOf(error) });
+    },
+  );
+  const waited = clock.sleep(limits.loadAnswerMs, patience.signal).catch(() => loading);
+  await Promise.race([loading, waited]);
+  isAnswered = true;
+}
+
 export const loadCollection: Handler<'LoadCollection'> = async (request, call) => {
   const at = collectionAt(call, request);
   call.coordinator.requireReady(at);
-  await call.coordinator.load(at);
+  await startLoad(call, at);
   return done;
 };
 
@@ -19,7 +45,7 @@ export const releaseCollection: Handler<'ReleaseCollection'> = async (request, c
 export const loadPartitions: Handler<'LoadPartitions'> = async (request, call) => {
   const at = collectionAt(call, request);
   partitionIdsOf(call.coordinator.requireReady(at), request.partition_names);
-  await call.coordinator.load(at);
+  await startLoad(call, at);
   return done;
 };
 

@@ -6,6 +6,7 @@ import { startServer, withClient } from '../../tests/proxy/harness.ts';
 import { DbError } from '../errors/db-error.ts';
 import type { Log } from '../support/log.ts';
 import { silentLog } from '../support/log.ts';
+import { rpcTable } from './compatibility.ts';
 import { service } from './service.ts';
 import { type CommonStatus, rpcTypes } from './wire/descriptor.generated.ts';
 import {
@@ -183,4 +184,10 @@ test('more calls at once than the limit are refused', async () => {
   release();
   await running;
   await server.stop();
+});
+
+test('the compatibility table names every RPC once, and says what is only partly served', () => {
+  assert.equal(new Set(rpcTable.map(({ name }) => name)).size, allRpcs.length);
+  assert.equal(rpcTable.filter(({ served }) => served !== 'no').length, Object.keys(service).length);
+  assert.ok(rpcTable.every(({ served, remark }) => (served === 'partly') === (remark !== '')));
 });

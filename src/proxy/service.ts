@@ -1,4 +1,4 @@
-/** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it. */
+/** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
 import * as collections from './handlers/collections.ts';
 import * as databases from './handlers/databases.ts';
 import { deleteRows } from './handlers/delete.ts';
@@ -12,7 +12,7 @@ import * as segments from './handlers/segments.ts';
 import * as snapshots from './handlers/snapshots.ts';
 import * as system from './handlers/system.ts';
 import { bytes, type RpcEntry, unary } from './rpc.ts';
-import { allRpcs, type RpcName } from './wire/descriptor.ts';
+import type { RpcName } from './wire/descriptor.ts';
 
 const WHOLE_COLLECTION = 'Partitions are not loaded apart: the whole collection is.';
 
@@ -112,16 +112,3 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   PinSnapshotData: unary('PinSnapshotData', snapshots.pinSnapshotData),
   UnpinSnapshotData: unary('UnpinSnapshotData', snapshots.unpinSnapshotData),
 };
-
-export interface RpcSupport {
-  readonly rpc: string;
-  readonly support: 'served' | 'partly' | 'unimplemented';
-  readonly remark: string;
-}
-
-/** Every RPC of the Milvus service and how far it is served, in the descriptor's order. */
-export const compatibility = (): readonly RpcSupport[] =>
-  allRpcs.map((rpc) => {
-    const entry = Object.hasOwn(service, rpc) ? service[rpc as RpcName] : undefined;
-    return { rpc, support: entry?.support ?? 'unimplemented', remark: entry?.remark ?? '' };
-  });

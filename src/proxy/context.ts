@@ -26,6 +26,8 @@ export interface ProxyLimits {
   readonly maxReceiveBytes: number;
   /** Calls worked on at once; more are refused with a retriable error. */
   readonly maxRunningCalls: number;
+  /** Bytes of the requests worked on at once; at least one request always fits. */
+  readonly maxRunningBytes: number;
   /** How long `stop` waits for running calls. */
   readonly drainMs: number;
   /** How long a load call waits for the load to end. */
@@ -37,6 +39,7 @@ export interface ProxyLimits {
 export const defaultLimits: ProxyLimits = {
   maxReceiveBytes: 256 * 1024 * 1024,
   maxRunningCalls: 1024,
+  maxRunningBytes: 1024 * 1024 * 1024,
   drainMs: 10_000,
   loadAnswerMs: 5_000,
   maxDeleteRows: 1_000_000,

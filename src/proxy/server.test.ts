@@ -157,7 +157,7 @@ test('stop lets a running call end, refuses new ones, and cuts off what takes to
   await refused;
 });
 
-test('more calls at once than the limit are refused', async () => {
+test('more calls at once than the limit are refused, but one call always fits', async () => {
   const planes = new FakePlanes();
   let release: () => void = () => undefined;
   const held = new Promise<void>((resolve) => {
@@ -184,6 +184,10 @@ test('more calls at once than the limit are refused', async () => {
   release();
   await running;
   await server.stop();
+
+  const small = await startServer(planes, { limits: { maxRunningBytes: 1 } });
+  await callBytes(small.port, 'CreateDatabase', body);
+  await small.stop();
 });
 
 test('the compatibility table names every RPC once, and says what is only partly served', () => {

@@ -33,6 +33,7 @@ export class MilvusServer {
   readonly #services: Services;
   #transport: Transport | undefined;
   #running = 0;
+  #runningBytes = 0;
   #stopping: Promise<void> | undefined;
 
   private constructor(host: string, services: Services) {
@@ -82,9 +83,11 @@ export class MilvusServer {
     if (!isServed(rpc)) throw new CallRefused(grpcStatus.unimplemented, `${rpc} is not implemented`);
     if (this.#stopping !== undefined)
       throw new CallRefused(grpcStatus.unavailable, 'the server is stopping; try again');
-    if (this.#running >= limits.maxRunningCalls)
+    const isFull = this.#running > 0 && this.#runningBytes + body.length > limits.maxRunningBytes;
+    if (this.#running >= limits.maxRunningCalls || isFull)
       throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
     this.#running++;
+    this.#runningBytes += body.length;
     try {
       const call = { ...this.#services, metadataDatabase: metadata('dbname') ?? '' };
       return await service[rpc].answer(body, call);
@@ -93,6 +96,7 @@ export class MilvusServer {
       return failure(rpc, error);
     } finally {
       this.#running--;
+      this.#runningBytes -= body.length;
     }
   }
 }

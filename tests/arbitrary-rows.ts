@@ -140,12 +140,10 @@ function pick(items: FixedColumn | BytesColumn, kept: readonly number[]): FixedC
 }
 
 export function rowBatch(count: number): Arbitrary<RowBatch> {
-  return fc
-    .array(column(count), { maxLength: 5 })
-    .map((columns) => ({
-      rowCount: count,
-      columns: new Map(columns.map((c, i) => [(100 + i) as FieldId, c])),
-    }));
+  return fc.array(column(count), { maxLength: 5 }).map((columns) => ({
+    rowCount: count,
+    columns: new Map(columns.map((c, i) => [(100 + i) as FieldId, c])),
+  }));
 }
 
 export const keys: Arbitrary<PrimaryKeys> = fc.oneof(

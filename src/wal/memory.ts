@@ -58,6 +58,7 @@ export class MemoryWal implements Wal {
   #unsynced: Pending[] = [];
   #failure: DbError | undefined;
   #isSyncing = false;
+  #isClosed = false;
   #isReplayed = false;
   #file = 1;
   #end = FILE_HEADER_BYTES;
@@ -125,6 +126,7 @@ export class MemoryWal implements Wal {
 
   async read(position: WalPosition): Promise<Uint8Array<ArrayBuffer>> {
     await Promise.resolve();
+    if (this.#isClosed) throw new DbError('service-unavailable', 'the log is closed');
     const disk = this.#files.get(position.file);
     if (disk === undefined)
       throw new DbError('object-not-found', `log file '${position.file}.log' is missing`);
@@ -163,12 +165,13 @@ export class MemoryWal implements Wal {
     const torn = this.#unsynced[keep];
     if (tear && torn !== undefined) this.#store(torn.position, torn.bytes.subarray(0, torn.bytes.length / 2));
     this.#unsynced = [];
-    this.#failure = new DbError('service-unavailable', 'the log is closed');
+    this.#shut();
   }
 
   /** The log of the next start, over the same disk. */
   reopen(options: MemoryWalOptions = this.#options): MemoryWal {
     assert(this.#failure !== undefined, 'a log is closed before it is opened again');
+    this.#shut();
     return new MemoryWal(options, this.#files);
   }
 
@@ -179,17 +182,26 @@ export class MemoryWal implements Wal {
     bytes[at] = (bytes[at] as number) ^ 0x5a;
   }
 
+  /** The newest file loses its last bytes. */
+  cutTail(bytes: number): void {
+    const disk = present(this.#files.get(this.fileRange[1]), 'the newest file');
+    resize(disk, Math.max(0, disk.length - bytes));
+  }
+
   /** Oldest and newest file kept. */
   get fileRange(): readonly [number, number] {
     return [Math.min(...this.#files.keys()), Math.max(...this.#files.keys())];
   }
 
   close(): Promise<void> {
-    if (this.#failure === undefined) {
-      this.sync();
-      this.#failure = new DbError('service-unavailable', 'the log is closed');
-    }
+    if (this.#failure === undefined) this.sync();
+    this.#shut();
     return Promise.resolve();
+  }
+
+  #shut(): void {
+    this.#isClosed = true;
+    this.#failure ??= new DbError('service-unavailable', 'the log is closed');
   }
 
   #syncSoon(): void {

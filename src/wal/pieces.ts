@@ -3,6 +3,7 @@
  * that a large column goes from the request to the disk without being copied.
  */
 const GATHER_BYTES = 1024;
+const MAX_GATHER_BYTES = 65_536;
 /** Arrays from this size on are referenced, not copied. */
 const REFERENCE_FROM_BYTES = 4096;
 
@@ -32,15 +33,24 @@ export class PieceWriter {
 
   /** The array, then zeros up to the next boundary. It must not change until the record is durable. */
   array(bytes: Uint8Array): void {
+    this.append(bytes);
+    this.align();
+  }
+
+  /** The bytes alone; what follows may stand at any address. */
+  append(bytes: Uint8Array): void {
     if (bytes.length >= REFERENCE_FROM_BYTES) {
       this.#flush();
       this.#pieces.push(bytes);
       this.#flushedBytes += bytes.length;
-    } else {
-      this.#reserve(bytes.length);
-      this.#buffer.set(bytes, this.#end);
-      this.#end += bytes.length;
+      return;
     }
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
+  align(): void {
     const written = this.#flushedBytes + this.#end - this.#start;
     const padding = (ALIGNMENT - (written % ALIGNMENT)) % ALIGNMENT;
     this.#reserve(padding);
@@ -56,7 +66,7 @@ export class PieceWriter {
   #reserve(length: number): void {
     if (this.#end + length <= this.#buffer.length) return;
     this.#flush();
-    this.#buffer = new Uint8Array(Math.max(GATHER_BYTES * 4, length));
+    this.#buffer = new Uint8Array(Math.max(Math.min(2 * this.#buffer.length, MAX_GATHER_BYTES), length));
     this.#view = new DataView(this.#buffer.buffer);
     this.#start = 0;
     this.#end = 0;

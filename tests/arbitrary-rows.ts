@@ -60,35 +60,52 @@ const scalars = (
 
 const fixedTypes = Object.keys(fixedArrays) as FixedType[];
 
-export function column(count: number): Arbitrary<Column> {
-  const plain: Arbitrary<Column>[] = [...fixedTypes, 'VarChar' as const, 'JSON' as const].map((type) =>
-    scalars(type, count),
-  );
-  const list = fc
-    .tuple(many(fc.nat({ max: 3 }), count), fc.constantFrom(...fixedTypes, 'VarChar' as const))
-    .chain(([lengths, type]) => {
-      const offsets = new Uint32Array(count + 1);
-      lengths.forEach((length, i) => {
-        offsets[i + 1] = offsets[i]! + length;
-      });
-      return scalars(type, offsets[count]!).map(
-        (items): Column => ({ layout: 'list', type: 'Array', offsets, items }),
-      );
-    });
-  const vector = fc.integer({ min: 1, max: 5 }).chain((dim) =>
-    many(fc.float(), count * dim).map(
-      (values): Column => ({
-        layout: 'vector',
-        type: 'FloatVector',
-        dim,
-        values: Float32Array.from(values),
-      }),
-    ),
-  );
-  return fc
-    .tuple(fc.oneof(...plain, list, vector), fc.option(many(fc.integer({ min: 0, max: 1 }), count)))
-    .map(([value, valid]) => (valid === null ? value : withNulls(value, Uint8Array.from(valid))));
+export interface ColumnKind {
+  readonly type: FixedType | 'VarChar' | 'JSON' | 'Array' | 'FloatVector';
+  readonly elementType: FixedType | 'VarChar';
+  readonly dim: number;
 }
+
+export const columnType: Arbitrary<ColumnKind> = fc.record({
+  type: fc.constantFrom(...fixedTypes, 'VarChar', 'JSON', 'Array', 'FloatVector'),
+  elementType: fc.constantFrom(...fixedTypes, 'VarChar'),
+  dim: fc.integer({ min: 1, max: 5 }),
+});
+
+function lists(count: number, type: FixedType | 'VarChar'): Arbitrary<Column> {
+  return many(fc.nat({ max: 3 }), count).chain((lengths) => {
+    const offsets = new Uint32Array(count + 1);
+    lengths.forEach((length, i) => {
+      offsets[i + 1] = offsets[i]! + length;
+    });
+    return scalars(type, offsets[count]!).map(
+      (items): Column => ({ layout: 'list', type: 'Array', offsets, items }),
+    );
+  });
+}
+
+const vectors = (count: number, dim: number): Arbitrary<Column> =>
+  many(fc.float(), count * dim).map((values) => ({
+    layout: 'vector',
+    type: 'FloatVector',
+    dim,
+    values: Float32Array.from(values),
+  }));
+
+function plainColumn({ type, elementType, dim }: ColumnKind, count: number): Arbitrary<Column> {
+  if (type === 'Array') return lists(count, elementType);
+  return type === 'FloatVector' ? vectors(count, dim) : scalars(type, count);
+}
+
+export const columnOf = (kind: ColumnKind, count: number, nullable: boolean): Arbitrary<Column> =>
+  fc
+    .tuple(plainColumn(kind, count), fc.option(many(fc.integer({ min: 0, max: 1 }), count)))
+    .map(([value, valid]) =>
+      valid === null || !nullable ? value : withNulls(value, Uint8Array.from(valid)),
+    );
+
+export const column = (count: number): Arbitrary<Column> =>
+  columnType.chain((kind) => columnOf(kind, count, true));
 
 /** The column with nulls where `valid` is 0: what stood there is gone. */
 export function withNulls(value: Column, valid: Uint8Array): Column {

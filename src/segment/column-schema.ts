@@ -10,11 +10,8 @@ export interface ColumnType {
 
 type Leaf = Pick<SchemaElement, 'type' | 'type_length' | 'converted_type' | 'logical_type'>;
 
-const integer = (bitWidth: 8 | 16): Leaf => ({
-  type: 'INT32',
-  converted_type: `INT_${bitWidth}`,
-  logical_type: { type: 'INTEGER', bitWidth, isSigned: true },
-});
+/** Without the logical type: hyparquet-writer 0.17 writes its width as 32 bits where Parquet wants 8, and DuckDB refuses the file. */
+const integer = (bitWidth: 8 | 16): Leaf => ({ type: 'INT32', converted_type: `INT_${bitWidth}` });
 
 const scalarLeaves: Readonly<Record<Exclude<DataType, 'Array' | 'FloatVector'>, Leaf>> = {
   Bool: { type: 'BOOLEAN' },

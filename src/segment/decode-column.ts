@@ -5,7 +5,8 @@ import type { DataType } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
 import { damaged } from './damage.ts';
 import { decodeLevels } from './levels.ts';
-import { ALIGNMENT, decodePage, type RangedReader, type StoredColumn } from './parquet-file.ts';
+import { decodePage, type RangedReader, type StoredColumn } from './parquet-reader.ts';
+import { ALIGNMENT } from './parquet-writer.ts';
 
 /** A range of a file and where its bytes go. */
 export interface Fetch {

@@ -5,7 +5,8 @@ import { assert } from '../support/assert.ts';
 import { damaged } from './damage.ts';
 import { type ColumnPlan, planColumn, readPlan } from './decode-column.ts';
 import { encodeColumn } from './encode-column.ts';
-import { encodeFile, type RangedReader, readFooter } from './parquet-file.ts';
+import { type RangedReader, readFooter } from './parquet-reader.ts';
+import { encodeFile } from './parquet-writer.ts';
 import { planTimestamps, timestampColumn } from './rows-file.ts';
 
 /** Deleted keys of one write. */

@@ -13,7 +13,7 @@ import { crc32 } from '../support/crc32.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import type { ColumnPlan, Fetch } from './decode-column.ts';
 import { type Deletes, planDeletes } from './deletes-file.ts';
-import type { RangedReader } from './parquet-file.ts';
+import type { RangedReader } from './parquet-reader.ts';
 import { planField, planTimestamps, planVectorField, readRowsMeta } from './rows-file.ts';
 
 export const LOAD_SEGMENT = 'load-segment';

@@ -10,7 +10,7 @@ import type { FieldId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { concatColumns } from './concat.ts';
-import { bytesReader, type RangedReader } from './parquet-file.ts';
+import { bytesReader, type RangedReader } from './parquet-reader.ts';
 import {
   encodeRows,
   readColumns,

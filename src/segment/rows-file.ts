@@ -9,14 +9,8 @@ import { lengthOf } from './concat.ts';
 import { damaged } from './damage.ts';
 import { type ColumnPlan, planColumn, planVectors, readPlan } from './decode-column.ts';
 import { encodeColumn } from './encode-column.ts';
-import {
-  type ColumnToWrite,
-  encodeFile,
-  type RangedReader,
-  readFooter,
-  type StoredColumn,
-  TIMESTAMP_NAME,
-} from './parquet-file.ts';
+import { type RangedReader, readFooter, type StoredColumn } from './parquet-reader.ts';
+import { type ColumnToWrite, encodeFile, TIMESTAMP_NAME } from './parquet-writer.ts';
 
 /** Rows of one write. */
 export interface WrittenRows {

@@ -17,7 +17,7 @@ import type { WalPosition } from '../wal/wal.ts';
 import { type Deletes, encodeDeletes, readDeletes } from './deletes-file.ts';
 import { FLUSH_SEGMENT, type FlushInput, type FlushResult, flushTasks } from './flush.ts';
 import { LOAD_DELETES, LOAD_SEGMENT, type LoadedSegment, loadTasks } from './load.ts';
-import { bytesReader } from './parquet-file.ts';
+import { bytesReader } from './parquet-reader.ts';
 import { decodeStats, encodeStats } from './stats.ts';
 
 const ts = (n: number) => BigInt(n) as HybridTime;

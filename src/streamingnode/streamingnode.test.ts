@@ -154,6 +154,18 @@ test('a write without rows takes a timestamp and opens nothing', async () => {
   assert.equal(opener.opened.size, 0);
 });
 
+test('a write too large for one log record is refused before it takes a place', async () => {
+  const { node, opener } = setUp();
+  const values = new Float32Array(new SharedArrayBuffer(0));
+  Object.defineProperty(values, 'byteLength', { value: 600 << 20 });
+  const columns = new Map([
+    [100 as FieldId, { layout: 'vector' as const, type: 'FloatVector' as const, dim: 1, values }],
+  ]);
+  const part: WritePart = { kind: 'insert', channel: 'c0', partitionId: p1, rows: { rowCount: 1, columns } };
+  await fails(node.write(collectionId, [part]), 'parameter-too-large');
+  assert.equal(opener.opened.size, 0);
+});
+
 test('followers see a write once it is durable and before it is acknowledged', async () => {
   const { node, wal } = setUp({ options: { sync: 'manual' } });
   const events: string[] = [];

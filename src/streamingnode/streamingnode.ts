@@ -24,6 +24,8 @@ export interface StreamingNodeOptions {
 }
 
 const MAX_IN_FLIGHT_BYTES = 256 << 20;
+/** One write is one log record: well below what a record can hold. */
+const MAX_WRITE_BYTES = 512 << 20;
 /** Log records read at once by `read`, and segments of one write opened at once. */
 const FAN_OUT = 8;
 
@@ -77,6 +79,8 @@ export class LogStreamingNode implements StreamingNode {
     this.#checkWritable(collectionId, parts);
     if (parts.length === 0) return this.#time.next();
     const sizeBytes = parts.reduce((sum, part) => sum + sizeOf(part), 0);
+    if (sizeBytes > MAX_WRITE_BYTES)
+      throw new DbError('parameter-too-large', `a write of ${sizeBytes} bytes, more than ${MAX_WRITE_BYTES}`);
     return this.#budget.run(sizeBytes, () => this.#write(collectionId, parts));
   }
 

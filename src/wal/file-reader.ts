@@ -1,40 +1,12 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DbError, messageOf } from '../errors/db-error.ts';
+import { DbError } from '../errors/db-error.ts';
+import { logFileName, readExactly, storageError } from './file-io.ts';
 import { checkRecord, decodeFileHeader, FILE_HEADER_BYTES } from './frame.ts';
 import type { WalPosition } from './wal.ts';
 
 /** Log files kept open for reading. */
 const MAX_OPEN_FILES = 8;
-
-export const logFileName = (file: number): string => `${file}.log`;
-
-/** An error of the file system, as the port names it. */
-export function storageError(error: unknown, what: string): DbError {
-  if (error instanceof DbError) return error;
-  const code = (error as NodeJS.ErrnoException).code;
-  const message = `${what}: ${messageOf(error)}`;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new DbError('storage-full', message, { cause: error });
-  return new DbError('storage-failed', message, { cause: error });
-}
-
-/** Exactly `length` bytes in a buffer of their own. Throws `data-integrity` when the file is shorter. */
-export async function readExactly(
-  handle: FileHandle,
-  offset: number,
-  length: number,
-  name: string,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
-    if (bytesRead === 0)
-      throw new DbError('data-integrity', `log file '${name}' ends before offset ${offset + length}`);
-    done += bytesRead;
-  }
-  return bytes;
-}
 
 interface OpenFile {
   readonly opened: Promise<{ readonly handle: FileHandle; readonly salt: bigint }>;

@@ -2,13 +2,14 @@
  * The log in files `{n}.log` of one directory. One writer: all records queued while a sync runs share the next write and sync.
  * A file is complete and durable before the next one is created, so only the last file can end torn.
  */
-import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { assert } from '../support/assert.ts';
 import type { Random } from '../support/random.ts';
-import { FileWalReader, logFileName, readExactly, storageError } from './file-reader.ts';
+import { isJustBegun, logFileName, readExactly, storageError, syncDirectory, writeAll } from './file-io.ts';
+import { FileWalReader } from './file-reader.ts';
 import {
   byteLength,
   decodeFileHeader,
@@ -275,38 +276,4 @@ export class FileWal implements Wal {
     this.#writing = undefined;
     await this.#reader.close();
   }
-}
-
-/** Writes everything at `offset`; answers where it ends. */
-async function writeAll(handle: FileHandle, pieces: Uint8Array[], offset: number): Promise<number> {
-  let at = offset;
-  let rest = pieces;
-  while (rest.length > 0) {
-    let { bytesWritten } = await handle.writev(rest, at);
-    if (bytesWritten === 0) throw new DbError('storage-failed', 'the disk takes no bytes');
-    at += bytesWritten;
-    let whole = 0;
-    for (; whole < rest.length && bytesWritten >= (rest[whole] as Uint8Array).length; whole++)
-      bytesWritten -= (rest[whole] as Uint8Array).length;
-    const [cut, ...others] = rest.slice(whole);
-    rest = cut === undefined ? [] : [cut.subarray(bytesWritten), ...others];
-  }
-  return at;
-}
-
-/** Makes names durable. Some systems have no such thing for directories. */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  await using handle = await open(path, 'r');
-  await handle.sync();
-}
-
-/** Whether the process died while it created this file: no record can be in it. */
-async function isJustBegun(path: string, file: number): Promise<boolean> {
-  const { size } = await stat(path);
-  if (size > FILE_HEADER_BYTES) return false;
-  if (size < FILE_HEADER_BYTES) return true;
-  await using handle = await open(path, 'r');
-  const header = await readExactly(handle, 0, FILE_HEADER_BYTES, logFileName(file));
-  return header.every((byte) => byte === 0);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { isDbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { MemoryWal } from './memory.ts';
@@ -62,4 +63,39 @@ test('a log that fails rejects what is not durable and everything after it', asy
   await assert.rejects(lost.durable, isFull);
   await assert.rejects(wal.append(3n as HybridTime, []).durable, isFull);
   assert.deepEqual(await found(wal.reopen()), [1]);
+});
+
+const generation = fc.record({
+  /** Lengths of payloads; 0 stands for a sync. */
+  steps: fc.array(fc.nat({ max: 120 }), { maxLength: 15 }),
+  keep: fc.nat({ max: 6 }),
+  tear: fc.boolean(),
+});
+
+test('crash after crash, the log holds what was acknowledged and nothing that was not appended', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(generation, { minLength: 1, maxLength: 5 }), async (generations) => {
+      let wal = new MemoryWal({ sync: 'manual', fileBytes: 500 });
+      let expected: number[] = [];
+      let next = 1;
+      for (const { steps, keep, tear } of generations) {
+        let waiting: number[] = [];
+        for (const length of steps) {
+          if (length === 0) {
+            wal.sync();
+            expected.push(...waiting);
+            waiting = [];
+            continue;
+          }
+          wal.append(BigInt(next) as HybridTime, [new Uint8Array(length).fill(next)]);
+          waiting.push(next++);
+        }
+        wal.crash({ keep, tear });
+        expected = [...expected, ...waiting.slice(0, keep)];
+        wal = wal.reopen();
+        assert.deepEqual(await found(wal), expected);
+      }
+    }),
+    { numRuns: 150, seed: 10 },
+  );
 });

@@ -2,7 +2,6 @@
  * What a log record says: one write with all its parts. Layout in docs/formats.md, "Write-ahead log". `encodeWrite` and
  * `decodeWrite` are pure; any bytes give a write or `data-integrity`.
  */
-import { DbError } from '../errors/db-error.ts';
 import { bytesOf, fixedArrays } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
@@ -17,7 +16,8 @@ import type {
 } from '../model/rows.ts';
 import type { DataType } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
-import { ALIGNMENT, PieceWriter } from './pieces.ts';
+import { Cursor, damaged } from './cursor.ts';
+import { PieceWriter } from './pieces.ts';
 
 /** One part of a write, for one channel and partition. All parts of a write share one timestamp and one log record. */
 export type WritePart =
@@ -66,7 +66,6 @@ const typeByCode = new Map(Object.entries(typeCodes).map(([type, code]) => [code
 const isFixed = (type: DataType): type is FixedType => type in fixedArrays;
 
 const utf8 = new TextEncoder();
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The payload of a log record, in pieces. Big columns are referenced: they must not change until the record is durable. */
 export function encodeWrite(write: AppliedWrite): Uint8Array[] {
@@ -160,84 +159,6 @@ function encodeKeys(out: PieceWriter, keys: PrimaryKeys): void {
   });
   out.array(bytesOf(offsets));
   out.array(data);
-}
-
-const damaged = (what: string): DbError => new DbError('data-integrity', `log record: ${what}`);
-
-/** Bounds-checked reader. Arrays are views of the payload: it must stay as it is while they are in use. */
-class Cursor {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #offset = 0;
-
-  constructor(payload: Uint8Array) {
-    this.#bytes = payload.byteOffset % ALIGNMENT === 0 ? payload : new Uint8Array(payload);
-    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
-  }
-
-  uint32(): number {
-    return this.#view.getUint32(this.#take(4), true);
-  }
-
-  int64(): bigint {
-    return this.#view.getBigInt64(this.#take(8), true);
-  }
-
-  /** Where `length` bytes of an array stand in the buffer. */
-  #array(length: number): number {
-    const at = this.#bytes.byteOffset + this.#take(length);
-    this.#take((ALIGNMENT - (this.#offset % ALIGNMENT)) % ALIGNMENT);
-    return at;
-  }
-
-  bytes(length: number): Uint8Array {
-    return new Uint8Array(this.#bytes.buffer, this.#array(length), length);
-  }
-
-  flags(length: number, what: string): Uint8Array {
-    const flags = this.bytes(length);
-    if (flags.some((flag) => flag > 1)) throw damaged(`${what} that is neither 0 nor 1`);
-    return flags;
-  }
-
-  fixed(type: FixedType, length: number): FixedColumn['values'] {
-    if (type === 'Bool') return this.flags(length, 'a Bool');
-    const Values = fixedArrays[type];
-    return new Values(this.#bytes.buffer, this.#array(length * Values.BYTES_PER_ELEMENT), length);
-  }
-
-  floats(length: number): Float32Array {
-    return new Float32Array(this.#bytes.buffer, this.#array(length * 4), length);
-  }
-
-  offsets(count: number): Uint32Array {
-    const offsets = new Uint32Array(this.#bytes.buffer, this.#array((count + 1) * 4), count + 1);
-    if (offsets[0] !== 0) throw damaged('offsets do not start at 0');
-    for (let i = 1; i <= count; i++)
-      if ((offsets[i] as number) < (offsets[i - 1] as number)) throw damaged('offsets go backwards');
-    return offsets;
-  }
-
-  text(bytes: Uint8Array): string {
-    try {
-      return strictUtf8.decode(bytes);
-    } catch (error) {
-      throw new DbError('data-integrity', 'log record: text that is not UTF-8', { cause: error });
-    }
-  }
-
-  end(): void {
-    if (this.#offset !== this.#bytes.length)
-      throw damaged(`${this.#bytes.length - this.#offset} bytes too many`);
-  }
-
-  #take(length: number): number {
-    const at = this.#offset;
-    if (length > this.#bytes.length - at)
-      throw damaged(`ends at byte ${this.#bytes.length}, needs ${at + length}`);
-    this.#offset = at + length;
-    return at;
-  }
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Encoding, decoding and loading of a segment of 100,000 rows (Int64, VarChar, JSON, 128 floats). Run: `node .build/bench/segment.js [file]`. */
+/** Encoding, decoding and loading of a segment of 100,000 rows (Int64, VarChar, JSON, 128 floats). An argument names a file to keep. */
 import { writeFile } from 'node:fs/promises';
 import type { HybridTime } from '../src/model/hybrid-time.ts';
 import type { FieldId } from '../src/model/ids.ts';
@@ -6,7 +6,7 @@ import type { BytesColumn, Column } from '../src/model/rows.ts';
 import type { FieldSchema } from '../src/model/schema.ts';
 import { flushTasks } from '../src/segment/flush.ts';
 import { loadTasks } from '../src/segment/load.ts';
-import { bytesReader } from '../src/segment/parquet-file.ts';
+import { bytesReader } from '../src/segment/parquet-reader.ts';
 import { encodeRows, readColumns, readRowsMeta, readVectors } from '../src/segment/rows-file.ts';
 import { MemoryStore } from '../src/storage/memory.ts';
 import { MemoryWal } from '../src/wal/memory.ts';

@@ -1,4 +1,4 @@
-/** Appends per second of the log in files, and its throughput. Run: `node .build/bench/wal.js [directory]`. */
+/** Appends per second of the log in files, and its throughput. An argument names the directory. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,9 @@ import type { HybridTime } from '../src/model/hybrid-time.ts';
 import { systemRandom } from '../src/support/system-random.ts';
 import { FileWal } from '../src/wal/file.ts';
 
-const root = await mkdtemp(join(process.argv[2] ?? tmpdir(), 'tidemark-bench-'));
+const root = await mkdtemp(
+  join(process.argv.slice(2).find((arg) => !arg.startsWith('--')) ?? tmpdir(), 'tidemark-bench-'),
+);
 const wal = await FileWal.open(root, { random: systemRandom });
 let ts = 0n;
 

@@ -1,0 +1,1 @@
+export { drain, inverseNorm, readPass, scan, writeInverseNorms } from './flat';

@@ -189,6 +189,7 @@ test('NaN and infinite values never become hits or spoil others; a zero vector h
   const find = (metric: Metric) =>
     scan(vectors, { dim: 2, metric, from: 0, to: 5, queries: Float32Array.of(1, 0), k: 5 });
   assert.deepEqual([...find('L2').rows], [0, 3, 4]);
+  assert.deepEqual([...find('IP').rows], [0, 3, 4]);
   const cosine = find('COSINE');
   assert.deepEqual([...cosine.rows], [0, 3, 4]);
   assert.deepEqual([...cosine.scores], [1, 0, 0]);

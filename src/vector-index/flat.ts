@@ -4,6 +4,7 @@
  */
 
 import { DbError } from '../errors/db-error.ts';
+import { assert } from '../support/assert.ts';
 import type { Kernels } from './kernels.ts';
 import { pieceBytes } from './kernels.ts';
 import {
@@ -79,6 +80,7 @@ export function scanTopK(kernels: Kernels, input: ScanInput): TopK {
   checkShape(input);
   const { dim, queries, queryCount } = input;
   const { inner, outer } = keyRange(input.metric, input);
+  assert(input.allowed === undefined || input.allowed.length * 32 >= input.to, 'the bitmap covers the rows');
   const layout = kernels.layout();
   const words = Math.ceil(input.to / 32);
   const allowed = input.allowed === undefined ? 0 : layout.take(words * 4);
@@ -92,7 +94,13 @@ export function scanTopK(kernels: Kernels, input: ScanInput): TopK {
     inverse: 1,
     size: 0,
   }));
-  const out = new HitWriter(kernels, input.metric, layout.take(entries * 4), layout.take(entries * 4));
+  const out = new HitWriter(
+    kernels,
+    input.metric,
+    queryCount,
+    layout.take(entries * 4),
+    layout.take(entries * 4),
+  );
   const tileRows =
     tile === 1 ? input.to - input.from : Math.max(4, Math.floor(TILE_ROW_BYTES / (dim * 16)) * 4);
   for (let first = 0; first < queryCount; first += tile) {
@@ -111,36 +119,46 @@ export function scanTopK(kernels: Kernels, input: ScanInput): TopK {
           slot.query, slot.inverse, slot.heap, entries, slot.size, inner, outer,
         );
     }
-    for (const slot of active) out.add(slot.heap, slot.size);
+    active.forEach((slot, i) => {
+      out.put(first + i, slot.heap, slot.size, entries, outer);
+    });
   }
   return out.finish();
 }
 
-/** Collects what the kernels leave in their heaps. */
+/** Collects what the kernels leave in their heaps, query by query in any order. */
 export class HitWriter {
   readonly #kernels: Kernels;
   readonly #metric: Metric;
   readonly #rowsAt: number;
   readonly #keysAt: number;
-  readonly #rows: Uint32Array[] = [];
-  readonly #scores: Float32Array[] = [];
+  readonly #rows: Uint32Array[];
+  readonly #scores: Float32Array[];
 
   /** `rowsAt` and `keysAt`: scratch for as many words as a heap may have entries. */
-  constructor(kernels: Kernels, metric: Metric, rowsAt: number, keysAt: number) {
+  constructor(kernels: Kernels, metric: Metric, queryCount: number, rowsAt: number, keysAt: number) {
     this.#kernels = kernels;
     this.#metric = metric;
     this.#rowsAt = rowsAt;
     this.#keysAt = keysAt;
+    this.#rows = Array.from({ length: queryCount }, () => NO_ROWS);
+    this.#scores = Array.from({ length: queryCount }, () => NO_SCORES);
   }
 
-  /** The next query's heap of `size` entries, in any order; the best `limit` are kept. */
-  add(heap: number, size: number, limit = size): void {
+  /** The heap of `query` has `size` entries in any order; the best `limit` with keys below `outer` are its hits. */
+  put(query: number, heap: number, size: number, limit: number, outer: number): void {
     this.#kernels.run.drain(heap, size, this.#rowsAt, this.#keysAt);
-    const count = Math.min(size, limit);
-    this.#rows.push(this.#kernels.words(this.#rowsAt, count).slice());
-    const scores = this.#kernels.floats(this.#keysAt, count).slice();
-    for (let i = 0; i < count; i++) scores[i] = scoreOfKey(this.#metric, scores[i] ?? 0);
-    this.#scores.push(scores);
+    const keys = this.#kernels.floats(this.#keysAt, Math.min(size, limit));
+    let count = keys.length;
+    while (count > 0 && !((keys[count - 1] ?? outer) < outer)) count--;
+    this.#rows[query] = this.#kernels.words(this.#rowsAt, count).slice();
+    this.#scores[query] = Float32Array.from(keys.subarray(0, count), (key) => scoreOfKey(this.#metric, key));
+  }
+
+  /** Hits of `query` that were found otherwise. */
+  set(query: number, hits: Pick<TopK, 'rows' | 'scores'>): void {
+    this.#rows[query] = hits.rows;
+    this.#scores[query] = hits.scores;
   }
 
   finish(): TopK {
@@ -151,9 +169,12 @@ export class HitWriter {
     let at = 0;
     this.#rows.forEach((part, i) => {
       rows.set(part, at);
-      scores.set(this.#scores[i] ?? [], at);
+      scores.set(this.#scores[i] ?? NO_SCORES, at);
       at += part.length;
     });
     return { counts, rows, scores };
   }
 }
+
+const NO_ROWS = new Uint32Array();
+const NO_SCORES = new Float32Array();

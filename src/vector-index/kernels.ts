@@ -37,6 +37,33 @@ export interface KernelExports {
   ): number;
   drain(heap: number, size: number, rows: number, keys: number): void;
   readPass(at: number, bytes: number): number;
+  chainDuplicates(
+    vectors: number,
+    dim: number,
+    rowCount: number,
+    levels: number,
+    chains: number,
+    slots: number,
+    slotMask: number,
+  ): number;
+  insertRows(
+    table: number,
+    from: number,
+    to: number,
+    efConstruction: number,
+    sorted: number,
+    chosen: number,
+  ): void;
+  searchGraph(
+    table: number,
+    query: number,
+    inverseQuery: number,
+    ef: number,
+    allowed: number,
+    inner: number,
+    budget: number,
+  ): number;
+  checkGraph(table: number, from: number, to: number, upperCount: number): number;
 }
 
 export const PAGE_BYTES = 65_536;

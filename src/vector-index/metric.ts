@@ -1,6 +1,6 @@
 /**
  * How rows are compared. The kernels order by an ascending key, callers see Milvus's score: squared distance for L2, similarity
- * for IP and COSINE. A row whose key is NaN or infinitely far is never a hit. COSINE divides by both norms while it sums, so that
+ * for IP and COSINE. A row whose key is not finite is never a hit. COSINE divides by both norms while it sums, so that
  * stored vectors stay as they were given; a zero vector has similarity 0 to everything.
  */
 import { DbError } from '../errors/db-error.ts';
@@ -12,6 +12,9 @@ export const metricCode = { L2: 0, IP: 1, COSINE: 2 } as const satisfies Record<
 
 export const MAX_DIM = 32_768;
 export const MAX_TOP_K = 16_384;
+
+/** The lowest finite 32-bit float. */
+const LOWEST_KEY = -3.4028234663852886e38;
 
 /** The caller's score of a kernel's key. */
 export const scoreOfKey = (metric: Metric, key: number): number => (metric === 'L2' ? key : 0 - key);
@@ -36,7 +39,7 @@ export function keyRange(
     throw new DbError('parameter-invalid', 'radius and range_filter must be numbers');
   const sign = metric === 'L2' ? 1 : -1;
   const outer = radius === undefined ? Number.POSITIVE_INFINITY : sign * radius;
-  const inner = rangeFilter === undefined ? Number.NEGATIVE_INFINITY : sign * rangeFilter;
+  const inner = Math.max(LOWEST_KEY, rangeFilter === undefined ? LOWEST_KEY : sign * rangeFilter);
   if (radius !== undefined && inner >= outer)
     throw new DbError(
       'parameter-invalid',

@@ -36,6 +36,8 @@ export interface HnswSearch extends ScoreRange {
   readonly ef: number;
   /** Bit `row` set: the row counts. Absent: every row counts. */
   readonly allowed?: Uint32Array | undefined;
+  /** Absent: whichever is cheaper. Tests and benches force one. */
+  readonly way?: 'graph' | 'scan';
 }
 
 /**
@@ -72,12 +74,16 @@ function planOf(header: HnswHeader, search: HnswSearch): Plan {
   const { rowCount } = header;
   const ef = Math.max(1, Math.min(Math.max(search.ef, search.k), rowCount));
   const allowed = search.allowed === undefined ? rowCount : bitCount(search.allowed);
-  const budget = Math.ceil(Math.max(allowed * SCAN_KEY_COST, 4 * KEYS_PER_RESULT * ef));
+  const budget =
+    search.way === 'graph'
+      ? rowCount
+      : Math.ceil(Math.max(allowed * SCAN_KEY_COST, 4 * KEYS_PER_RESULT * ef));
+  const isScanCheaper = search.way === undefined ? prefersScan(allowed, rowCount, ef) : search.way === 'scan';
   return {
     ef,
     budget,
     candidates: Math.min(rowCount, budget) + 2 * header.M,
-    isExact: header.entryRow === undefined || prefersScan(allowed, rowCount, ef),
+    isExact: header.entryRow === undefined || isScanCheaper,
   };
 }
 

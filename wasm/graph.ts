@@ -79,11 +79,20 @@ export function levelOf(row: u32): u32 {
   return load<u8>(levels + <usize>row);
 }
 
-/** 1 / |row| for COSINE. */
+/** The row's number beside its vector: 1 / |row| for COSINE; while building for IP its height (see `keysOf4`); else 0. */
 // @ts-ignore: decorator
 @inline
 export function normOf(row: u32): f32 {
-  return metric == 2 ? load<f32>(norms + (<usize>row << 2)) : 1;
+  return norms == 0 ? 0 : load<f32>(norms + (<usize>row << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+function normsOf4(a: u32, b: u32, c: u32, d: u32): v128 {
+  let four = f32x4.splat(normOf(a));
+  four = f32x4.replace_lane(four, 1, normOf(b));
+  four = f32x4.replace_lane(four, 2, normOf(c));
+  return f32x4.replace_lane(four, 3, normOf(d));
 }
 
 // @ts-ignore: decorator
@@ -101,7 +110,10 @@ export function linksOf(row: u32, level: u32): usize {
   return upper + <usize>list * (<usize>M << 2);
 }
 
-/** Keys of four rows against a vector; a NaN becomes +Infinity, so that every entry has an order. */
+/**
+ * Keys of four rows against a vector. Building for IP adds the product of the heights, sqrt(R^2 - |row|^2) with R the longest
+ * row: one more coordinate that puts all rows on a sphere, where the greatest product is the nearest neighbour and
+ * short rows have neighbours too. A query has height 0. Source: Bachrach et al., RecSys 2014. A NaN becomes +Infinity, so that every entry has an order. */
 // @ts-ignore: decorator
 @inline
 export function keysOf4(query: usize, inverse: f32, rows: usize): v128 {
@@ -110,13 +122,8 @@ export function keysOf4(query: usize, inverse: f32, rows: usize): v128 {
   if (metric == 0) keys = l2x4(query, vectorOf(a), vectorOf(b), vectorOf(c), vectorOf(d), dim);
   else {
     keys = dotx4(query, vectorOf(a), vectorOf(b), vectorOf(c), vectorOf(d), dim);
-    if (metric == 2) {
-      let scale = f32x4.splat(normOf(a));
-      scale = f32x4.replace_lane(scale, 1, normOf(b));
-      scale = f32x4.replace_lane(scale, 2, normOf(c));
-      scale = f32x4.replace_lane(scale, 3, normOf(d));
-      keys = f32x4.mul(f32x4.mul(keys, f32x4.splat(inverse)), scale);
-    }
+    if (metric == 2) keys = f32x4.mul(f32x4.mul(keys, f32x4.splat(inverse)), normsOf4(a, b, c, d));
+    else if (norms != 0) keys = f32x4.add(keys, f32x4.mul(f32x4.splat(inverse), normsOf4(a, b, c, d)));
     keys = f32x4.sub(f32x4.splat(0), keys);
   }
   return v128.bitselect(keys, f32x4.splat(Infinity), f32x4.eq(keys, keys));

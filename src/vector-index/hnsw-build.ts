@@ -105,7 +105,10 @@ class Build {
     const { rowCount, params } = this.#size;
     const choosing = (2 * params.M + 8) * 12 + 64;
     const inserting =
-      graphScratchBytes(this.#header, params.efConstruction, this.#candidateLimit()) + choosing;
+      graphScratchBytes(this.#header, params.efConstruction, this.#candidateLimit()) +
+      choosing +
+      rowCount * 4 +
+      32;
     const chaining = this.#slotCount() * 4 + rowCount * 5 + 128;
     return align(Math.max(inserting, chaining));
   }
@@ -173,12 +176,27 @@ class Build {
     });
   }
 
+  /** sqrt(R^2 - |row|^2), R the length of the longest row; see `keysOf4` in wasm/graph.ts. */
+  #writeHeights(at: number): void {
+    const { rowCount, dim } = this.#size;
+    this.#kernels.run.writeInverseNorms(this.#vectorsAt, dim, rowCount, at);
+    const heights = this.#kernels.floats(at, rowCount);
+    // A row that is not finite has an inverse of 0 or NaN; it is not in the graph.
+    const square = (inverse: number): number => (inverse > 0 ? 1 / (inverse * inverse) : 0);
+    const longest = heights.reduce((most, inverse) => Math.max(most, square(inverse)), 0);
+    heights.forEach((inverse, row) => {
+      heights[row] = Math.sqrt(longest - square(inverse));
+    });
+  }
+
   #insert(onProgress: (rowsDone: number) => boolean): void {
     const { rowCount, params } = this.#size;
     const scratch = this.#kernels.layout();
     const place = { vectorsOffset: this.#vectorsAt, graphOffset: this.#imageAt };
     const limits = { results: params.efConstruction, candidates: this.#candidateLimit() };
-    const { table } = layGraph(this.#kernels, scratch, this.#header, place, limits);
+    const heights = this.#size.metric === 'IP' ? scratch.take(rowCount * 4) : 0;
+    if (heights !== 0) this.#writeHeights(heights);
+    const { table } = layGraph(this.#kernels, scratch, this.#header, place, limits, heights);
     const sorted = scratch.take((2 * params.M + 8) * 8);
     const chosen = scratch.take((2 * params.M + 8) * 4);
     for (let row = 0; row < rowCount; row += ROWS_PER_STEP) {

@@ -156,13 +156,14 @@ export const graphScratchBytes = (header: HnswHeader, resultLimit: number, candi
   (candidateLimit + resultLimit) * 8 +
   6 * 32;
 
-/** Writes the kernels' table into scratch and takes the areas they work in. */
+/** Writes the kernels' table into scratch and takes the areas they work in. `heights`: of the rows, while building for IP. */
 export function layGraph(
   kernels: Kernels,
   layout: ScratchLayout,
   header: HnswHeader,
   place: GraphPlace,
   limits: { readonly results: number; readonly candidates: number },
+  heights = 0,
 ): GraphScratch {
   const sections = hnswLayout(header);
   const table = layout.take(TABLE_WORDS * 4);
@@ -180,7 +181,7 @@ export function layGraph(
       inMemory(sections.upper),
       inMemory(sections.upperRefs),
       inMemory(sections.levels),
-      inMemory(sections.norms),
+      sections.norms === undefined ? heights : inMemory(sections.norms),
       inMemory(sections.chains),
       header.entryRow ?? NO_ROW,
       header.maxLevel,

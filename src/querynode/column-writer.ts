@@ -242,3 +242,10 @@ export function columnWriter(
     },
   };
 }
+
+/** A column of nulls, for a field that is younger than the rows. */
+export function nullColumn(field: FieldSchema, rowCount: number): Column {
+  const writer = columnWriter(field, rowCount, new Float32Array(rowCount * (field.dim ?? 0)));
+  writer.append(undefined, 0, rowCount);
+  return writer.column;
+}

@@ -9,8 +9,7 @@ import type { CollectionView } from './api.ts';
 import type { CollectionRows, SealedSegment } from './collection.ts';
 import { keyList } from './keys.ts';
 import type { Pacer } from './pacer.ts';
-import { requireField } from './reads.ts';
-import { keyFieldOf, Shared, Unit, type UnitIndex } from './unit.ts';
+import { keyFieldOf, requireField, Shared, Unit, type UnitIndex } from './unit.ts';
 import type { GraphIndex, VectorBlock, VectorEngine } from './vectors.ts';
 
 /** Reads the files of flushed segments, checksums verified, off the event loop. Throws `data-integrity`, `object-not-found`. */

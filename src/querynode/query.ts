@@ -3,7 +3,8 @@ import type { RowBatch } from '../model/rows.ts';
 import type { QueryRequest } from './api.ts';
 import { gatherRows } from './gather.ts';
 import { orderRows } from './order.ts';
-import { type ReadContext, requireField, selectAll } from './reads.ts';
+import { type ReadContext, selectAll } from './reads.ts';
+import { requireField } from './unit.ts';
 
 export async function queryRows(
   context: ReadContext,

@@ -6,7 +6,7 @@ import type { RowBatch } from '../model/rows.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResult } from './api.ts';
-import type { CompileFilter } from './filter.ts';
+import type { Filters } from './filter.ts';
 import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
 import { Pacer } from './pacer.ts';
@@ -40,7 +40,7 @@ export interface QueryNodeOptions {
   readonly streamingNode: StreamingNode;
   readonly files: SegmentFiles;
   readonly engine: VectorEngine;
-  readonly compileFilter: CompileFilter;
+  readonly filters: Filters;
   readonly clock: Clock;
   readonly limits?: Partial<QueryNodeLimits>;
 }
@@ -145,7 +145,7 @@ export class LocalQueryNode implements QueryNode {
         return await work({
           schema: collection.rows.schema,
           views,
-          compileFilter: this.#options.compileFilter,
+          filters: this.#options.filters,
           pacer: new Pacer(collection.signal),
           signal: collection.signal,
           maxBytes: this.#limits.answerBytes,

@@ -5,9 +5,9 @@ import { mapLimited } from '../support/limiter.ts';
 import type { SearchRequest, SearchResult } from './api.ts';
 import { gatherKeys, gatherRows, type RowRefs } from './gather.ts';
 import type { Selection } from './order.ts';
-import { type ReadContext, requireField, selectAll } from './reads.ts';
+import { type ReadContext, selectAll } from './reads.ts';
 import { type Hit, reduceHits } from './reduce.ts';
-import { keyFieldOf } from './unit.ts';
+import { keyFieldOf, requireField } from './unit.ts';
 import type { NearestRequest, NearestRows, VectorEngine } from './vectors.ts';
 
 export interface SearchContext extends ReadContext {

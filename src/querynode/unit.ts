@@ -3,6 +3,7 @@
  * changes is how many there are (only growing ones) and which of them live.
  */
 
+import { DbError } from '../errors/db-error.ts';
 import type { BuildId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
@@ -82,6 +83,14 @@ export const keyFieldOf = ({ fields }: CollectionSchema): FieldSchema =>
     'the primary key field',
   );
 
+export function requireField({ fields }: CollectionSchema, fieldId: FieldId): FieldSchema {
+  const field = fields.find((each) => each.fieldId === fieldId);
+  if (field === undefined) throw new DbError('parameter-invalid', `the collection has no field ${fieldId}`);
+  return field;
+}
+
+/** Derived columns kept for filters. */
+const MAX_DERIVED = 64;
 /** Rows to look at between two questions whether to pause, and what one costs. */
 const PREPARE_ROWS = 4096;
 const COST_PER_KEY = 12;
@@ -96,6 +105,7 @@ export class Unit {
   readonly #memory: Shared;
   readonly #live: LiveRows;
   readonly #keyIndex: KeyIndex;
+  #cache = { rowCount: 0, derived: new Map<string, unknown>() };
   #keyColumn: Column | undefined;
   #keys: KeyColumn | undefined;
   #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
@@ -134,6 +144,13 @@ export class Unit {
   /** Rows beyond `rowCount` are not to be read. Undefined when the field is younger than the segment. */
   column(fieldId: FieldId): Column | undefined {
     return this.#columns.get(fieldId)?.column;
+  }
+
+  /** Where what is derived from the first `rowCount` rows may be kept. */
+  cacheFor(rowCount: number): Map<string, unknown> {
+    if (this.#cache.rowCount !== rowCount || this.#cache.derived.size > MAX_DERIVED)
+      this.#cache = { rowCount, derived: new Map() };
+    return this.#cache.derived;
   }
 
   timestampAt(row: number): bigint {

@@ -4,7 +4,7 @@ import { DbError } from '../src/errors/db-error.ts';
 import type { CheckedFilter } from '../src/expr/check.ts';
 import type { HybridTime } from '../src/model/hybrid-time.ts';
 import type { ALL_PARTITIONS, CollectionId, FieldId, PartitionId, SegmentId } from '../src/model/ids.ts';
-import type { SegmentRecord } from '../src/model/records.ts';
+import type { IndexRecord, SegmentRecord } from '../src/model/records.ts';
 import type { Column, PrimaryKeys, RowBatch } from '../src/model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../src/model/schema.ts';
 import type { CollectionView } from '../src/querynode/api.ts';
@@ -426,11 +426,13 @@ export const rowsOfBatch = ({ rowCount, columns }: RowBatch): Row[] =>
     tag: plainValue(columns.get(TAG)!, i) as number,
   }));
 
+const l2Index = { indexId: 1n, params: { metric_type: 'L2' } } as unknown as IndexRecord;
+
 export const viewOf = (
   schema: CollectionSchema,
   segments: readonly SegmentRecord[],
   partitionIds: readonly PartitionId[] = partitions,
-): CollectionView => ({ collectionId, schema, channels, partitionIds, segments, indexes: [] });
+): CollectionView => ({ collectionId, schema, channels, partitionIds, segments, indexes: [l2Index] });
 
 export const channelOf = (key: number): string => channels[key % channels.length]!;
 

@@ -5,12 +5,18 @@ import type { SegmentIndex, SegmentRecord } from '../model/records.ts';
 import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import { mapLimited } from '../support/limiter.ts';
-import type { CollectionView } from './api.ts';
+import type { CollectionView, SearchRequest } from './api.ts';
 import type { CollectionRows, SealedSegment } from './collection.ts';
 import { keyList } from './keys.ts';
 import type { Pacer } from './pacer.ts';
 import { keyFieldOf, requireField, Shared, Unit, type UnitIndex } from './unit.ts';
 import type { GraphIndex, VectorBlock, VectorEngine } from './vectors.ts';
+
+export interface GraphShape {
+  readonly rowCount: number;
+  readonly dim: number;
+  readonly metric: SearchRequest['metric'];
+}
 
 /** Reads the files of flushed segments, checksums verified, off the event loop. Throws `data-integrity`, `object-not-found`. */
 export interface SegmentFiles {
@@ -24,11 +30,11 @@ export interface SegmentFiles {
     record: SegmentRecord,
     keyField: FieldSchema,
   ): Promise<{ readonly keys: PrimaryKeys; readonly timestamps: BigInt64Array }>;
-  /** `undefined`: this node cannot search it and scans instead. `rowCount` and `dim` must fit. */
+  /** The file must fit `shape`. Undefined: of a kind this node cannot search; it scans instead. */
   graph(
     index: SegmentIndex,
     vectors: VectorBlock,
-    shape: { readonly rowCount: number; readonly dim: number },
+    shape: GraphShape,
   ): Promise<{ readonly graph: GraphIndex; free(): void } | undefined>;
 }
 
@@ -85,7 +91,7 @@ export async function applyView(
     await mapLimited([...plan.deletes, ...plan.load], options.parallelLoads, async (record) => {
       if (record.level === 'L0') await loadDeletes(rows, record, view.schema, options);
       else {
-        const unit = await loadUnit(record, view.schema, options);
+        const unit = await loadUnit(record, view, options);
         loaded.push({ record, unit });
         await rows.prepare(unit, options.pacer);
       }
@@ -94,7 +100,7 @@ export async function applyView(
     await mapLimited(plan.reindex, options.parallelLoads, async (record) => {
       const unit = rows.sealed(record.segmentId)?.unit;
       if (unit !== undefined)
-        reindexed.push({ record, indexes: await loadIndexes(record, unit, view.schema, options) });
+        reindexed.push({ record, indexes: await loadIndexes(record, unit, view, options) });
     });
     options.signal.throwIfAborted();
   } catch (error) {
@@ -125,25 +131,25 @@ async function loadDeletes(
 const damaged = ({ segmentId }: SegmentRecord, what: string): DbError =>
   new DbError('data-integrity', `segment ${segmentId} ${what}`);
 
-async function loadUnit(
-  record: SegmentRecord,
-  schema: CollectionSchema,
-  options: LoadOptions,
-): Promise<Unit> {
+async function loadUnit(record: SegmentRecord, view: CollectionView, options: LoadOptions): Promise<Unit> {
   options.signal.throwIfAborted();
+  const { schema } = view;
   const { segmentId, partitionId, channel, rowCount } = record;
   const vectors = new Map<FieldId, VectorBlock>();
   let unit: Unit | undefined;
   try {
     for (const { fieldId, dim } of schema.fields)
-      if (dim !== undefined) vectors.set(fieldId, options.engine.allocate(rowCount * dim));
+      if (dim !== undefined) {
+        const graph = record.indexes.find((index) => index.fieldId === fieldId);
+        vectors.set(fieldId, options.engine.allocate(rowCount * dim, graph?.file.sizeBytes));
+      }
     const { batch, timestamps } = await options.files.rows(record, schema, vectors);
     if (batch.rowCount !== rowCount || timestamps.length !== rowCount)
       throw damaged(record, `holds ${batch.rowCount} rows instead of ${rowCount}`);
     const place = { segmentId, partitionId, channel };
     const columns = new Map([...batch.columns].map(([fieldId, column]) => [fieldId, { column }]));
     unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors });
-    unit.setIndexes(await loadIndexes(record, unit, schema, options));
+    unit.setIndexes(await loadIndexes(record, unit, view, options));
     return unit;
   } catch (error) {
     if (unit !== undefined) unit.release();
@@ -152,11 +158,19 @@ async function loadUnit(
   }
 }
 
+const metrics: readonly string[] = ['L2', 'IP', 'COSINE'] satisfies SearchRequest['metric'][];
+
+/** The metric the user built the index for; undefined when its definition is gone or names another. */
+function metricOf(view: CollectionView, { indexId }: SegmentIndex): SearchRequest['metric'] | undefined {
+  const metric = view.indexes.find((each) => each.indexId === indexId)?.params['metric_type'];
+  return metric !== undefined && metrics.includes(metric) ? (metric as SearchRequest['metric']) : undefined;
+}
+
 /** Indexes the unit already has are taken over. */
 async function loadIndexes(
   record: SegmentRecord,
   unit: Unit,
-  schema: CollectionSchema,
+  view: CollectionView,
   { files, signal }: LoadOptions,
 ): Promise<ReadonlyMap<FieldId, UnitIndex>> {
   const indexes = new Map<FieldId, UnitIndex>();
@@ -165,10 +179,11 @@ async function loadIndexes(
       signal.throwIfAborted();
       const present = unit.indexes.get(index.fieldId);
       const vectors = unit.vectors.get(index.fieldId);
+      const metric = metricOf(view, index);
       if (present?.buildId === index.buildId) indexes.set(index.fieldId, present);
-      else if (vectors !== undefined) {
-        const dim = requireField(schema, index.fieldId).dim ?? 0;
-        const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim });
+      else if (vectors !== undefined && metric !== undefined) {
+        const dim = requireField(view.schema, index.fieldId).dim ?? 0;
+        const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim, metric });
         if (opened !== undefined)
           indexes.set(index.fieldId, {
             buildId: index.buildId,

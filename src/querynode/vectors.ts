@@ -42,8 +42,8 @@ export interface GraphIndex {
 }
 
 export interface VectorEngine {
-  /** Throws `resource-exhausted` when there is no memory left. */
-  allocate(floats: number): VectorBlock;
+  /** With room for a graph of `graphBytes`, if given. Throws `resource-exhausted` when there is no memory left. */
+  allocate(floats: number, graphBytes?: number): VectorBlock;
   /** Exact. Never holds the event loop for long. */
   scan(vectors: VectorBlock, request: NearestRequest): Promise<NearestRows>;
 }

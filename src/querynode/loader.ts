@@ -178,19 +178,9 @@ async function loadIndexes(
     for (const index of record.indexes) {
       signal.throwIfAborted();
       const present = unit.indexes.get(index.fieldId);
-      const vectors = unit.vectors.get(index.fieldId);
-      const metric = metricOf(view, index);
-      if (present?.buildId === index.buildId) indexes.set(index.fieldId, present);
-      else if (vectors !== undefined && metric !== undefined) {
-        const dim = requireField(view.schema, index.fieldId).dim ?? 0;
-        const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim, metric });
-        if (opened !== undefined)
-          indexes.set(index.fieldId, {
-            buildId: index.buildId,
-            graph: opened.graph,
-            memory: new Shared([opened]),
-          });
-      }
+      const isSame = present?.buildId === index.buildId;
+      const opened = isSame ? present : await openIndex(index, unit, view, files);
+      if (opened !== undefined) indexes.set(index.fieldId, opened);
     }
     return indexes;
   } catch (error) {
@@ -198,4 +188,18 @@ async function loadIndexes(
     for (const index of indexes.values()) if (!kept.has(index)) index.memory.release();
     throw error;
   }
+}
+
+async function openIndex(
+  index: SegmentIndex,
+  unit: Unit,
+  view: CollectionView,
+  files: SegmentFiles,
+): Promise<UnitIndex | undefined> {
+  const vectors = unit.vectors.get(index.fieldId);
+  const metric = metricOf(view, index);
+  if (vectors === undefined || metric === undefined) return undefined;
+  const dim = requireField(view.schema, index.fieldId).dim ?? 0;
+  const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim, metric });
+  return opened && { buildId: index.buildId, graph: opened.graph, memory: new Shared([opened]) };
 }

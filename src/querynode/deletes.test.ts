@@ -11,7 +11,7 @@ import { keyList } from './keys.ts';
 const here = 1n as PartitionId;
 const other = 2n as PartitionId;
 const deletion = fc.record({
-  key: fc.nat(300),
+  key: fc.oneof(fc.nat(20), fc.nat(300)),
   ts: fc.bigInt(1n, 50n),
   scope: fc.constantFrom(here, other, ALL_PARTITIONS),
 });
@@ -20,7 +20,7 @@ for (const type of ['Int64', 'VarChar'] as const)
   test(`deletes of ${type} keys give the same result in any order and any number of times`, () => {
     fc.assert(
       fc.property(
-        fc.array(deletion, { maxLength: 600 }),
+        fc.array(deletion, { maxLength: 600, size: 'max' }),
         fc.infiniteStream(fc.double({ noNaN: true })),
         (all, chance) => {
           const shuffled = [...all, ...all.slice(0, 20)]
@@ -34,9 +34,12 @@ for (const type of ['Int64', 'VarChar'] as const)
             return map;
           });
           for (let key = 0; key < 301; key++) {
-            const expected = all
-              .filter((each) => each.key === key && each.scope !== other)
-              .reduce((max, { ts }) => (ts > max ? ts : max), 0n);
+            const expected =
+              all
+                .filter((each) => each.key === key && each.scope !== other)
+                .map(({ ts }) => ts)
+                .sort((a, b) => Number(a - b))
+                .at(-1) ?? 0n;
             for (const map of maps)
               assert.equal(map.get(here, keyList(keysOf(type, [key])).column, 0), expected);
           }

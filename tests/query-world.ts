@@ -226,7 +226,7 @@ export const plainFilters: Filters = {
         if (test(plainValue(source, row))) out[row >>> 5] = out[row >>> 5]! | (1 << (row & 31));
     },
   }),
-  primaryKeys: ({ root }) => (typeof root === 'function' ? undefined : (root as PrimaryKeys)),
+  primaryKeys: ({ root }) => (typeof root === 'function' ? undefined : (root as unknown as PrimaryKeys)),
 };
 
 /** Flushed segments, by id. */

@@ -10,9 +10,11 @@ import type { WalPosition } from '../wal/wal.ts';
 import type { CollectionView } from './api.ts';
 import { CollectionRows } from './collection.ts';
 import { applyView, type LoadOptions } from './loader.ts';
-import { Pacer } from './pacer.ts';
+import { Pacer, type Turns } from './pacer.ts';
 
-export type LoadSettings = Pick<LoadOptions, 'files' | 'engine' | 'parallelLoads'>;
+export interface LoadSettings extends Pick<LoadOptions, 'files' | 'engine' | 'parallelLoads'> {
+  readonly turns: Turns;
+}
 
 /** Log records read at once, and their bytes. */
 const READ_RECORDS = 256;
@@ -36,7 +38,7 @@ export class LoadedCollection {
   constructor(view: CollectionView, settings: LoadSettings) {
     this.#settings = settings;
     this.signal = this.#stop.signal;
-    this.rows = new CollectionRows(view, settings.engine, new Pacer(this.signal));
+    this.rows = new CollectionRows(view, settings.engine, new Pacer(settings.turns, this.signal));
   }
 
   get isLoaded(): boolean {
@@ -132,7 +134,7 @@ export class LoadedCollection {
     return applyView(this.rows, view, {
       ...this.#settings,
       signal: this.signal,
-      pacer: new Pacer(this.signal),
+      pacer: new Pacer(this.#settings.turns, this.signal),
       onLoaded: () => {
         this.#done++;
       },

@@ -1,31 +1,55 @@
 /**
- * Keeps the event loop free: long work counts what it does and lets other work run after every slice. One unit is about ten
- * nanoseconds, so that a slice is some milliseconds.
+ * Keeps the event loop free. Long work counts what it does; what all work together may do in one turn of the loop is bounded, and
+ * who goes beyond it waits, first come, first served, one a turn. One unit is about ten nanoseconds.
  */
-const SLICE_UNITS = 250_000;
+const TURN_UNITS = 250_000;
 
-export class Pacer {
-  readonly #signal: AbortSignal;
-  readonly #sliceUnits: number;
+/** The turns of one event loop. Shared by everything that works in slices. */
+export class Turns {
+  readonly #unitsPerTurn: number;
+  readonly #waiting: (() => void)[] = [];
   #spent = 0;
+  #isScheduled = false;
 
-  constructor(signal: AbortSignal, sliceUnits = SLICE_UNITS) {
-    this.#signal = signal;
-    this.#sliceUnits = sliceUnits;
+  constructor(unitsPerTurn = TURN_UNITS) {
+    this.#unitsPerTurn = unitsPerTurn;
   }
 
-  /** Undefined while the slice lasts; otherwise to be awaited before going on. Rejects with the signal's reason. */
+  /** Undefined while the turn has room; otherwise resolves in a later turn. */
   spend(units: number): Promise<void> | undefined {
     this.#spent += units;
-    if (this.#spent < this.#sliceUnits) return undefined;
-    this.#spent = 0;
-    return this.#pause();
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      setImmediate(() => this.#next());
+    }
+    if (this.#spent < this.#unitsPerTurn) return undefined;
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
   }
 
-  async #pause(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      setImmediate(resolve);
-    });
-    this.#signal.throwIfAborted();
+  #next(): void {
+    this.#spent = 0;
+    const first = this.#waiting.shift();
+    this.#isScheduled = first !== undefined;
+    if (first === undefined) return;
+    setImmediate(() => this.#next());
+    first();
+  }
+}
+
+/** The turns as one piece of work sees them, which ends when its signal is aborted. */
+export class Pacer {
+  readonly #turns: Turns;
+  readonly #signal: AbortSignal;
+
+  constructor(turns: Turns, signal: AbortSignal) {
+    this.#turns = turns;
+    this.#signal = signal;
+  }
+
+  /** Undefined: go on. Otherwise to be awaited first; rejects with the signal's reason. */
+  spend(units: number): Promise<void> | undefined {
+    return this.#turns.spend(units)?.then(() => this.#signal.throwIfAborted());
   }
 }

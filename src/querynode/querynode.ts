@@ -9,7 +9,7 @@ import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResu
 import type { Filters } from './filter.ts';
 import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
-import { Pacer } from './pacer.ts';
+import { Pacer, Turns } from './pacer.ts';
 import { countRowsOf, queryRows } from './query.ts';
 import type { ReadContext } from './reads.ts';
 import { searchRows } from './search.ts';
@@ -49,6 +49,7 @@ export class LocalQueryNode implements QueryNode {
   readonly #options: QueryNodeOptions;
   readonly #limits: QueryNodeLimits;
   readonly #collections = new Map<CollectionId, LoadedCollection>();
+  readonly #turns = new Turns();
   #waiting = 0;
   #appliedTs = 0n as HybridTime;
   #isClosed = false;
@@ -71,6 +72,7 @@ export class LocalQueryNode implements QueryNode {
       files,
       engine,
       parallelLoads: this.#limits.parallelLoads,
+      turns: this.#turns,
     });
     this.#collections.set(view.collectionId, collection);
     try {
@@ -146,8 +148,7 @@ export class LocalQueryNode implements QueryNode {
           schema: collection.rows.schema,
           views,
           filters: this.#options.filters,
-          pacer: new Pacer(collection.signal),
-          signal: collection.signal,
+          pacer: new Pacer(this.#turns, collection.signal),
           maxBytes: this.#limits.answerBytes,
         });
       } finally {

@@ -11,7 +11,6 @@ export interface ReadContext {
   readonly views: readonly UnitView[];
   readonly filters: Filters;
   readonly pacer: Pacer;
-  readonly signal: AbortSignal;
   /** Bound of an answer. */
   readonly maxBytes: number;
 }

@@ -64,7 +64,7 @@ function checkRequest({ schema }: SearchContext, request: SearchRequest): FieldS
 }
 
 async function nearest(
-  { engine, signal }: SearchContext,
+  { engine, pacer }: SearchContext,
   request: SearchRequest,
   field: FieldSchema,
   { view, rows, count }: Selection,
@@ -88,7 +88,7 @@ async function nearest(
     k: Math.min(request.topK, rowCount),
     radius,
     rangeFilter,
-    signal,
+    pacer,
   };
   const graph = view.indexes.get(fieldId)?.graph;
   if (graph === undefined || graph.metric !== metric) return engine.scan(vectors, wanted);

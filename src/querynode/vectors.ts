@@ -1,5 +1,6 @@
 /** What the query node needs of the vector room: memory for vectors, exact scans, graph indexes. */
 import type { SearchRequest } from './api.ts';
+import type { Pacer } from './pacer.ts';
 
 /** Floats in memory that worker threads and kernels see. Undefined until written. */
 export interface VectorBlock {
@@ -24,7 +25,7 @@ export interface NearestRequest {
   readonly radius?: number | undefined;
   /** Inclusive bound on the near side, in scores. */
   readonly rangeFilter?: number | undefined;
-  readonly signal: AbortSignal;
+  readonly pacer: Pacer;
 }
 
 /** Queries one after another, best first, `counts[q]` hits for query `q`. */

@@ -1,0 +1,63 @@
+/**
+ * Names to records, and the guards that keep names unique. Every commit that takes or frees a name in a database also replaces
+ * that database's record, and one that takes a name in a collection replaces the collection's: of two racing commits one is stale.
+ */
+import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
+import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId, DatabaseId } from '../../model/ids.ts';
+import type { CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
+import type { CollectionName } from '../api.ts';
+import { collections, databases, partitions } from '../tables.ts';
+
+export const DEFAULT_DATABASE = 'default';
+export const DEFAULT_DATABASE_ID = 1n as DatabaseId;
+export const DEFAULT_PARTITION = '_default';
+
+/** Add to a commit that creates or renames something in the database: it must still exist, and no other such commit may have passed. */
+export const claimNames = (database: DatabaseRecord): Change => put(databases, { ...database }, database);
+
+/** Add to a commit that creates a partition or an index: as `claimNames`, inside a collection. */
+export const claimNamesIn = (collection: CollectionRecord): Change =>
+  put(collections, { ...collection }, collection);
+
+/** Both, as the contract words them: some clients look for the one, some for the other. */
+const absent = (database: string, name: string | CollectionId): DbError =>
+  new DbError(
+    'collection-not-found',
+    `can't find collection: collection not found[database=${database}][collection=${name}]`,
+  );
+
+export const collectionGone = (collectionId: CollectionId): DbError => absent('', collectionId);
+
+export function requireDatabase(catalog: Catalog, name: string): DatabaseRecord {
+  const found = catalog.find(databases, 'name', name === '' ? DEFAULT_DATABASE : name)[0];
+  if (found === undefined) throw new DbError('database-not-found', `database not found[database=${name}]`);
+  return found;
+}
+
+export const findCollection = (
+  catalog: Catalog,
+  database: DatabaseRecord,
+  name: string,
+): CollectionRecord | undefined => catalog.find(collections, 'name', `${database.databaseId}/${name}`)[0];
+
+/** Throws `database-not-found` or `collection-not-found`. */
+export function requireCollection(catalog: Catalog, at: CollectionName): CollectionRecord {
+  const database = requireDatabase(catalog, at.database);
+  const found = findCollection(catalog, database, at.name);
+  if (found === undefined) throw absent(database.name, at.name);
+  return found;
+}
+
+export function requireCollectionById(catalog: Catalog, collectionId: CollectionId): CollectionRecord {
+  const found = catalog.get(collections, collectionId);
+  if (found === undefined) throw collectionGone(collectionId);
+  return found;
+}
+
+export const findPartition = (
+  catalog: Catalog,
+  collectionId: CollectionId,
+  name: string,
+): PartitionRecord | undefined =>
+  catalog.find(partitions, 'collection', collectionId).find((partition) => partition.name === name);

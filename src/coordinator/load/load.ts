@@ -88,6 +88,11 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     return { state: 'loading', progress: Math.min(progress, MAX_LOADING_PROGRESS) };
   }
 
+  /** Loaded, or on the way. */
+  isLoaded(collectionId: CollectionId): boolean {
+    return this.#loaded.has(collectionId);
+  }
+
   /** Resolves when the query node uses a view at least as new as the catalog is now. */
   async publish(collectionId: CollectionId): Promise<void> {
     const entry = this.#loaded.get(collectionId);

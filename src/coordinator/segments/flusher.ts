@@ -3,9 +3,9 @@
  * reader has taken them over: only then the log may forget it. A flush that fails is tried again for ever.
  */
 import type { Catalog } from '../../catalog/catalog.ts';
-import type { NodeTaskReport, NodeWork } from '../../datanode/api.ts';
+import type { FlushOutput, NodeOutput, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
 import { type ErrorName, errorCodes } from '../../errors/codes.ts';
-import { DbError } from '../../errors/db-error.ts';
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import type { CollectionId, SegmentId, TaskId } from '../../model/ids.ts';
 import type { LogSegment, StreamingNode } from '../../streamingnode/api.ts';
 import { mapLimited } from '../../support/limiter.ts';
@@ -151,18 +151,19 @@ export class Flusher {
     return { kind: 'flush', place, level, schema: collection.schema, positions };
   }
 
+  /** What it throws is a failed attempt to the scheduler: the flush is sent again after a back-off. */
   async #finish(flush: Flush, { output }: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
     const { segment } = flush;
     if (this.#flushes.get(segment.segmentId) !== flush) return;
-    if (output.kind !== 'flush' || output.rowCount !== segment.rowCount) {
-      const got = output.kind === 'flush' ? `${output.rowCount} rows` : `output of ${output.kind}`;
-      this.#fail(flush, 'data-integrity', `expected ${segment.rowCount} rows, got ${got}`);
-      flush.taskId = undefined;
-      return;
+    try {
+      const files = checked(output, segment);
+      const isFlushed = await this.#parts.registry.flushed(segment.segmentId, files);
+      this.#end(flush);
+      if (isFlushed) this.#handOver(segment);
+    } catch (error) {
+      this.#fail(flush, isDbError(error) ? error.code : 'internal', messageOf(error));
+      throw error;
     }
-    const isFlushed = await this.#parts.registry.flushed(segment.segmentId, output);
-    this.#end(flush);
-    if (isFlushed) this.#handOver(segment);
   }
 
   #fail(flush: Flush, code: ErrorName, reason: string): 'retry' | 'done' {
@@ -212,6 +213,17 @@ export class Flusher {
     }
     this.#unreleased.delete(collectionId);
   }
+}
+
+/** A node may be wrong: rows it did not write must not be taken out of the log. */
+function checked(output: NodeOutput, { segmentId, rowCount }: LogSegment): FlushOutput {
+  if (output.kind !== 'flush') throw new DbError('internal', `a flush was answered with ${output.kind}`);
+  if (output.rowCount !== rowCount)
+    throw new DbError(
+      'data-integrity',
+      `segment ${segmentId} has ${rowCount} rows in the log, ${output.rowCount} in its files`,
+    );
+  return output;
 }
 
 const closing = (): DbError =>

@@ -14,6 +14,7 @@ import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
+import { CollectionNames } from './collections/names.ts';
 import { IndexBuilder } from './indexes/builder.ts';
 import { IndexRoom } from './indexes/indexes.ts';
 import { LoadRoom } from './load/load.ts';
@@ -86,7 +87,10 @@ export interface CoordinatorParts extends Foundations {
   readonly scheduler: Scheduler;
   readonly gate: RestoreGate;
   /** Called once, before anything is recovered. */
-  readonly snapshots: (flusher: SegmentFlusher) => SnapshotService;
+  readonly snapshots: (rooms: {
+    readonly flusher: SegmentFlusher;
+    readonly names: CollectionNames;
+  }) => SnapshotService;
   readonly limits?: Partial<CoordinatorLimits>;
 }
 
@@ -111,7 +115,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const segments = new SegmentRoom({ ...parts, flusher, limits: limits.seal });
   const builderWake = new Signal();
   const builder = new IndexBuilder({ ...parts, wake: builderWake, minRows: limits.minRowsToIndex });
-  const snapshots = parts.snapshots(segments);
+  const snapshots = parts.snapshots({ flusher: segments, names: new CollectionNames(catalog) });
   const drops = new DropCascade(catalog, clock, log, {
     streamingNode,
     hooks: {

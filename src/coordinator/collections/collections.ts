@@ -14,6 +14,7 @@ import { collections, databases, partitions } from '../tables.ts';
 import type { CatalogLimits } from './databases.ts';
 import type { DropCascade } from './drop.ts';
 import {
+  checkCollectionName,
   claimNames,
   claimNamesIn,
   collectionGone,
@@ -56,6 +57,7 @@ export class CollectionRoom {
 
   /** Creating what already exists with the same schema and settings is success, as in Milvus; with others `collection-duplicate`. */
   async createCollection(request: CreateCollection): Promise<CollectionRecord> {
+    checkCollectionName(request.name);
     checkShards(request.shardsNum);
     const schema = assignFields(request.schema);
     const collectionId = await this.#ids.next<CollectionId>();
@@ -127,7 +129,7 @@ export class CollectionRoom {
 
   /** An empty `newDatabase` means that the collection stays where it is. */
   async renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void> {
-    if (newName === '') throw new DbError('parameter-invalid', 'new collection name should not be empty');
+    checkCollectionName(newName);
     for (;;) {
       const was = this.requireReady(at).collection;
       const target = requireDatabase(this.#catalog, newDatabase === '' ? at.database : newDatabase);

@@ -61,3 +61,38 @@ export const findPartition = (
   name: string,
 ): PartitionRecord | undefined =>
   catalog.find(partitions, 'collection', collectionId).find((partition) => partition.name === name);
+
+const MAX_NAME_LENGTH = 255;
+
+/** Throws `parameter-invalid` for a name no collection may have. */
+export function checkCollectionName(name: string): void {
+  const wrong = (why: string) => new DbError('parameter-invalid', `Invalid collection name: ${name}. ${why}`);
+  if (name === '') throw new DbError('parameter-invalid', 'collection name should not be empty');
+  if (name.length > MAX_NAME_LENGTH)
+    throw wrong(`the length of a collection name must be less than ${MAX_NAME_LENGTH} characters`);
+  if (!/^[A-Za-z_]/.test(name))
+    throw wrong('the first character of a collection name must be an underscore or letter');
+  if (!/^[A-Za-z0-9_$]+$/.test(name))
+    throw wrong('collection name can only contain numbers, letters, dollars and underscores');
+}
+
+/** Names to records for snapshots and restores, which must not reach into this room. */
+export class CollectionNames {
+  readonly #catalog: Catalog;
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  requireCollection(at: CollectionName): CollectionRecord {
+    return requireCollection(this.#catalog, at);
+  }
+
+  requireDatabase(name: string): DatabaseRecord {
+    return requireDatabase(this.#catalog, name);
+  }
+
+  checkCollectionName(name: string): void {
+    checkCollectionName(name);
+  }
+}

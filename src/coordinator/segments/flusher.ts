@@ -58,15 +58,20 @@ export class Flusher {
     this.#parts = parts;
   }
 
+  /** Whether the segment is on its way: being flushed, or flushed and waiting to be released. */
+  knows(collectionId: CollectionId, segmentId: SegmentId): boolean {
+    return this.#flushes.has(segmentId) || this.#unreleased.get(collectionId)?.has(segmentId) === true;
+  }
+
   /** Makes the catalog and the queue agree with the log: every segment the log has sealed becomes flushed. Repeatable. */
   async adopt(sealed: readonly LogSegment[]): Promise<void> {
-    const fresh = sealed.filter(({ segmentId }) => !this.#flushes.has(segmentId));
+    const fresh = sealed.filter(({ collectionId, segmentId }) => !this.knows(collectionId, segmentId));
     if (fresh.length === 0) return;
     await this.#parts.registry.seal(fresh);
     for (const segment of fresh) {
       const state = this.#parts.registry.get(segment.segmentId)?.state;
       if (state === 'sealed') await this.#start(segment);
-      else if (!this.#unreleased.get(segment.collectionId)?.has(segment.segmentId)) this.#handOver(segment);
+      else this.#handOver(segment);
     }
   }
 

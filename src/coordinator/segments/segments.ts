@@ -48,7 +48,10 @@ export class SegmentRoom implements Segments, SegmentFlusher {
     await flusher.adopt(inLog.filter(({ sealed }) => sealed));
   }
 
-  /** Seals what is due, and starts again what could not be started or handed over. */
+  /**
+   * Seals what is due, and starts again what could not be started or handed over. A sealed segment is taken from what `seal` answers,
+   * never from the list: there it may still lack writes on their way to the disk.
+   */
   async pass(): Promise<void> {
     const { streamingNode, flusher, clock, limits, log } = this.#parts;
     const inLog = streamingNode.segments();
@@ -56,7 +59,9 @@ export class SegmentRoom implements Segments, SegmentFlusher {
       log.info('segment-sealed', { collectionId, segmentId, reason });
       await this.#adopt(await streamingNode.seal(collectionId, { segmentId }));
     }
-    await flusher.adopt(inLog.filter(({ sealed }) => sealed));
+    for (const { collectionId, segmentId, sealed } of inLog)
+      if (sealed && !flusher.knows(collectionId, segmentId))
+        await this.#adopt(await streamingNode.seal(collectionId, { segmentId }));
     await flusher.pass();
   }
 

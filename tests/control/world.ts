@@ -18,18 +18,37 @@ import type { Clock } from '../../src/support/clock.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { FakeQueryNode, FakeScheduler, FakeStreamingNode, honestNode, LogDisk } from './fake-nodes.ts';
 
-/** Time stands still unless a test moves it; sleepers only wake when they are told to stop. */
+/** Time stands still unless a test moves it; `wake` ends every sleep at once. */
 export class StillClock implements Clock {
   ms = 1_700_000_000_000;
+  readonly #sleepers = new Set<() => void>();
+
   nowMs(): number {
     return this.ms;
   }
+
   sleep(_ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((_, reject) => {
-      const stop = () => reject(signal.reason as Error);
-      if (signal.aborted) stop();
-      else signal.addEventListener('abort', stop, { once: true });
+    return new Promise((resolve, reject) => {
+      const wake = () => {
+        signal.removeEventListener('abort', stop);
+        this.#sleepers.delete(wake);
+        resolve();
+      };
+      const stop = () => {
+        this.#sleepers.delete(wake);
+        reject(signal.reason as Error);
+      };
+      if (signal.aborted) {
+        stop();
+        return;
+      }
+      this.#sleepers.add(wake);
+      signal.addEventListener('abort', stop, { once: true });
     });
+  }
+
+  wake(): void {
+    for (const wake of [...this.#sleepers]) wake();
   }
 }
 
@@ -81,6 +100,8 @@ export interface World {
   readonly flusher: SegmentFlusher;
   /** Collections whose drop reached the snapshots. */
   readonly cascaded: CollectionId[];
+  /** One turn of every background loop, and what follows from it. */
+  tick(): Promise<void>;
   /** A new process over what is on disk. */
   restart(): Promise<World>;
 }
@@ -99,6 +120,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const clock = new StillClock();
   const foundations = await openFoundations(kv, clock, []);
   const log = new FakeStreamingNode(disk, foundations.registry, foundations.time);
+  log.openedAtMs = clock.ms;
   const queries = new FakeQueryNode(log);
   const scheduler = new FakeScheduler(honestNode(disk));
   const gate = options.gate ?? new FakeGate();
@@ -131,6 +153,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     disk,
     flusher,
     cascaded,
+    async tick() {
+      await settle();
+      clock.wake();
+      await settle();
+    },
     async restart() {
       await coordinator.close();
       return startWorld({ ...options, kv: stored, disk, gate });

@@ -42,7 +42,7 @@ interface Range {
 }
 const buildParams: Readonly<Record<string, Range>> = {
   M: { min: 2, max: 2048 },
-  efConstruction: { min: 1, max: 2_147_483_647 },
+  efConstruction: { min: 1, max: 32_768 },
 };
 
 const invalid = (message: string): DbError => new DbError('index-invalid', message);

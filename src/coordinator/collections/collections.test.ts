@@ -191,6 +191,21 @@ test('a rename keeps the collection, frees the old name, reaches another databas
   await coordinator.close();
 });
 
+test('of two collections renamed to one name at once exactly one gets it', async () => {
+  const { coordinator } = await startWorld();
+  await coordinator.createCollection(asked('books'));
+  await coordinator.createCollection(asked('papers'));
+  const results = await Promise.allSettled(
+    ['books', 'papers'].map((name) => coordinator.renameCollection(named(name), 'novels', '')),
+  );
+  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1);
+  assert.equal(
+    coordinator.listCollections('').filter(({ collection }) => collection.name === 'novels').length,
+    1,
+  );
+  await coordinator.close();
+});
+
 test('partitions are created once, dropped with what is in them, and the default one never', async () => {
   const world = await startWorld();
   const { coordinator, log, foundations, scheduler } = world;
@@ -227,7 +242,10 @@ test('a drop takes partitions, indexes, segments, readers and snapshots with it'
   const { collectionId, partitionId, at } = await books(world);
   const segmentId = await log.rows(collectionId, partitionId, 5);
   await coordinator.load(at);
+  await coordinator.flush(collectionId);
+  assert.equal(world.scheduler.tasks.size, 1);
   await coordinator.dropCollection(at);
+  assert.equal(world.scheduler.tasks.size, 0);
   const { catalog } = foundations;
   assert.deepEqual(
     [catalog.count(collections), catalog.count(partitions), catalog.count(indexes)],

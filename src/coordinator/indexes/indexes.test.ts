@@ -230,6 +230,29 @@ test('an index dropped while it is built leaves no entry, and a new one is built
   await coordinator.close();
 });
 
+test('an index dropped in the moment its file is committed leaves no entry', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 2000);
+  await flush(world, collectionId);
+  await world.tick();
+  const honest = honestNode(world.disk);
+  let dropping: Promise<void> | undefined;
+  world.scheduler.node = (work: NodeWork) => {
+    // Both commits are on their way before either is visible.
+    queueMicrotask(() => {
+      dropping = world.coordinator.dropIndex(at, 'vec', '');
+    });
+    return honest(work);
+  };
+  const seen: number[] = [];
+  world.foundations.catalog.onChange(() => seen.push(builtOf(world, collectionId).length));
+  await world.scheduler.run();
+  await dropping;
+  assert.ok(seen.length > 0 && seen.every((entries) => entries === 0));
+  await world.coordinator.close();
+});
+
 test('a dropped index leaves the segments, also when the server stops right after the drop', async () => {
   const world = await startWorld();
   const { collectionId, partitionId, at } = await books(world);

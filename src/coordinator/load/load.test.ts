@@ -33,7 +33,7 @@ async function flush(world: World, collectionId: CollectionId): Promise<void> {
 }
 
 test('a load needs an index on every vector field', async () => {
-  const { coordinator } = await startWorld();
+  const { coordinator, queries } = await startWorld();
   const schema = schemaOf(field('vec2', { dataType: 'FloatVector', dim: 2 }));
   await coordinator.createCollection(asked('books', { schema }));
   await coordinator.createIndex(named('books'), 'vec', '', {});
@@ -45,6 +45,8 @@ test('a load needs an index on every vector field', async () => {
   assert.deepEqual(coordinator.loadState(named('nothing')), { state: 'not-exist', progress: 0 });
   await coordinator.createIndex(named('books'), 'vec2', '', {});
   await coordinator.load(named('books'));
+  await coordinator.load(named('books'));
+  assert.equal(queries.calls.length, 1, 'the second load says nothing new');
   assert.deepEqual(coordinator.loadState(named('books')), { state: 'loaded', progress: 100 });
   await coordinator.close();
 });

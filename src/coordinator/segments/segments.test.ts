@@ -164,16 +164,21 @@ test('after a restart what the log holds is flushed again, empty segments are go
 });
 
 test('timestamps and ids go on above everything a crashed process handed out', async () => {
-  const world = await startWorld();
-  const { collectionId, partitionId } = await books(world);
+  let world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
   world.clock.ms += 86_400_000;
   await world.log.rows(collectionId, partitionId, 1);
-  const before = world.foundations.time.last;
+  const inLog = world.foundations.time.last;
   const id = await world.coordinator.allocateIds(10);
-  const after = await world.restart();
-  assert.ok(after.coordinator.timestamp() > before);
-  assert.ok((await after.coordinator.allocateIds(1)) >= id + 10n);
-  await after.coordinator.close();
+  world = await world.restart();
+  assert.ok(world.coordinator.timestamp() > inLog);
+  assert.ok((await world.coordinator.allocateIds(1)) >= id + 10n);
+  world.clock.ms += 2 * 86_400_000;
+  const inCatalog = world.coordinator.timestamp();
+  await world.coordinator.createPartition(at, 'p');
+  world = await world.restart();
+  assert.ok(world.coordinator.timestamp() > inCatalog);
+  await world.coordinator.close();
 });
 
 test('a collection dropped while it is flushed ends the wait, and its files are not committed', async () => {

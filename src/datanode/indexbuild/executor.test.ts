@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDbError } from '../../errors/db-error.ts';
 import type { BuildId, CollectionId, FieldId, PartitionId, SegmentId } from '../../model/ids.ts';
-import type { VectorColumn } from '../../model/rows.ts';
 import { MemoryStore } from '../../storage/memory.ts';
+import { crc32 } from '../../support/crc32.ts';
 import type { Workers } from '../../support/workers.ts';
 import type { BuildIndexWork, NodeProgress } from '../api.ts';
 import { indexBuildExecutor } from './executor.ts';
-import { type BuildIndexInput, type GraphParams, graphParamsOf, indexBuildTasks } from './task.ts';
+import { BUILD_INDEX, graphParamsOf, indexBuildTasks } from './task.ts';
 
 const work: BuildIndexWork = {
   kind: 'build-index',
@@ -31,25 +31,28 @@ const work: BuildIndexWork = {
 };
 
 /** Rows are the floats themselves; the "graph" is the floats with its parameters in front. */
-const parts = {
-  readVectors: async (store: Pick<MemoryStore, 'get'>): Promise<VectorColumn> => {
-    const bytes = await store.get('rows');
-    return { layout: 'vector', type: 'FloatVector', dim: 4, values: new Float32Array(bytes.buffer) };
-  },
-  buildGraph: ({ values }: VectorColumn, { M, efConstruction }: GraphParams) =>
-    new Uint8Array(Float32Array.of(M, efConstruction, ...values).buffer),
-};
+function workersOver(store: MemoryStore): Workers {
+  const tasks = indexBuildTasks({
+    store,
+    readVectors: async () => new Float32Array((await store.get('rows')).buffer),
+    buildGraph: (vectors, dim, { M, efConstruction }) =>
+      new Uint8Array(Float32Array.of(dim, M, efConstruction, ...vectors).buffer),
+  });
+  const task = tasks[BUILD_INDEX] as unknown as (input: unknown) => Promise<{ readonly output: unknown }>;
+  return {
+    run: async (name, input) => {
+      assert.equal(name, 'build-index');
+      return (await task(input)).output as never;
+    },
+    close: () => Promise.resolve(),
+  };
+}
 
 async function storeWith(floats: number): Promise<MemoryStore> {
   const store = new MemoryStore(() => 0);
   await store.put('rows', new Uint8Array(new Float32Array(floats).fill(1).buffer));
   return store;
 }
-
-const noWorkers: Workers = {
-  run: () => Promise.reject(new Error('no worker was expected')),
-  close: () => Promise.resolve(),
-};
 
 const context = (signal = new AbortController().signal, seen: NodeProgress[] = []) => ({
   signal,
@@ -59,62 +62,38 @@ const context = (signal = new AbortController().signal, seen: NodeProgress[] = [
 test('an index is built from the vector column and written under its build id', async () => {
   const store = await storeWith(8);
   const seen: NodeProgress[] = [];
-  const { file } = await indexBuildExecutor(store, noWorkers, parts)(work, context(undefined, seen));
+  const { file } = await indexBuildExecutor(workersOver(store))(work, context(undefined, seen));
   assert.equal(file?.key, 'segments/1/2/3/index/101/9.index');
   const bytes = await store.get(file?.key ?? '');
-  assert.deepEqual([...new Float32Array(bytes.buffer)], [16, 360, ...new Array<number>(8).fill(1)]);
+  assert.deepEqual([...new Float32Array(bytes.buffer)], [4, 16, 360, ...new Array<number>(8).fill(1)]);
   assert.equal(file?.sizeBytes, bytes.length);
+  assert.equal(file?.crc32, crc32(bytes));
   assert.deepEqual(seen, [{ bytes: 32, files: 1 }]);
 });
 
-test('a store that worker threads can open is opened there, and closed again', async () => {
-  const inner = await storeWith(8);
-  let closed = 0;
-  const store = Object.assign(Object.create(inner) as MemoryStore, {
-    location: { kind: 'local', root: '/data' },
-    get: () => Promise.reject(new Error('not in this thread')),
-  });
-  const opened = {
-    put: inner.put.bind(inner),
-    get: inner.get.bind(inner),
-    close: () => {
-      closed++;
-      return Promise.resolve();
-    },
-  } as unknown as MemoryStore;
-  const tasks = indexBuildTasks((location) => {
-    assert.equal(location.root, '/data');
-    return Promise.resolve(opened);
-  }, parts);
-  const workers: Workers = {
-    run: async (name, input) => {
-      const task = tasks[name] as unknown as (
-        input: BuildIndexInput,
-      ) => Promise<{ readonly output: unknown }>;
-      return (await task(input as BuildIndexInput)).output as never;
-    },
-    close: () => Promise.resolve(),
-  };
-  const { file } = await indexBuildExecutor(store, workers, parts)(work, context());
-  assert.ok(file);
-  assert.equal(closed, 1);
+test('a segment without rows gets no index', async () => {
+  const store = await storeWith(0);
+  const output = await indexBuildExecutor(workersOver(store))({ ...work, rowCount: 0 }, context());
+  assert.deepEqual(output, { kind: 'build-index' });
 });
 
 test('a column of the wrong length is refused, nothing is written', async () => {
   const store = await storeWith(4);
-  await assert.rejects(indexBuildExecutor(store, noWorkers, parts)(work, context()), (error) =>
+  await assert.rejects(indexBuildExecutor(workersOver(store))(work, context()), (error) =>
     isDbError(error, 'data-integrity'),
   );
   assert.equal(await store.stat('segments/1/2/3/index/101/9.index'), undefined);
 });
 
 test('an attempt that was dropped does not begin', async () => {
+  const store = await storeWith(8);
   const stop = new AbortController();
   stop.abort();
   await assert.rejects(
-    indexBuildExecutor(await storeWith(8), noWorkers, parts)(work, context(stop.signal)),
+    indexBuildExecutor(workersOver(store))(work, context(stop.signal)),
     (error) => error instanceof Error && error.name === 'AbortError',
   );
+  assert.equal(await store.stat('segments/1/2/3/index/101/9.index'), undefined);
 });
 
 test('only a graph with a known metric and whole numbers is built', () => {

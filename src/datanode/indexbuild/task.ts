@@ -1,17 +1,13 @@
-/**
- * The worker's half of an index build: one vector column out of the rows file, a graph over it, one object written. It runs where
- * it does not hold up the event loop: in a worker thread, unless the store only lives in this one.
- */
+/** The worker's half of an index build: one vector column out of the rows file, a graph over it, one object written. */
 import { DbError } from '../../errors/db-error.ts';
 import type { SegmentFile } from '../../model/records.ts';
-import type { VectorColumn } from '../../model/rows.ts';
 import type { FieldSchema } from '../../model/schema.ts';
 import { indexKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
 import type { BuildIndexOutput, BuildIndexWork } from '../api.ts';
 
-export const BUILD_INDEX_TASK = 'build-index';
+export const BUILD_INDEX = 'build-index';
 
 export interface GraphParams {
   readonly metric: 'L2' | 'IP' | 'COSINE';
@@ -19,22 +15,12 @@ export interface GraphParams {
   readonly efConstruction: number;
 }
 
-/** What a build needs of other rooms. */
-export interface IndexBuildParts {
-  /** The whole column, checksums checked. Throws `data-integrity`, `object-not-found`. */
-  readVectors(
-    store: ObjectStore,
-    rowsFile: SegmentFile,
-    field: FieldSchema,
-    rowCount: number,
-  ): Promise<VectorColumn>;
+export interface IndexBuildContext {
+  readonly store: ObjectStore;
+  /** The vectors of every row, checksums checked; rows without one are zeros. Throws `data-integrity`, `object-not-found`. */
+  readVectors(rowsFile: SegmentFile, field: FieldSchema, rowCount: number): Promise<Float32Array>;
   /** The bytes of the index file. */
-  buildGraph(column: VectorColumn, params: GraphParams): Promise<Uint8Array> | Uint8Array;
-}
-
-export interface BuildIndexInput {
-  readonly work: BuildIndexWork;
-  readonly location: NonNullable<ObjectStore['location']>;
+  buildGraph(vectors: Float32Array, dim: number, params: GraphParams): Uint8Array;
 }
 
 /** Milvus's defaults for a graph whose creator named no numbers. */
@@ -59,37 +45,27 @@ export function graphParamsOf(params: BuildIndexWork['params']): GraphParams {
   };
 }
 
-export async function buildIndex(
-  work: BuildIndexWork,
-  store: ObjectStore,
-  parts: IndexBuildParts,
-): Promise<BuildIndexOutput> {
+/** The worker's task `build-index`: `BuildIndexWork` to `BuildIndexOutput`. */
+export const indexBuildTasks = (context: IndexBuildContext): WorkerTasks => ({
+  [BUILD_INDEX]: async (work: BuildIndexWork) => ({
+    output: await buildIndex(context, work),
+    transfer: [],
+  }),
+});
+
+async function buildIndex(context: IndexBuildContext, work: BuildIndexWork): Promise<BuildIndexOutput> {
   const { place, field, buildId, rowsFile, rowCount } = work;
   const params = graphParamsOf(work.params);
-  const column = await parts.readVectors(store, rowsFile, field, rowCount);
-  if (column.values.length !== rowCount * column.dim || column.dim !== field.dim)
+  const dim = field.dim ?? 0;
+  if (rowCount === 0) return { kind: 'build-index' };
+  const vectors = await context.readVectors(rowsFile, field, rowCount);
+  if (dim < 1 || vectors.length !== rowCount * dim)
     throw new DbError(
       'data-integrity',
-      `'${rowsFile.key}' has ${column.values.length} numbers for ${rowCount} vectors of ${field.dim}`,
+      `'${rowsFile.key}' has ${vectors.length} numbers for ${rowCount} vectors of ${dim}`,
     );
-  if (rowCount === 0) return { kind: 'build-index' };
-  const bytes = await parts.buildGraph(column, params);
+  const bytes = context.buildGraph(vectors, dim, params);
   const key = indexKey(place, field.fieldId, buildId);
-  const { crc32, etag } = await store.put(key, bytes);
+  const { crc32, etag } = await context.store.put(key, bytes);
   return { kind: 'build-index', file: { kind: 'index', key, sizeBytes: bytes.length, crc32, etag } };
 }
-
-/** `openStore`: the store at a location, in the worker's thread. */
-export const indexBuildTasks = (
-  openStore: (location: BuildIndexInput['location']) => Promise<ObjectStore>,
-  parts: IndexBuildParts,
-): WorkerTasks => ({
-  [BUILD_INDEX_TASK]: async ({ work, location }: BuildIndexInput) => {
-    const store = await openStore(location);
-    try {
-      return { output: await buildIndex(work, store, parts), transfer: [] };
-    } finally {
-      await store.close();
-    }
-  },
-});

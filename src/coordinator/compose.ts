@@ -74,7 +74,12 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotService extends Snapshots {
+export interface SnapshotRoom extends Snapshots {
+  readonly gate: RestoreGate;
+  /** Once, before anything is asked of it. */
+  recover(): Promise<void>;
+  /** Its loops, until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
   /** Drops its snapshots, except pinned ones, and ends the restores that fill it. Repeatable. */
   collectionDropped(collectionId: CollectionId): Promise<void>;
 }
@@ -85,12 +90,11 @@ export interface CoordinatorParts extends Foundations {
   readonly streamingNode: StreamingNode;
   readonly queryNode: QueryNode;
   readonly scheduler: Scheduler;
-  readonly gate: RestoreGate;
   /** Called once, before anything is recovered. */
   readonly snapshots: (rooms: {
     readonly flusher: SegmentFlusher;
-    readonly names: CollectionNames;
-  }) => SnapshotService;
+    readonly resolve: CollectionNames;
+  }) => SnapshotRoom;
   readonly limits?: Partial<CoordinatorLimits>;
 }
 
@@ -104,18 +108,23 @@ export interface Rooms {
   readonly builder: IndexBuilder;
   readonly builderWake: Signal;
   readonly load: LoadRoom;
-  readonly snapshots: SnapshotService;
+  readonly snapshots: SnapshotRoom;
 }
 
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {
-  const { catalog, ids, time, clock, log, streamingNode, gate } = parts;
+  const { catalog, ids, time, clock, log, streamingNode } = parts;
+  // The rooms below ask the gate, which stands on a room above them.
+  const gate: RestoreGate = {
+    isCompleted: (jobId) => snapshots.gate.isCompleted(jobId),
+    progress: (jobId) => snapshots.gate.progress(jobId),
+  };
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
-  const load = new LoadRoom({ ...parts, requireReady });
+  const load = new LoadRoom({ ...parts, gate, requireReady });
   const flusher = new Flusher({ ...parts, publish: (collectionId) => load.publish(collectionId) });
-  const segments = new SegmentRoom({ ...parts, flusher, limits: limits.seal });
+  const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
   const builderWake = new Signal();
-  const builder = new IndexBuilder({ ...parts, wake: builderWake, minRows: limits.minRowsToIndex });
-  const snapshots = parts.snapshots({ flusher: segments, names: new CollectionNames(catalog) });
+  const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
+  const snapshots = parts.snapshots({ flusher: segments, resolve: new CollectionNames(catalog) });
   const drops = new DropCascade(catalog, clock, log, {
     streamingNode,
     hooks: {
@@ -131,6 +140,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const collections = new CollectionRoom({ catalog, ids, time, gate, drops, limits: limits.catalog });
   const indexes = new IndexRoom({
     ...parts,
+    gate,
     builder,
     requireReady,
     isLoaded: (collectionId) => load.isLoaded(collectionId),

@@ -56,13 +56,14 @@ class LocalCoordinator implements Coordinator {
 
   async recover(): Promise<void> {
     const { catalog, time, streamingNode, registry } = this.#parts;
-    const { databases, drops, segments, load, builder } = this.#rooms;
+    const { databases, drops, segments, load, builder, snapshots } = this.#rooms;
     time.observe(await streamingNode.recover((segmentId) => registry.isOpen(segmentId)));
     catalog.onChange((changes) => {
       load.changed(changes);
       builder.changed(changes);
     });
     await databases.recover();
+    await snapshots.recover();
     await drops.recover();
     await segments.recover();
     load.recover();
@@ -110,7 +111,7 @@ class LocalCoordinator implements Coordinator {
   }
 
   #startLoops(): readonly Promise<void>[] {
-    const { segments, builder, builderWake, load, drops } = this.#rooms;
+    const { segments, builder, builderWake, load, drops, snapshots } = this.#rooms;
     const { sealTickMs, repairTickMs } = this.#limits;
     const loop = (name: string, fallbackMs: number, pass: () => Promise<void>, wake = new Signal()) =>
       runLoop({
@@ -126,6 +127,7 @@ class LocalCoordinator implements Coordinator {
       loop('index', repairTickMs, () => builder.pass(), builderWake),
       loop('load', repairTickMs, () => load.pass()),
       loop('drop', repairTickMs, () => drops.pass()),
+      snapshots.run(this.#stop.signal),
     ];
   }
 

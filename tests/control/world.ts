@@ -7,7 +7,7 @@ import {
   type CoordinatorLimits,
   type Foundations,
   openFoundations,
-  type SnapshotService,
+  type SnapshotRoom,
 } from '../../src/coordinator/compose.ts';
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import type { RestoreGate, SegmentFlusher } from '../../src/coordinator/rooms.ts';
@@ -133,10 +133,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     streamingNode: log,
     queryNode: queries,
     scheduler,
-    gate,
     snapshots: (rooms) => {
       flusher = rooms.flusher;
-      return noSnapshots(cascaded);
+      return noSnapshots(gate, cascaded);
     },
     limits: options.limits ?? {},
   });
@@ -165,7 +164,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   };
 }
 
-function noSnapshots(cascaded: CollectionId[]): SnapshotService {
+function noSnapshots(gate: RestoreGate, cascaded: CollectionId[]): SnapshotRoom {
   const none = () => {
     throw new DbError('unimplemented', 'no snapshots in this world');
   };
@@ -182,6 +181,9 @@ function noSnapshots(cascaded: CollectionId[]): SnapshotService {
   };
   return {
     ...door,
+    gate,
+    recover: () => Promise.resolve(),
+    run: () => Promise.resolve(),
     collectionDropped: (collectionId) => {
       cascaded.push(collectionId);
       return Promise.resolve();

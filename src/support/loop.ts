@@ -5,8 +5,8 @@ export interface LoopOptions {
   /** One bounded, repeatable turn. Writes nothing when nothing changed. */
   readonly pass: () => Promise<void>;
   readonly wake: Signal;
-  /** Safety net: a pass runs at least this often even if nobody wakes the loop. */
-  readonly fallbackMs: number;
+  /** Safety net: a pass runs at least this often even if nobody wakes the loop. A function is asked after each pass. */
+  readonly fallbackMs: number | (() => number);
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** The only place of the loop where an error is read and the loop goes on. */
@@ -27,7 +27,7 @@ export async function runLoop(options: LoopOptions): Promise<void> {
     }
     const tick = new AbortController();
     const stop = AbortSignal.any([signal, tick.signal]);
-    const timer = clock.sleep(fallbackMs, stop).then(
+    const timer = clock.sleep(typeof fallbackMs === 'number' ? fallbackMs : fallbackMs(), stop).then(
       () => wake.set(),
       () => undefined,
     );

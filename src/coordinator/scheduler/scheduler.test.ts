@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { ManualClock, settle } from '../../../tests/heart/manual-clock.ts';
+import type { DataNode, NodeTask, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
+import { DbError } from '../../errors/db-error.ts';
+import type { NodeId, TaskId } from '../../model/ids.ts';
+import { silentLog } from '../../support/log.ts';
+import { seededRandom } from '../../support/random.ts';
+import { Cluster } from './cluster.ts';
+import { pickNode, reservedSlots } from './node-picker.ts';
+import { TaskScheduler } from './scheduler.ts';
+import type { SchedulerTask, TaskClass } from './task.ts';
+
+const work = { kind: 'flush' } as unknown as NodeWork;
+const none = { bytes: 0, files: 0 };
+
+/** A node whose attempts end when the test says so. */
+class ScriptedNode implements DataNode {
+  readonly nodeId: NodeId;
+  readonly slots: number;
+  readonly created: NodeTask[] = [];
+  readonly dropped: string[] = [];
+  readonly #listeners = new Set<(report: NodeTaskReport) => void>();
+  answer: ((taskId: TaskId, attempt: number) => NodeTaskReport) | undefined;
+
+  constructor(nodeId: bigint, slots: number) {
+    this.nodeId = nodeId as NodeId;
+    this.slots = slots;
+  }
+  create(task: NodeTask): Promise<void> {
+    this.created.push(task);
+    return Promise.resolve();
+  }
+  query(taskId: TaskId, attempt: number): Promise<NodeTaskReport> {
+    if (this.answer === undefined) return Promise.reject(new DbError('service-unavailable', 'no answer'));
+    return Promise.resolve(this.answer(taskId, attempt));
+  }
+  drop(taskId: TaskId, attempt: number): Promise<void> {
+    this.dropped.push(`${taskId}/${attempt}`);
+    return Promise.resolve();
+  }
+  onReport(listener: (report: NodeTaskReport) => void): { stop(): void } {
+    this.#listeners.add(listener);
+    return { stop: () => this.#listeners.delete(listener) };
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+  tell(report: NodeTaskReport): void {
+    for (const listener of this.#listeners) listener(report);
+  }
+}
+
+class RecordedTask implements SchedulerTask {
+  readonly taskId: TaskId;
+  readonly taskClass: TaskClass;
+  readonly slots: number;
+  readonly events: string[] = [];
+  attempts = 0;
+  verdict: 'retry' | 'done' = 'retry';
+
+  constructor(taskId: number, taskClass: TaskClass = 'restore', slots = 1) {
+    this.taskId = BigInt(taskId) as TaskId;
+    this.taskClass = taskClass;
+    this.slots = slots;
+  }
+  dispatch(nodeId: NodeId) {
+    this.attempts++;
+    this.events.push(`dispatch ${this.attempts} to ${nodeId}`);
+    return Promise.resolve({ attempt: this.attempts, work });
+  }
+  progress(): void {
+    this.events.push('progress');
+  }
+  completed(report: NodeTaskReport): Promise<void> {
+    this.events.push(`completed ${report.attempt}`);
+    return Promise.resolve();
+  }
+  failed(code: string): Promise<'retry' | 'done'> {
+    this.events.push(`failed ${code}`);
+    return Promise.resolve(this.verdict);
+  }
+}
+
+const running: { abort: AbortController; ended: Promise<void> }[] = [];
+afterEach(async () => {
+  for (const { abort, ended } of running.splice(0)) {
+    abort.abort(new DbError('cancelled', 'test over'));
+    await ended;
+  }
+});
+
+function start(nodes: readonly ScriptedNode[]) {
+  const clock = new ManualClock();
+  const cluster = new Cluster(clock);
+  for (const node of nodes) cluster.join(node);
+  const scheduler = new TaskScheduler({ cluster, clock, random: seededRandom(1), log: silentLog });
+  const abort = new AbortController();
+  running.push({ abort, ended: scheduler.run(abort.signal) });
+  return { clock, cluster, scheduler };
+}
+
+const completed = (task: RecordedTask, attempt = task.attempts) =>
+  ({
+    taskId: task.taskId,
+    attempt,
+    state: 'completed',
+    progress: none,
+    output: { kind: 'flush', files: [], rowCount: 0 },
+  }) as const;
+
+test('a task is dispatched at once, stored as done once, and forgotten by the node', async () => {
+  const node = new ScriptedNode(1n, 2);
+  const { scheduler } = start([node]);
+  const task = new RecordedTask(10);
+  scheduler.enqueue(task);
+  scheduler.enqueue(task);
+  await settle();
+  node.tell(completed(task));
+  node.tell(completed(task));
+  await settle();
+  assert.deepEqual(task.events, ['dispatch 1 to 1', 'completed 1']);
+  assert.deepEqual(node.dropped, ['10/1']);
+  assert.equal(scheduler.size, 0);
+});
+
+test('R07: a late report of an old attempt changes nothing', async () => {
+  const node = new ScriptedNode(1n, 2);
+  const { scheduler, clock } = start([node]);
+  const task = new RecordedTask(10);
+  scheduler.enqueue(task);
+  await settle();
+  node.tell({ ...completed(task), state: 'failed', code: 'storage-failed', reason: 'x' });
+  await settle();
+  await clock.advance(2000);
+  assert.equal(task.attempts, 2);
+  node.tell(completed(task, 1));
+  await settle();
+  assert.deepEqual(task.events, ['dispatch 1 to 1', 'failed storage-failed', 'dispatch 2 to 1']);
+});
+
+test('R11: failing status queries change nothing, a lost node moves its task to another', async () => {
+  const [first, second] = [new ScriptedNode(1n, 2), new ScriptedNode(2n, 2)];
+  const { scheduler, clock, cluster } = start([first, second]);
+  const task = new RecordedTask(10);
+  scheduler.enqueue(task);
+  await settle();
+  await clock.advance(60_000);
+  assert.deepEqual(task.events, ['dispatch 1 to 1']);
+  cluster.leave(first.nodeId);
+  await settle();
+  await clock.advance(2000);
+  assert.deepEqual(task.events, ['dispatch 1 to 1', 'failed node-not-found', 'dispatch 2 to 2']);
+  first.tell(completed(task, 1));
+  second.tell(completed(task, 2));
+  await settle();
+  assert.deepEqual(task.events.slice(3), ['completed 2']);
+});
+
+test('a node is lost when its lease runs out', async () => {
+  const clock = new ManualClock();
+  const cluster = new Cluster(clock);
+  cluster.join(new ScriptedNode(1n, 1), 10_000);
+  await clock.advance(9000);
+  assert.equal(cluster.renew(1n as NodeId), true);
+  await clock.advance(9000);
+  cluster.expire();
+  assert.equal(cluster.nodes().length, 1);
+  await clock.advance(2000);
+  assert.equal(cluster.renew(1n as NodeId), false);
+  assert.equal(cluster.nodes().length, 0);
+});
+
+test('a lost report is made up for by the tick', async () => {
+  const node = new ScriptedNode(1n, 1);
+  const { scheduler, clock } = start([node]);
+  const task = new RecordedTask(10);
+  scheduler.enqueue(task);
+  await settle();
+  node.answer = () => completed(task);
+  await clock.advance(11_000);
+  assert.deepEqual(task.events, ['dispatch 1 to 1', 'completed 1']);
+});
+
+test('a running attempt found at start is asked for, and sent again when its node does not know it', async () => {
+  const node = new ScriptedNode(1n, 2);
+  node.answer = (taskId, attempt) => ({ taskId, attempt, state: 'unknown', progress: none });
+  const { scheduler, clock } = start([node]);
+  const task = new RecordedTask(10);
+  task.attempts = 3;
+  scheduler.enqueue(task, { nodeId: node.nodeId, attempt: 3 });
+  await settle();
+  await clock.advance(2000);
+  assert.deepEqual(task.events, ['failed node-not-found', 'dispatch 4 to 1']);
+});
+
+test('R16: other work never takes the slots reserved for restores', async () => {
+  const node = new ScriptedNode(1n, 4);
+  const { scheduler } = start([node]);
+  const flushes = Array.from({ length: 100 }, (_, i) => new RecordedTask(100 + i, 'flush'));
+  for (const task of flushes) scheduler.enqueue(task);
+  await settle();
+  assert.equal(node.created.length, 3);
+  const restore = new RecordedTask(10);
+  scheduler.enqueue(restore);
+  await settle();
+  assert.deepEqual(restore.events, ['dispatch 1 to 1']);
+});
+
+test('on a node of one slot the classes take turns', async () => {
+  const node = new ScriptedNode(1n, 1);
+  const { scheduler } = start([node]);
+  const tasks = [1, 2, 3].flatMap((i) => [
+    new RecordedTask(10 + i, 'restore'),
+    new RecordedTask(20 + i, 'compaction'),
+  ]);
+  for (const task of tasks) scheduler.enqueue(task);
+  for (let i = 0; i < tasks.length; i++) {
+    await settle();
+    const { taskId } = node.created[i]!;
+    node.tell(completed(tasks.find((t) => t.taskId === taskId)!));
+  }
+  assert.deepEqual(
+    node.created.map(({ taskId }) => taskId / 10n),
+    [1n, 2n, 1n, 2n, 1n, 2n],
+  );
+});
+
+test('a cancelled task is stopped on its node and never retried', async () => {
+  const node = new ScriptedNode(1n, 1);
+  const { scheduler, clock } = start([node]);
+  const [task, waiting] = [new RecordedTask(10), new RecordedTask(11)];
+  scheduler.enqueue(task);
+  scheduler.enqueue(waiting);
+  await settle();
+  await scheduler.cancel(waiting.taskId);
+  await scheduler.cancel(task.taskId);
+  assert.deepEqual(node.dropped, ['10/1']);
+  node.tell({ ...completed(task), state: 'failed', code: 'cancelled', reason: 'dropped' });
+  await clock.advance(60_000);
+  assert.deepEqual([task.events, waiting.events, scheduler.size], [['dispatch 1 to 1'], [], 0]);
+});
+
+test('the least loaded node that fits is picked', () => {
+  const load = (nodeId: bigint, slots: number, usedSlots: number, usedByOthers: number) => ({
+    nodeId: nodeId as NodeId,
+    slots,
+    usedSlots,
+    usedByOthers,
+  });
+  const rows: [Parameters<typeof pickNode>, bigint | undefined][] = [
+    [[[load(1n, 4, 2, 0), load(2n, 4, 1, 0)], 'restore', 1, 0.25], 2n],
+    [[[load(1n, 4, 1, 0), load(2n, 4, 1, 0)], 'restore', 1, 0.25], 1n],
+    [[[load(1n, 4, 4, 0)], 'restore', 1, 0.25], undefined],
+    [[[load(1n, 4, 3, 3)], 'flush', 1, 0.25], undefined],
+    [[[load(1n, 4, 3, 2)], 'flush', 1, 0.25], 1n],
+    [[[load(1n, 1, 0, 0)], 'flush', 1, 0.25], 1n],
+    [[[load(1n, 4, 0, 0)], 'restore', 99, 0.25], 1n],
+    [[[load(1n, 4, 1, 0)], 'restore', 99, 0.25], undefined],
+    [[[], 'restore', 1, 0.25], undefined],
+  ];
+  for (const [args, expected] of rows) assert.equal(pickNode(...args)?.nodeId, expected);
+  assert.deepEqual(
+    [0, 1, 2, 4, 16].map((slots) => reservedSlots(slots, 0.25)),
+    [0, 0, 1, 1, 4],
+  );
+});

@@ -1,0 +1,379 @@
+/**
+ * Any task to any data node with free slots. It acts on events (a task arrived, a node reported, joined or was lost, a back-off
+ * ended); a slow tick asks the nodes about running attempts, because reports may be lost. Only a report of the attempt that is
+ * running counts. A lost node is known by the cluster's lease alone: a query that fails changes nothing.
+ */
+import type { DataNode, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
+import type { ErrorName } from '../../errors/codes.ts';
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
+import type { NodeId, TaskId } from '../../model/ids.ts';
+import { assert, unreachable } from '../../support/assert.ts';
+import type { Clock } from '../../support/clock.ts';
+import { mapLimited } from '../../support/limiter.ts';
+import type { Log } from '../../support/log.ts';
+import { runLoop } from '../../support/loop.ts';
+import type { Random } from '../../support/random.ts';
+import { type Backoff, backoffMs } from '../../support/retry.ts';
+import { Signal } from '../../support/signal.ts';
+import type { Cluster } from './cluster.ts';
+import { pickNode } from './node-picker.ts';
+import { TaskQueues } from './queues.ts';
+import { type Held, Slots } from './slots.ts';
+import type { RunningAttempt, Scheduler, SchedulerTask } from './task.ts';
+
+export interface SchedulerLimits {
+  /** Part of every node's slots that only restores may use, 0 to 1. */
+  readonly restoreShare: number;
+  readonly backoff: Backoff;
+  /** How often nodes are asked about attempts that have not reported. */
+  readonly tickMs: number;
+}
+
+export const defaultSchedulerLimits: SchedulerLimits = {
+  restoreShare: 0.25,
+  backoff: { baseMs: 1000, maxMs: 60_000 },
+  tickMs: 5000,
+};
+
+export interface SchedulerOptions {
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits?: SchedulerLimits;
+}
+
+/** Where a task stands. `settling`: its end is being stored. */
+type Step =
+  | { readonly at: 'waiting' }
+  | { readonly at: 'dispatching'; readonly nodeId: NodeId }
+  | { readonly at: 'running'; readonly nodeId: NodeId; readonly attempt: number }
+  | { readonly at: 'settling' };
+
+interface Entry {
+  readonly task: SchedulerTask;
+  step: Step;
+  held: Held | undefined;
+  failures: number;
+  heardAtMs: number;
+  isCancelled: boolean;
+  /** The dispatch or settlement under way; never rejects. */
+  work: Promise<void> | undefined;
+}
+
+const QUERIES_AT_ONCE = 16;
+
+export class TaskScheduler implements Scheduler {
+  readonly #cluster: Cluster;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: Log;
+  readonly #limits: SchedulerLimits;
+  readonly #wake = new Signal();
+  readonly #entries = new Map<TaskId, Entry>();
+  readonly #queues = new TaskQueues<Entry>();
+  /** Entries that hold a node, so that a tick costs what runs and not what waits. */
+  readonly #active = new Set<Entry>();
+  readonly #slots = new Slots();
+  readonly #subscriptions = new Map<NodeId, { readonly node: DataNode; stop(): void }>();
+  readonly #work = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  #nextTickMs = 0;
+
+  constructor(options: SchedulerOptions) {
+    this.#cluster = options.cluster;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#log = options.log;
+    this.#limits = options.limits ?? defaultSchedulerLimits;
+  }
+
+  /** Tasks known: waiting, running, or being settled. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  enqueue(task: SchedulerTask, running?: RunningAttempt): void {
+    if (this.#entries.has(task.taskId)) return;
+    const entry: Entry = {
+      task,
+      step: { at: 'waiting' },
+      held: undefined,
+      failures: 0,
+      heardAtMs: 0,
+      isCancelled: false,
+      work: undefined,
+    };
+    this.#entries.set(task.taskId, entry);
+    if (running === undefined) this.#queues.add(entry, 0);
+    else {
+      this.#hold(entry, running.nodeId, task.slots);
+      entry.step = { at: 'running', ...running };
+      this.#nextTickMs = 0;
+    }
+    this.#wake.set();
+  }
+
+  async cancel(taskId: TaskId): Promise<void> {
+    const entry = this.#entries.get(taskId);
+    if (entry === undefined) return;
+    this.#entries.delete(taskId);
+    this.#queues.delete(entry);
+    entry.isCancelled = true;
+    while (entry.work !== undefined) await entry.work;
+    const { step } = entry;
+    if (step.at !== 'running') return;
+    entry.step = { at: 'settling' };
+    await this.#dropUntilGone(taskId, step.nodeId, step.attempt);
+    this.#release(entry);
+  }
+
+  /** Runs until `signal` aborts; then resolves when nothing is under way any more. Nodes keep working on what they were sent. */
+  async run(signal: AbortSignal): Promise<void> {
+    const membership = this.#cluster.onChange(() => this.#wake.set());
+    try {
+      await runLoop({
+        pass: () => this.pass(),
+        wake: this.#wake,
+        fallbackMs: () => this.#waitMs(),
+        clock: this.#clock,
+        signal,
+        onError: (error) => this.#log.error('scheduler-pass-failed', { error }),
+      });
+    } finally {
+      membership.stop();
+      for (const { stop } of this.#subscriptions.values()) stop();
+      this.#subscriptions.clear();
+      this.#closing.abort(new DbError('cancelled', 'the scheduler is stopping'));
+      await Promise.all(this.#work);
+    }
+  }
+
+  /** One turn: dispatches what fits, gives up on lost nodes, and now and then asks about silent attempts. */
+  async pass(): Promise<void> {
+    this.#cluster.expire();
+    this.#follow();
+    this.#giveUpLost();
+    const nowMs = this.#clock.nowMs();
+    this.#queues.wakeUntil(nowMs);
+    this.#dispatchAll();
+    if (nowMs < this.#nextTickMs) return;
+    this.#nextTickMs = nowMs + this.#limits.tickMs;
+    await this.#querySilent(nowMs);
+  }
+
+  #waitMs(): number {
+    const nowMs = this.#clock.nowMs();
+    const next = Math.min(this.#nextTickMs, this.#queues.nextReadyAtMs ?? Number.POSITIVE_INFINITY);
+    return Math.max(1, next - nowMs);
+  }
+
+  /** Listens to every member, once each, and to no node that is gone. */
+  #follow(): void {
+    for (const [nodeId, { node, stop }] of this.#subscriptions)
+      if (this.#cluster.get(nodeId) !== node) {
+        stop();
+        this.#subscriptions.delete(nodeId);
+      }
+    for (const node of this.#cluster.nodes()) {
+      if (this.#subscriptions.has(node.nodeId)) continue;
+      const { stop } = node.onReport((report) => this.#hear(node.nodeId, report));
+      this.#subscriptions.set(node.nodeId, { node, stop });
+    }
+  }
+
+  #giveUpLost(): void {
+    for (const entry of [...this.#active])
+      if (
+        !entry.isCancelled &&
+        entry.step.at === 'running' &&
+        this.#cluster.get(entry.step.nodeId) === undefined
+      )
+        this.#fail(entry, 'node-not-found', `data node ${entry.step.nodeId} is lost`);
+  }
+
+  #dispatchAll(): void {
+    const taken = this.#queues.take((entry) => {
+      const { taskClass, slots } = entry.task;
+      const placed = pickNode(
+        this.#slots.loads(this.#cluster.nodes()),
+        taskClass,
+        slots,
+        this.#limits.restoreShare,
+      );
+      if (placed !== undefined) this.#hold(entry, placed.nodeId, placed.slots);
+      return placed;
+    });
+    for (const { entry, placed } of taken) {
+      entry.step = { at: 'dispatching', nodeId: placed.nodeId };
+      this.#track(entry, this.#dispatch(entry, placed.nodeId));
+    }
+  }
+
+  async #dispatch(entry: Entry, nodeId: NodeId): Promise<void> {
+    try {
+      const order = await entry.task.dispatch(nodeId);
+      if (order === undefined || entry.isCancelled) {
+        this.#end(entry);
+        return;
+      }
+      entry.step = { at: 'running', nodeId, attempt: order.attempt };
+      entry.heardAtMs = this.#clock.nowMs();
+      await this.#send(entry, nodeId, order);
+    } catch (error) {
+      // The attempt was not stored, so nothing was sent: the task still stands where it stood.
+      this.#log.warn('dispatch-failed', { taskId: entry.task.taskId, nodeId, error });
+      this.#again(entry);
+    }
+  }
+
+  async #send(
+    entry: Entry,
+    nodeId: NodeId,
+    order: { readonly attempt: number; readonly work: NodeWork },
+  ): Promise<void> {
+    const { attempt, work } = order;
+    try {
+      const node = this.#cluster.get(nodeId);
+      if (node === undefined) throw new DbError('node-not-found', `data node ${nodeId} is lost`);
+      await node.create({ taskId: entry.task.taskId, attempt, work });
+    } catch (error) {
+      if (isRunning(entry, attempt)) this.#fail(entry, codeOf(error), messageOf(error));
+    }
+  }
+
+  #hear(nodeId: NodeId, report: NodeTaskReport): void {
+    const entry = this.#entries.get(report.taskId);
+    if (entry === undefined || !isRunning(entry, report.attempt) || entry.held?.nodeId !== nodeId) return;
+    entry.heardAtMs = this.#clock.nowMs();
+    switch (report.state) {
+      case 'in-progress':
+        entry.task.progress(report);
+        return;
+      case 'completed':
+        this.#settle(entry, async () => {
+          await entry.task.completed(report);
+          return 'done';
+        });
+        return;
+      case 'failed':
+        this.#fail(entry, report.code, report.reason);
+        return;
+      case 'unknown':
+        this.#fail(entry, 'node-not-found', `data node ${nodeId} does not know the attempt`);
+        return;
+      default:
+        unreachable(report);
+    }
+  }
+
+  #fail(entry: Entry, code: ErrorName, reason: string): void {
+    this.#settle(entry, () => entry.task.failed(code, reason));
+  }
+
+  /** Ends the attempt: frees its slots at once, stores the outcome, lets the node forget it, and queues the task again or forgets it. */
+  #settle(entry: Entry, store: () => Promise<'retry' | 'done'>): void {
+    const { step, task } = entry;
+    assert(step.at === 'running', `task ${task.taskId} is settled while ${step.at}`);
+    entry.step = { at: 'settling' };
+    this.#release(entry);
+    const settle = async () => {
+      let verdict: 'retry' | 'done' = 'retry';
+      try {
+        verdict = await store();
+      } catch (error) {
+        // Not stored: the attempt counts for nothing, the work is asked for again and found done.
+        this.#log.warn('task-outcome-not-stored', { taskId: task.taskId, error });
+      }
+      await this.#dropOnce(task.taskId, step.nodeId, step.attempt);
+      if (verdict === 'retry') this.#again(entry);
+      else this.#end(entry);
+    };
+    this.#track(entry, settle());
+  }
+
+  #again(entry: Entry): void {
+    this.#release(entry);
+    if (entry.isCancelled) return;
+    entry.failures++;
+    entry.step = { at: 'waiting' };
+    const waitMs = backoffMs(entry.failures, this.#limits.backoff, this.#random);
+    this.#queues.add(entry, this.#clock.nowMs() + waitMs);
+    this.#wake.set();
+  }
+
+  #end(entry: Entry): void {
+    this.#release(entry);
+    entry.step = { at: 'settling' };
+    if (this.#entries.get(entry.task.taskId) === entry) this.#entries.delete(entry.task.taskId);
+  }
+
+  async #querySilent(nowMs: number): Promise<void> {
+    const silent = [...this.#active].filter(
+      ({ step, heardAtMs }) => step.at === 'running' && heardAtMs + this.#limits.tickMs <= nowMs,
+    );
+    await mapLimited(silent, QUERIES_AT_ONCE, async ({ step, task }) => {
+      const node = step.at === 'running' ? this.#cluster.get(step.nodeId) : undefined;
+      if (step.at !== 'running' || node === undefined) return;
+      try {
+        this.#hear(step.nodeId, await node.query(task.taskId, step.attempt));
+      } catch (error) {
+        this.#log.debug('task-query-failed', { taskId: task.taskId, nodeId: step.nodeId, error });
+      }
+    });
+  }
+
+  async #dropOnce(taskId: TaskId, nodeId: NodeId, attempt: number): Promise<void> {
+    try {
+      await this.#cluster.get(nodeId)?.drop(taskId, attempt);
+    } catch (error) {
+      // Harmless: the node forgets finished attempts by itself, and refuses older ones.
+      this.#log.debug('task-drop-failed', { taskId, nodeId, error });
+    }
+  }
+
+  async #dropUntilGone(taskId: TaskId, nodeId: NodeId, attempt: number): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const node = this.#cluster.get(nodeId);
+      if (node === undefined) return;
+      try {
+        await node.drop(taskId, attempt);
+        return;
+      } catch (error) {
+        this.#log.debug('task-drop-failed', { taskId, nodeId, error });
+      }
+      await this.#clock.sleep(backoffMs(tries, this.#limits.backoff, this.#random), this.#closing.signal);
+      this.#cluster.expire();
+    }
+  }
+
+  #hold(entry: Entry, nodeId: NodeId, slots: number): void {
+    entry.held = { nodeId, slots, taskClass: entry.task.taskClass };
+    this.#slots.hold(entry.held);
+    this.#active.add(entry);
+  }
+
+  #release(entry: Entry): void {
+    if (entry.held === undefined) return;
+    this.#slots.release(entry.held);
+    entry.held = undefined;
+    this.#active.delete(entry);
+    this.#wake.set();
+  }
+
+  #track(entry: Entry, work: Promise<void>): void {
+    const tracked: Promise<void> = work
+      .catch((error: unknown) => this.#log.error('scheduler-broke', { taskId: entry.task.taskId, error }))
+      .finally(() => {
+        this.#work.delete(tracked);
+        if (entry.work === tracked) entry.work = undefined;
+      });
+    entry.work = tracked;
+    this.#work.add(tracked);
+  }
+}
+
+const isRunning = ({ step }: Entry, attempt: number): boolean =>
+  step.at === 'running' && step.attempt === attempt;
+
+const codeOf = (error: unknown): ErrorName => (isDbError(error) ? error.code : 'internal');

@@ -1,0 +1,259 @@
+/**
+ * Byte format of a manifest: an Avro object container file of segments (docs/formats.md, "Snapshot"). Pure. The container's sync
+ * marker is the start of the SHA-256 of its records, so the same segments always give the same bytes, and a changed
+ * byte is seen before a record is decoded.
+ */
+import { createHash } from 'node:crypto';
+import avro from 'avsc';
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
+import type { HybridTime } from '../../model/hybrid-time.ts';
+import type { BuildId, FieldId, IndexId, PartitionId, SegmentId } from '../../model/ids.ts';
+import type { FileKind, SegmentFile, SegmentLevel } from '../../model/records.ts';
+import { AvroCursor, writeBytes, writeLong } from './avro-bytes.ts';
+import type { SnapshotSegment } from './segment.ts';
+
+/** Version of manifests and metadata together; both name it. */
+export const SNAPSHOT_FORMAT_VERSION = 1;
+/** The most segments one manifest may hold; more are refused on both sides. */
+export const MAX_SEGMENTS_PER_MANIFEST = 512;
+
+const MAGIC = Buffer.from([0x4f, 0x62, 0x6a, 0x01]);
+const SYNC_BYTES = 16;
+const VERSION_KEY = 'tidemark.format_version';
+
+/** 64-bit integers as bigints: ids and timestamps do not fit a double. */
+const long = avro.types.LongType.__with({
+  fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
+  toBuffer: (value: bigint) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64LE(value);
+    return bytes;
+  },
+  fromJSON: BigInt,
+  toJSON: String,
+  isValid: (value: unknown) => typeof value === 'bigint',
+  compare: (a: bigint, b: bigint) => (a === b ? 0 : a < b ? -1 : 1),
+});
+
+const fileSchema = {
+  name: 'File',
+  type: 'record',
+  fields: [
+    {
+      name: 'kind',
+      type: { name: 'FileKind', type: 'enum', symbols: ['rows', 'stats', 'deletes', 'index'] },
+    },
+    { name: 'key', type: 'string' },
+    { name: 'size_bytes', type: 'long' },
+    { name: 'crc32', type: 'long' },
+    { name: 'etag', type: 'string' },
+  ],
+};
+const segmentSchema = {
+  name: 'Segment',
+  namespace: 'tidemark.snapshot.v1',
+  type: 'record',
+  fields: [
+    { name: 'segment_id', type: 'long' },
+    { name: 'partition_id', type: 'long' },
+    { name: 'channel', type: 'string' },
+    { name: 'level', type: { name: 'Level', type: 'enum', symbols: ['L0', 'L1'] } },
+    { name: 'row_count', type: 'long' },
+    { name: 'min_ts', type: 'long' },
+    { name: 'max_ts', type: 'long' },
+    { name: 'files', type: { type: 'array', items: fileSchema } },
+    {
+      name: 'indexes',
+      type: {
+        type: 'array',
+        items: {
+          name: 'Index',
+          type: 'record',
+          fields: [
+            { name: 'index_id', type: 'long' },
+            { name: 'build_id', type: 'long' },
+            { name: 'field_id', type: 'int' },
+            { name: 'kind', type: 'string' },
+            { name: 'file', type: 'File' },
+          ],
+        },
+      },
+    },
+  ],
+};
+const schemaText = JSON.stringify(segmentSchema);
+const segmentType = avro.Type.forSchema(segmentSchema as avro.Schema, { registry: { long } });
+
+interface AvroFile {
+  readonly kind: FileKind;
+  readonly key: string;
+  readonly size_bytes: bigint;
+  readonly crc32: bigint;
+  readonly etag: string;
+}
+interface AvroSegment {
+  readonly segment_id: bigint;
+  readonly partition_id: bigint;
+  readonly channel: string;
+  readonly level: SegmentLevel;
+  readonly row_count: bigint;
+  readonly min_ts: bigint;
+  readonly max_ts: bigint;
+  readonly files: readonly AvroFile[];
+  readonly indexes: readonly {
+    readonly index_id: bigint;
+    readonly build_id: bigint;
+    readonly field_id: number;
+    readonly kind: string;
+    readonly file: AvroFile;
+  }[];
+}
+
+/** One block of 1 to `MAX_SEGMENTS_PER_MANIFEST` segments, in the order given. */
+export function encodeManifest(segments: readonly SnapshotSegment[]): Uint8Array {
+  if (segments.length === 0 || segments.length > MAX_SEGMENTS_PER_MANIFEST)
+    throw new DbError('internal', `a manifest of ${segments.length} segments`);
+  const records = Buffer.concat(segments.map((segment) => segmentType.toBuffer(toAvro(segment))));
+  const sync = syncOf(records);
+  return Buffer.concat([
+    MAGIC,
+    writeLong(3n),
+    writeBytes(Buffer.from('avro.codec')),
+    writeBytes(Buffer.from('null')),
+    writeBytes(Buffer.from('avro.schema')),
+    writeBytes(Buffer.from(schemaText)),
+    writeBytes(Buffer.from(VERSION_KEY)),
+    writeBytes(Buffer.from(String(SNAPSHOT_FORMAT_VERSION))),
+    writeLong(0n),
+    sync,
+    writeLong(BigInt(segments.length)),
+    writeLong(BigInt(records.length)),
+    records,
+    sync,
+  ]);
+}
+
+/** Throws `data-integrity`, naming `what`, for any bytes that `encodeManifest` did not make. */
+export function decodeManifest(bytes: Uint8Array, what: string): readonly SnapshotSegment[] {
+  try {
+    return decode(bytes);
+  } catch (error) {
+    const prefix = isDbError(error) ? '' : 'not a manifest: ';
+    throw new DbError('data-integrity', `${what}: ${prefix}${messageOf(error)}`, { cause: error });
+  }
+}
+
+function decode(bytes: Uint8Array): readonly SnapshotSegment[] {
+  const cursor = new AvroCursor(bytes);
+  if (!cursor.take(MAGIC.length).equals(MAGIC)) throw new Error('no Avro container');
+  checkHeader(readHeader(cursor));
+  const sync = cursor.take(SYNC_BYTES);
+  const count = cursor.long();
+  if (count < 1 || count > MAX_SEGMENTS_PER_MANIFEST) throw new Error(`${count} segments`);
+  const records = cursor.bytes();
+  if (!cursor.take(SYNC_BYTES).equals(sync) || !syncOf(records).equals(sync))
+    throw new Error('checksum of the records differs');
+  if (!cursor.atEnd) throw new Error('bytes after the last block');
+  const segments: SnapshotSegment[] = [];
+  let offset = 0;
+  for (let i = 0; i < count; i++) {
+    const decoded = segmentType.decode(records, offset);
+    if (decoded.offset < 0) throw new Error('a record is cut off');
+    offset = decoded.offset;
+    segments.push(fromAvro(decoded.value as AvroSegment));
+  }
+  if (offset !== records.length) throw new Error('bytes after the last record');
+  return segments;
+}
+
+function readHeader(cursor: AvroCursor): ReadonlyMap<string, string> {
+  const header = new Map<string, string>();
+  for (let count = cursor.long(); count !== 0; count = cursor.long()) {
+    if (count < 0 || count > 16) throw new Error(`${count} header entries`);
+    for (let i = 0; i < count; i++) header.set(cursor.bytes().toString(), cursor.bytes().toString());
+  }
+  return header;
+}
+
+function checkHeader(header: ReadonlyMap<string, string>): void {
+  checkVersion(Number(header.get(VERSION_KEY)));
+  if (header.get('avro.codec') !== 'null' || header.get('avro.schema') !== schemaText)
+    throw new Error('the schema is not that of its version');
+}
+
+/** Throws `data-integrity` for a version this program does not read. */
+export function checkVersion(version: unknown): void {
+  if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 1)
+    throw new Error('no format version');
+  if (version > SNAPSHOT_FORMAT_VERSION)
+    throw new DbError(
+      'data-integrity',
+      `snapshot format version ${version} is too new, current supported version: ${SNAPSHOT_FORMAT_VERSION} (please upgrade Tidemark)`,
+    );
+}
+
+const syncOf = (records: Uint8Array): Buffer =>
+  createHash('sha256').update(records).digest().subarray(0, SYNC_BYTES);
+
+const fileToAvro = ({ kind, key, sizeBytes, crc32, etag }: SegmentFile): AvroFile => ({
+  kind,
+  key,
+  size_bytes: BigInt(sizeBytes),
+  crc32: BigInt(crc32),
+  etag,
+});
+
+const toAvro = (segment: SnapshotSegment): AvroSegment => ({
+  segment_id: segment.segmentId,
+  partition_id: segment.partitionId,
+  channel: segment.channel,
+  level: segment.level,
+  row_count: BigInt(segment.rowCount),
+  min_ts: segment.minTs,
+  max_ts: segment.maxTs,
+  files: segment.files.map(fileToAvro),
+  indexes: segment.indexes.map(({ indexId, buildId, fieldId, kind, file }) => ({
+    index_id: indexId,
+    build_id: buildId,
+    field_id: fieldId,
+    kind,
+    file: fileToAvro(file),
+  })),
+});
+
+function count(value: bigint, what: string, limit = BigInt(Number.MAX_SAFE_INTEGER)): number {
+  if (value < 0n || value > limit) throw new Error(`${what} ${value}`);
+  return Number(value);
+}
+
+function fileFromAvro({ kind, key, size_bytes, crc32, etag }: AvroFile): SegmentFile {
+  if (key === '') throw new Error('a file without a key');
+  return {
+    kind,
+    key,
+    sizeBytes: count(size_bytes, 'size'),
+    crc32: count(crc32, 'checksum', 0xffff_ffffn),
+    etag,
+  };
+}
+
+function fromAvro(record: AvroSegment): SnapshotSegment {
+  if (record.segment_id <= 0n) throw new Error(`segment id ${record.segment_id}`);
+  return {
+    segmentId: record.segment_id as SegmentId,
+    partitionId: record.partition_id as PartitionId,
+    channel: record.channel,
+    level: record.level,
+    rowCount: count(record.row_count, 'row count'),
+    minTs: record.min_ts as HybridTime,
+    maxTs: record.max_ts as HybridTime,
+    files: record.files.map(fileFromAvro),
+    indexes: record.indexes.map(({ index_id, build_id, field_id, kind, file }) => ({
+      indexId: index_id as IndexId,
+      buildId: build_id as BuildId,
+      fieldId: field_id as FieldId,
+      kind,
+      file: fileFromAvro(file),
+    })),
+  };
+}

@@ -1,0 +1,180 @@
+/**
+ * The metadata object of a snapshot: JSON, written last, enough by itself to protect every segment and build it names. Pure.
+ * Field by field in docs/formats.md, "Snapshot".
+ */
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
+import type { HybridTime } from '../../model/hybrid-time.ts';
+import type {
+  BuildId,
+  CollectionId,
+  FieldId,
+  IndexId,
+  PartitionId,
+  SegmentId,
+  SnapshotId,
+} from '../../model/ids.ts';
+import type { ConsistencyLevel, Properties } from '../../model/records.ts';
+import type { CollectionSchema } from '../../model/schema.ts';
+import { parseJson } from '../../support/json.ts';
+import { JsonReader } from './json-reader.ts';
+import { checkVersion, SNAPSHOT_FORMAT_VERSION } from './manifest.ts';
+import { schemaFromJson, schemaToJson } from './schema-json.ts';
+
+export interface SnapshotIndex {
+  readonly indexId: IndexId;
+  readonly fieldId: FieldId;
+  readonly name: string;
+  readonly params: Properties;
+}
+
+export interface ManifestEntry {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly crc32: number;
+  readonly segmentCount: number;
+}
+
+export interface SnapshotMetadata {
+  readonly snapshot: {
+    readonly snapshotId: SnapshotId;
+    readonly collectionId: CollectionId;
+    readonly name: string;
+    readonly description: string;
+    readonly createTs: HybridTime;
+  };
+  readonly collection: {
+    readonly name: string;
+    readonly schema: CollectionSchema;
+    readonly shardsNum: number;
+    readonly channels: readonly string[];
+    readonly consistencyLevel: ConsistencyLevel;
+    readonly properties: Properties;
+  };
+  readonly partitions: readonly { readonly partitionId: PartitionId; readonly name: string }[];
+  readonly indexes: readonly SnapshotIndex[];
+  /** In manifest order, over all manifests: target ids are computed from the position. */
+  readonly segmentIds: readonly SegmentId[];
+  readonly buildIds: readonly BuildId[];
+  readonly manifests: readonly ManifestEntry[];
+}
+
+const consistencyLevels = Object.keys({
+  Strong: 0,
+  Session: 0,
+  Bounded: 0,
+  Eventually: 0,
+  Customized: 0,
+} satisfies Record<ConsistencyLevel, 0>) as ConsistencyLevel[];
+
+export function encodeMetadata(metadata: SnapshotMetadata): Uint8Array {
+  const { snapshot, collection, partitions, indexes, segmentIds, buildIds, manifests } = metadata;
+  const json = {
+    format_version: SNAPSHOT_FORMAT_VERSION,
+    snapshot: {
+      id: String(snapshot.snapshotId),
+      collection_id: String(snapshot.collectionId),
+      name: snapshot.name,
+      description: snapshot.description,
+      create_ts: String(snapshot.createTs),
+    },
+    collection: {
+      name: collection.name,
+      schema: schemaToJson(collection.schema),
+      shards_num: collection.shardsNum,
+      channels: collection.channels,
+      consistency_level: collection.consistencyLevel,
+      properties: collection.properties,
+    },
+    partitions: partitions.map(({ partitionId, name }) => ({ id: String(partitionId), name })),
+    indexes: indexes.map(({ indexId, fieldId, name, params }) => ({
+      id: String(indexId),
+      field_id: fieldId,
+      name,
+      params,
+    })),
+    manifest_list: manifests.map(({ key, sizeBytes, crc32, segmentCount }) => ({
+      key,
+      size_bytes: sizeBytes,
+      crc32,
+      segment_count: segmentCount,
+    })),
+    segment_ids: segmentIds.map(String),
+    build_ids: buildIds.map(String),
+  };
+  return new TextEncoder().encode(JSON.stringify(json));
+}
+
+/** Throws `data-integrity`, naming `what`. Fields it does not know are ignored. */
+export function decodeMetadata(bytes: Uint8Array, what: string): SnapshotMetadata {
+  try {
+    const json = new JsonReader(parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), '$');
+    checkVersion(json.field('format_version').count());
+    return consistent(read(json));
+  } catch (error) {
+    const prefix = isDbError(error) ? '' : 'invalid snapshot metadata: ';
+    throw new DbError('data-integrity', `${what}: ${prefix}${messageOf(error)}`, { cause: error });
+  }
+}
+
+function read(json: JsonReader): SnapshotMetadata {
+  const [snapshot, collection] = [json.field('snapshot'), json.field('collection')];
+  return {
+    snapshot: {
+      snapshotId: snapshot.field('id').int64<SnapshotId>(),
+      collectionId: snapshot.field('collection_id').int64<CollectionId>(),
+      name: snapshot.field('name').text(),
+      description: snapshot.field('description').text(),
+      createTs: snapshot.field('create_ts').int64<HybridTime>(),
+    },
+    collection: {
+      name: collection.field('name').text(),
+      schema: schemaFromJson(collection.field('schema')),
+      shardsNum: collection.field('shards_num').count(),
+      channels: texts(collection.field('channels')),
+      consistencyLevel: collection.field('consistency_level').oneOf(consistencyLevels),
+      properties: collection.field('properties').map(),
+    },
+    partitions: json
+      .field('partitions')
+      .list()
+      .map((at) => ({ partitionId: at.field('id').int64<PartitionId>(), name: at.field('name').text() })),
+    indexes: json
+      .field('indexes')
+      .list()
+      .map((at) => ({
+        indexId: at.field('id').int64<IndexId>(),
+        fieldId: at.field('field_id').count() as FieldId,
+        name: at.field('name').text(),
+        params: at.field('params').map(),
+      })),
+    segmentIds: json
+      .field('segment_ids')
+      .list()
+      .map((at) => at.int64<SegmentId>()),
+    buildIds: json
+      .field('build_ids')
+      .list()
+      .map((at) => at.int64<BuildId>()),
+    manifests: json
+      .field('manifest_list')
+      .list()
+      .map((at) => ({
+        key: at.field('key').text(),
+        sizeBytes: at.field('size_bytes').count(),
+        crc32: at.field('crc32').count(),
+        segmentCount: at.field('segment_count').count(),
+      })),
+  };
+}
+
+const texts = (json: JsonReader): readonly string[] => json.list().map((at) => at.text());
+
+function consistent(metadata: SnapshotMetadata): SnapshotMetadata {
+  const { segmentIds, manifests, collection } = metadata;
+  const listed = manifests.reduce((sum, { segmentCount }) => sum + segmentCount, 0);
+  if (listed !== segmentIds.length)
+    throw new Error(`manifests list ${listed} segments, segment_ids ${segmentIds.length}`);
+  if (new Set(segmentIds).size !== segmentIds.length) throw new Error('a segment is listed twice');
+  if (collection.channels.length !== collection.shardsNum) throw new Error('channels are not one per shard');
+  return metadata;
+}

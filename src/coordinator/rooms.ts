@@ -1,6 +1,8 @@
 /** What the rooms of the coordinator promise each other. */
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, JobId } from '../model/ids.ts';
+import type { CollectionRecord, DatabaseRecord } from '../model/records.ts';
+import type { CollectionName } from './api.ts';
 
 /** Asked by collections and segments, answered by restore: a target is visible exactly when its job is completed. */
 export interface RestoreGate {
@@ -17,4 +19,14 @@ export interface SegmentFlusher {
    * stands in flushed segments of the catalog, and none of those segments holds anything later.
    */
   flushAll(collectionId: CollectionId): Promise<HybridTime>;
+}
+
+/** Asked by snapshot and restore, answered by collections. An empty database name means `default`. */
+export interface CollectionLookup {
+  /** By name or alias. Throws `database-not-found` or `collection-not-found`. */
+  requireCollection(at: CollectionName): CollectionRecord;
+  /** Throws `database-not-found`. */
+  requireDatabase(name: string): DatabaseRecord;
+  /** Throws `parameter-invalid` for a name no collection may have. */
+  checkCollectionName(name: string): void;
 }

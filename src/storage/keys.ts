@@ -7,6 +7,8 @@ interface Place {
   readonly segmentId: SegmentId;
 }
 
+/** Everything of a collection's segments lies below this. */
+export const collectionSegmentsPrefix = (collectionId: CollectionId): string => `segments/${collectionId}/`;
 /** Everything of a segment lies below this. Partition -1 stands for all partitions. */
 export const segmentPrefix = ({ collectionId, partitionId, segmentId }: Place): string =>
   `segments/${collectionId}/${partitionId}/${segmentId}/`;
@@ -20,5 +22,7 @@ export const indexKey = (place: Place, fieldId: FieldId, buildId: BuildId): stri
 export const snapshotPrefix = (collectionId: CollectionId): string => `snapshots/${collectionId}/`;
 export const snapshotMetadataKey = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
   `snapshots/${collectionId}/metadata/${snapshotId}.json`;
+export const snapshotManifestsPrefix = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
+  `snapshots/${collectionId}/manifests/${snapshotId}/`;
 export const snapshotManifestKey = (collectionId: CollectionId, snapshotId: SnapshotId, n: number): string =>
-  `snapshots/${collectionId}/manifests/${snapshotId}/${n}.avro`;
+  `${snapshotManifestsPrefix(collectionId, snapshotId)}${n}.avro`;

@@ -2,6 +2,7 @@
 import { DbError } from '../../errors/db-error.ts';
 import { snapshotManifestKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { present } from '../../support/assert.ts';
 import { crc32 } from '../../support/crc32.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import { decodeManifest } from './manifest.ts';
@@ -20,29 +21,37 @@ export async function readMetadata(store: ObjectStore, record: SnapshotRecord): 
   return metadata;
 }
 
-/** Every segment, in manifest order, exactly those the metadata lists. Throws as `readMetadata`. */
-export async function readManifests(
+/** The segments of manifest `n`, exactly those the metadata lists for it. Throws as `readMetadata`. */
+export async function readManifest(
   store: ObjectStore,
   { snapshot, manifests, segmentIds }: SnapshotMetadata,
+  n: number,
+): Promise<readonly SnapshotSegment[]> {
+  const entry = present(manifests[n], `manifest ${n} of snapshot ${snapshot.snapshotId}`);
+  const expected = snapshotManifestKey(snapshot.collectionId, snapshot.snapshotId, n);
+  if (entry.key !== expected)
+    throw new DbError('data-integrity', `object '${entry.key}' should be '${expected}'`);
+  const bytes = await readChecked(store, entry.key, entry.sizeBytes, entry.crc32);
+  const segments = decodeManifest(bytes, `object '${entry.key}'`);
+  const first = manifests.slice(0, n).reduce((sum, { segmentCount }) => sum + segmentCount, 0);
+  const isListed =
+    segments.length === entry.segmentCount &&
+    segments.every(({ segmentId }, i) => segmentId === segmentIds[first + i]);
+  if (!isListed)
+    throw new DbError('data-integrity', `object '${entry.key}' does not hold the segments of its metadata`);
+  return segments;
+}
+
+/** Every segment, in manifest order. Throws as `readMetadata`. */
+export async function readManifests(
+  store: ObjectStore,
+  metadata: SnapshotMetadata,
   objectsAtOnce: number,
 ): Promise<readonly SnapshotSegment[]> {
-  const parts = await mapLimited(manifests, objectsAtOnce, async (entry, n) => {
-    const expected = snapshotManifestKey(snapshot.collectionId, snapshot.snapshotId, n);
-    if (entry.key !== expected)
-      throw new DbError('data-integrity', `object '${entry.key}' should be '${expected}'`);
-    const bytes = await readChecked(store, entry.key, entry.sizeBytes, entry.crc32);
-    return decodeManifest(bytes, `object '${entry.key}'`);
-  });
-  const segments = parts.flat();
-  const isSame =
-    segments.length === segmentIds.length &&
-    segments.every(({ segmentId }, i) => segmentId === segmentIds[i]);
-  if (!isSame)
-    throw new DbError(
-      'data-integrity',
-      `the manifests of snapshot ${snapshot.snapshotId} do not hold the segments of its metadata`,
-    );
-  return segments;
+  const parts = await mapLimited(metadata.manifests, objectsAtOnce, (_, n) =>
+    readManifest(store, metadata, n),
+  );
+  return parts.flat();
 }
 
 async function readChecked(

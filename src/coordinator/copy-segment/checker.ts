@@ -1,0 +1,252 @@
+/**
+ * Drives jobs: `pass` looks at every job something happened to, and now and then at all of them, and carries out what `decide` says.
+ * Every step is one commit guarded by the job record it was decided on, or repeatable commits that lead up to one.
+ *
+ * The commit that turns a job completed publishes the restore: until then no target segment is visible, afterwards all are (I2).
+ * The commit that turns it failed takes the target collection and the pin away with it.
+ */
+import { type Catalog, type Change, MAX_CHANGES_PER_COMMIT, put, remove } from '../../catalog/catalog.ts';
+import { isDbError, messageOf } from '../../errors/db-error.ts';
+import type { JobId } from '../../model/ids.ts';
+import { unreachable } from '../../support/assert.ts';
+import type { Clock } from '../../support/clock.ts';
+import { mapLimited } from '../../support/limiter.ts';
+import type { Log } from '../../support/log.ts';
+import { Signal } from '../../support/signal.ts';
+import { commitEach } from '../batches.ts';
+import type { SnapshotLimits } from '../snapshot/limits.ts';
+import type { Pins } from '../snapshot/pins.ts';
+import { sizeOf } from '../snapshot/segment.ts';
+import { collections, segments } from '../tables.ts';
+import { decide, type JobDecision, progressOf } from './decide.ts';
+import {
+  type CopyJob,
+  copyJobs,
+  groupIntoTasks,
+  idAt,
+  isOpen,
+  type OpenCopyJob,
+  type SegmentSize,
+} from './job.ts';
+import type { CopyMeta } from './meta.ts';
+import { targetSegment } from './request.ts';
+import type { SnapshotSource } from './source.ts';
+import { copyJobMachine } from './state.ts';
+import { copyTasks, isPermanent } from './task.ts';
+
+export interface CheckerParts {
+  readonly catalog: Catalog;
+  readonly meta: CopyMeta;
+  readonly source: SnapshotSource;
+  readonly pins: Pins;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: SnapshotLimits;
+}
+
+const JOBS_AT_ONCE = 4;
+/** Segments looked at between two commits while targets are written. */
+const SEGMENTS_PER_READ = 512;
+
+export class CopySegmentChecker {
+  /** Set when a job may need a pass. */
+  readonly wake = new Signal();
+  readonly #parts: CheckerParts;
+  readonly #catalog: Catalog;
+  readonly #meta: CopyMeta;
+  readonly #due = new Set<JobId>();
+  readonly #progressStoredAtMs = new Map<JobId, number>();
+  #nextSweepMs = 0;
+
+  constructor(parts: CheckerParts) {
+    this.#parts = parts;
+    this.#catalog = parts.catalog;
+    this.#meta = parts.meta;
+    this.#meta.onChange((jobId) => {
+      this.#due.add(jobId);
+      this.wake.set();
+    });
+  }
+
+  async pass(): Promise<void> {
+    const { clock, limits } = this.#parts;
+    if (clock.nowMs() >= this.#nextSweepMs) {
+      for (const { jobId } of this.#meta.jobs()) this.#due.add(jobId);
+      this.#nextSweepMs = clock.nowMs() + limits.checkIntervalMs;
+    }
+    const due = [...this.#due];
+    this.#due.clear();
+    await mapLimited(due, JOBS_AT_ONCE, (jobId) => this.#drive(jobId));
+  }
+
+  /** Ends an open job as failed, as a cancel does. False when it was not open any more. */
+  async end(jobId: JobId, reason: string): Promise<boolean> {
+    for (;;) {
+      const job = this.#meta.job(jobId);
+      if (job === undefined || !isOpen(job)) return false;
+      if (await this.#fail(job, reason)) return true;
+    }
+  }
+
+  /** Goes on with one job until there is nothing to do now. What it cannot do it leaves to the next sweep. */
+  async #drive(jobId: JobId): Promise<void> {
+    for (;;) {
+      const job = this.#meta.job(jobId);
+      if (job === undefined) return;
+      try {
+        if (!(await this.#step(job))) return;
+      } catch (error) {
+        if (isOpen(job) && isDbError(error) && isPermanent(error.code)) {
+          await this.end(jobId, error.message);
+          continue;
+        }
+        this.#parts.log.warn('restore-job-step-failed', {
+          jobId,
+          state: job.state,
+          reason: messageOf(error),
+        });
+        return;
+      }
+    }
+  }
+
+  /** False: nothing to do, or somebody else was faster, which brings the job here again. */
+  async #step(job: CopyJob): Promise<boolean> {
+    const { clock, limits } = this.#parts;
+    const [failed] = this.#meta.tasksIn(job.jobId, 'failed');
+    const decision = decide(
+      {
+        job,
+        tally: this.#meta.tally(job.jobId),
+        hasTarget: this.#meta.target(job) !== undefined,
+        failure: failed?.state === 'failed' ? failed.reason : undefined,
+        nowMs: clock.nowMs(),
+        progressStoredAtMs: this.#progressStoredAtMs.get(job.jobId) ?? 0,
+      },
+      limits,
+    );
+    return this.#carryOut(job, decision);
+  }
+
+  async #carryOut(job: CopyJob, decision: JobDecision): Promise<boolean> {
+    switch (decision.kind) {
+      case 'wait':
+        return false;
+      case 'prepare':
+        return job.state === 'pending' && this.#prepare(job);
+      case 'progress':
+        this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.nowMs());
+        return job.state === 'executing' && this.#put(job, { ...job, progress: decision.progress });
+      case 'complete':
+        return isOpen(job) && this.#complete(job);
+      case 'fail':
+        return isOpen(job) && this.#fail(job, decision.reason);
+      case 'tidy':
+        // What a failed job leaves is the inspector's to clear.
+        return job.state === 'completed' && this.#tidy(job);
+      case 'forget':
+        this.#progressStoredAtMs.delete(job.jobId);
+        return this.#commit([remove(copyJobs, job)]);
+      default:
+        return unreachable(decision);
+    }
+  }
+
+  /** W5: target segments and tasks, those that are missing, in manifest order; the last commit also moves the job on. */
+  async #prepare(job: CopyJob & { readonly state: 'pending' }): Promise<boolean> {
+    const target = this.#meta.target(job);
+    if (target === undefined) return true;
+    const { metadata, segments: read } = await this.#parts.source.open(job.snapshotId);
+    const sizes: SegmentSize[] = [];
+    let changes: Change[] = [];
+    const flushWhenFull = async (): Promise<boolean> => {
+      if (changes.length < MAX_CHANGES_PER_COMMIT - 1) return true;
+      const batch = changes;
+      changes = [];
+      // The job stands in every batch: once it has failed, nothing more is written that its clearing would have to find.
+      return this.#commit([...batch, put(copyJobs, job, job)]);
+    };
+    for (let first = 0; first < job.segmentCount; first += SEGMENTS_PER_READ)
+      for (const source of await read(first, Math.min(SEGMENTS_PER_READ, job.segmentCount - first))) {
+        const record = targetSegment(job, target, metadata, source, sizes.length);
+        sizes.push({ bytes: sizeOf(source), files: source.files.length + source.indexes.length });
+        if (this.#catalog.get(segments, record.segmentId) !== undefined) continue;
+        changes.push(put(segments, record, undefined));
+        if (!(await flushWhenFull())) return false;
+      }
+    for (const [n, range] of groupIntoTasks(sizes, job.grouping).entries()) {
+      const taskId = idAt(job.firstTaskId, n);
+      if (this.#meta.task(taskId) !== undefined) continue;
+      const { jobId } = job;
+      changes.push(put(copyTasks, { taskId, jobId, range, state: 'pending', attempt: 0 }, undefined));
+      if (!(await flushWhenFull())) return false;
+    }
+    const state = copyJobMachine.next(job.state, 'execute') as 'executing';
+    return this.#commit([...changes, put(copyJobs, { ...job, state, progress: 0 }, job)]);
+  }
+
+  #complete(job: OpenCopyJob): Promise<boolean> {
+    const state = copyJobMachine.next(job.state, 'complete') as 'completed';
+    const is: CopyJob = { ...job, state, endedAtMs: this.#parts.clock.nowMs(), isTidy: false };
+    return this.#commit([put(copyJobs, is, job), ...this.#parts.pins.releasing(job.pinId)]);
+  }
+
+  #fail(job: OpenCopyJob, reason: string): Promise<boolean> {
+    const progress = Math.max(
+      job.state === 'executing' ? job.progress : 0,
+      progressOf(job, this.#meta.tally(job.jobId)),
+    );
+    const state = copyJobMachine.next(job.state, 'fail') as 'failed';
+    const endedAtMs = this.#parts.clock.nowMs();
+    const target = this.#meta.target(job);
+    return this.#commit([
+      put(copyJobs, { ...job, state, endedAtMs, isTidy: false, reason, progress }, job),
+      ...(target === undefined ? [] : [remove(collections, target)]),
+      ...this.#parts.pins.releasing(job.pinId),
+    ]);
+  }
+
+  /** Nobody sees a difference: visible through a completed job, or by themselves. */
+  async #tidy(job: CopyJob & { readonly state: 'completed' }): Promise<boolean> {
+    const { jobId, collectionId } = job;
+    const owned = this.#catalog
+      .find(segments, 'collection', collectionId)
+      .filter(({ restoreJobId }) => restoreJobId === jobId);
+    await commitEach(
+      this.#catalog,
+      owned.map(({ segmentId }) => segmentId),
+      (segmentId) => {
+        const was = this.#catalog.get(segments, segmentId);
+        if (was?.restoreJobId === undefined) return undefined;
+        const { restoreJobId: _, ...is } = was;
+        return put(segments, is, was);
+      },
+    );
+    await commitEach(this.#catalog, [collectionId], () => {
+      const was = this.#meta.target(job);
+      if (was?.restoreJobId === undefined) return undefined;
+      const { restoreJobId: _, ...is } = was;
+      return put(collections, is, was);
+    });
+    await removeTasks(this.#catalog, this.#meta, jobId);
+    this.#parts.source.forget(job.snapshotId);
+    return this.#put(job, { ...job, isTidy: true });
+  }
+
+  #put(was: CopyJob, is: CopyJob): Promise<boolean> {
+    return this.#commit([put(copyJobs, is, was)]);
+  }
+
+  async #commit(changes: readonly Change[]): Promise<boolean> {
+    return (await this.#catalog.commit(changes)) === 'committed';
+  }
+}
+
+/** Tasks of an ended job say nothing that the job does not. */
+export async function removeTasks(catalog: Catalog, meta: CopyMeta, jobId: JobId): Promise<void> {
+  const taskIds = meta.tasksOf(jobId).map(({ taskId }) => taskId);
+  await commitEach(catalog, taskIds, (taskId) => {
+    const was = meta.task(taskId);
+    return was === undefined ? undefined : remove(copyTasks, was);
+  });
+}

@@ -1,0 +1,72 @@
+/** What to do next with a job. Pure: every rule of the checker stands here. */
+import { unreachable } from '../../support/assert.ts';
+import type { CopyJob } from './job.ts';
+import type { JobTally } from './meta.ts';
+
+export interface JobView {
+  readonly job: CopyJob;
+  readonly tally: JobTally;
+  /** Whether the target collection is still there. */
+  readonly hasTarget: boolean;
+  /** Why the first failed task failed. */
+  readonly failure: string | undefined;
+  readonly nowMs: number;
+  /** When this job's progress was last stored. */
+  readonly progressStoredAtMs: number;
+}
+
+export interface JobLimits {
+  readonly jobTimeoutMs: number;
+  readonly jobRetentionMs: number;
+  readonly progressIntervalMs: number;
+}
+
+export type JobDecision =
+  | { readonly kind: 'wait' }
+  /** Write target segments and tasks, those that are missing, then execute. */
+  | { readonly kind: 'prepare' }
+  | { readonly kind: 'progress'; readonly progress: number }
+  | { readonly kind: 'complete' }
+  | { readonly kind: 'fail'; readonly reason: string }
+  /** completed: targets become ordinary records. failed: nothing is left of the target. */
+  | { readonly kind: 'tidy' }
+  | { readonly kind: 'forget' };
+
+const wait: JobDecision = { kind: 'wait' };
+
+export function decide(view: JobView, limits: JobLimits): JobDecision {
+  const { job } = view;
+  switch (job.state) {
+    case 'pending':
+      if (!view.hasTarget) return targetGone;
+      return job.segmentCount === 0 ? { kind: 'complete' } : { kind: 'prepare' };
+    case 'executing':
+      return decideExecuting(view, job.progress, limits);
+    case 'completed':
+    case 'failed':
+      if (!job.isTidy) return { kind: 'tidy' };
+      return view.nowMs >= job.endedAtMs + limits.jobRetentionMs ? { kind: 'forget' } : wait;
+    default:
+      return unreachable(job);
+  }
+}
+
+const targetGone: JobDecision = { kind: 'fail', reason: 'the target collection was dropped' };
+
+/** A dropped target and a failed task end the job before anything else; then completion, so that a job done in its last moment is not timed out. */
+function decideExecuting(view: JobView, shown: number, limits: JobLimits): JobDecision {
+  const { job, tally, nowMs } = view;
+  if (!view.hasTarget) return targetGone;
+  if (view.failure !== undefined) return { kind: 'fail', reason: view.failure };
+  if (tally.tasks.completed === job.taskCount) return { kind: 'complete' };
+  // A job that waits in the queue is nobody's fault: time counts only while a node works on it.
+  const isStalled = tally.tasks['in-progress'] > 0 && nowMs - tally.movedAtMs >= limits.jobTimeoutMs;
+  if (isStalled) return { kind: 'fail', reason: `timeout: no progress for ${limits.jobTimeoutMs} ms` };
+  const progress = Math.max(shown, progressOf(job, tally));
+  const isDue = nowMs - view.progressStoredAtMs >= limits.progressIntervalMs;
+  return progress > shown && isDue ? { kind: 'progress', progress } : wait;
+}
+
+/** 0 to 99 by bytes; 100 belongs to completed jobs alone. */
+export const progressOf = ({ totalBytes }: CopyJob, { copiedBytes }: JobTally): number =>
+  totalBytes === 0 ? 0 : Math.min(99, Math.floor((copiedBytes * 100) / totalBytes));

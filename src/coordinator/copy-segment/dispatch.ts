@@ -1,0 +1,138 @@
+/**
+ * A copy task as the scheduler sees it. The attempt is stored before its command is sent (W6); a result becomes visible in the
+ * catalog by one commit: files into the target segments, task completed. Whatever lost a race is looked at again.
+ */
+import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
+import type { CopySegmentWork, NodeTaskReport } from '../../datanode/api.ts';
+import type { ErrorName } from '../../errors/codes.ts';
+import { DbError, isDbError } from '../../errors/db-error.ts';
+import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
+import type { SchedulerTask } from '../scheduler/task.ts';
+import type { SnapshotLimits } from '../snapshot/limits.ts';
+import { segments } from '../tables.ts';
+import type { CopyJob } from './job.ts';
+import type { CopyMeta } from './meta.ts';
+import { checkedOutput, copyWork } from './request.ts';
+import type { SnapshotSource } from './source.ts';
+import { copyTaskMachine } from './state.ts';
+import { type CopyTask, copyTasks, isFinal, isPermanent } from './task.ts';
+
+export interface CopyDispatchParts {
+  readonly catalog: Catalog;
+  readonly meta: CopyMeta;
+  readonly source: SnapshotSource;
+  readonly limits: SnapshotLimits;
+}
+
+type ActiveTask = CopyTask & { readonly state: 'pending' | 'in-progress' };
+
+export class CopyTaskDispatch implements SchedulerTask {
+  readonly taskId: TaskId;
+  readonly taskClass = 'restore';
+  readonly slots: number;
+  readonly #jobId: JobId;
+  readonly #parts: CopyDispatchParts;
+
+  constructor({ taskId, jobId, range }: CopyTask, parts: CopyDispatchParts) {
+    const { bytesPerSlot, maxSlotsPerCopyTask } = parts.limits;
+    this.taskId = taskId;
+    this.slots = Math.max(1, Math.min(maxSlotsPerCopyTask, Math.ceil(range.bytes / bytesPerSlot)));
+    this.#jobId = jobId;
+    this.#parts = parts;
+  }
+
+  async dispatch(
+    nodeId: NodeId,
+  ): Promise<{ readonly attempt: number; readonly work: CopySegmentWork } | undefined> {
+    for (;;) {
+      const found = this.#active();
+      if (found === undefined) return undefined;
+      const { job, task } = found;
+      if (task.attempt >= this.#parts.limits.maxCopyAttempts) {
+        await this.#fail(task, 'internal', `no attempt of ${task.attempt} brought a usable result`);
+        return undefined;
+      }
+      let work: CopySegmentWork;
+      try {
+        work = await this.#work(job, task);
+      } catch (error) {
+        if (!isDbError(error) || !isPermanent(error.code)) throw error;
+        await this.#fail(task, error.code, error.message);
+        return undefined;
+      }
+      const attempt = task.attempt + 1;
+      const waiting = task.state === 'pending' ? task.state : copyTaskMachine.next(task.state, 'requeue');
+      const state = copyTaskMachine.next(waiting, 'dispatch') as 'in-progress';
+      if (await this.#put(task, { ...base(task), state, attempt, nodeId })) return { attempt, work };
+    }
+  }
+
+  progress({ progress }: NodeTaskReport): void {
+    if (this.#active() !== undefined) this.#parts.meta.noteProgress(this.#jobId, this.taskId, progress);
+  }
+
+  async completed(report: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
+    const { catalog, source } = this.#parts;
+    for (;;) {
+      const found = this.#active(report.attempt);
+      if (found === undefined) return;
+      const { job, task } = found;
+      if (report.output.kind !== 'copy-segment')
+        throw new DbError('data-integrity', `a copy task ended with a ${report.output.kind}`);
+      const work = await this.#work(job, task);
+      const copied = checkedOutput(job, await source.open(job.snapshotId), work, report.output);
+      const changes: Change[] = [];
+      for (const { segmentId, files, indexes } of copied) {
+        const was = catalog.get(segments, segmentId);
+        // Dropped with its collection meanwhile: the job is about to fail.
+        if (was?.state !== 'flushed') return;
+        changes.push(put(segments, { ...was, files, indexes }, was));
+      }
+      const state = copyTaskMachine.next(task.state, 'complete') as 'completed';
+      changes.push(put(copyTasks, { ...base(task), state, attempt: task.attempt }, task));
+      if ((await catalog.commit(changes)) === 'committed') return;
+    }
+  }
+
+  async failed(code: ErrorName, reason: string): Promise<'retry' | 'done'> {
+    for (;;) {
+      const found = this.#active();
+      if (found === undefined) return 'done';
+      const { task } = found;
+      if (task.state === 'pending') return 'retry';
+      const final = isFinal(code, task.attempt, this.#parts.limits.maxCopyAttempts);
+      if (final) {
+        if (await this.#fail(task, code, reason)) return 'done';
+        continue;
+      }
+      const state = copyTaskMachine.next(task.state, 'requeue') as 'pending';
+      if (await this.#put(task, { ...base(task), state, attempt: task.attempt })) return 'retry';
+    }
+  }
+
+  /** The task and its job, while both are to be worked on; of exactly this attempt when one is given. */
+  #active(attempt?: number): { readonly job: CopyJob; readonly task: ActiveTask } | undefined {
+    const [job, task] = [this.#parts.meta.job(this.#jobId), this.#parts.meta.task(this.taskId)];
+    if (job?.state !== 'executing' || task === undefined) return undefined;
+    if (task.state !== 'pending' && task.state !== 'in-progress') return undefined;
+    const isAsked = attempt === undefined || (task.state === 'in-progress' && task.attempt === attempt);
+    return isAsked ? { job, task } : undefined;
+  }
+
+  async #work(job: CopyJob, { range }: CopyTask): Promise<CopySegmentWork> {
+    const snapshot = await this.#parts.source.open(job.snapshotId);
+    const sources = await snapshot.segments(range.firstSegment, range.segmentCount);
+    return copyWork(job, snapshot, range, sources, this.#parts.limits.copyMode);
+  }
+
+  #fail(task: ActiveTask, code: ErrorName, reason: string): Promise<boolean> {
+    const state = copyTaskMachine.next(task.state, 'fail') as 'failed';
+    return this.#put(task, { ...base(task), state, attempt: task.attempt, code, reason });
+  }
+
+  async #put(was: CopyTask, is: CopyTask): Promise<boolean> {
+    return (await this.#parts.catalog.commit([put(copyTasks, is, was)])) === 'committed';
+  }
+}
+
+const base = ({ taskId, jobId, range }: CopyTask) => ({ taskId, jobId, range });

@@ -1,0 +1,144 @@
+/**
+ * Drives tasks: hands running attempts back to the scheduler after a restart, enqueues pending tasks of executing jobs, and clears
+ * away what failed jobs leave. Clearing waits until no node works on the job any more, so that nothing is written after it.
+ */
+import { type Catalog, type Change, put, remove } from '../../catalog/catalog.ts';
+import { messageOf } from '../../errors/db-error.ts';
+import type { JobId } from '../../model/ids.ts';
+import { collectionSegmentsPrefix } from '../../storage/keys.ts';
+import { assert } from '../../support/assert.ts';
+import type { Clock } from '../../support/clock.ts';
+import { mapLimited } from '../../support/limiter.ts';
+import type { Log } from '../../support/log.ts';
+import { Signal } from '../../support/signal.ts';
+import { commitEach } from '../batches.ts';
+import type { ObjectRemover } from '../gc/remover.ts';
+import type { Scheduler } from '../scheduler/task.ts';
+import { indexes, partitions, segments } from '../tables.ts';
+import { removeTasks } from './checker.ts';
+import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
+import { type CopyJob, copyJobs } from './job.ts';
+import type { CopyMeta } from './meta.ts';
+
+export interface InspectorParts extends CopyDispatchParts {
+  readonly scheduler: Scheduler;
+  readonly remover: ObjectRemover;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+type FailedJob = CopyJob & { readonly state: 'failed' };
+
+const CANCELS_AT_ONCE = 16;
+
+export class CopySegmentInspector {
+  /** Set when a job began to execute or failed. */
+  readonly wake = new Signal();
+  readonly #parts: InspectorParts;
+  readonly #catalog: Catalog;
+  readonly #meta: CopyMeta;
+  readonly #due = new Set<JobId>();
+  readonly #clearing = new Map<JobId, Promise<void>>();
+  #nextSweepMs = 0;
+
+  constructor(parts: InspectorParts) {
+    this.#parts = parts;
+    this.#catalog = parts.catalog;
+    this.#meta = parts.meta;
+    this.#meta.onChange((jobId, what) => {
+      if (what !== 'job') return;
+      this.#due.add(jobId);
+      this.wake.set();
+    });
+  }
+
+  /** Once, at start: attempts that were sent before are asked for, not sent again. */
+  reload(): void {
+    for (const job of this.#meta.jobs())
+      if (job.state === 'executing')
+        for (const task of this.#meta.tasksIn(job.jobId, 'in-progress'))
+          if (task.state === 'in-progress')
+            this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts), {
+              nodeId: task.nodeId,
+              attempt: task.attempt,
+            });
+  }
+
+  /** Enqueues what is pending and starts clearing after failed jobs; does not wait for the clearing. */
+  pass(): Promise<void> {
+    const nowMs = this.#parts.clock.nowMs();
+    if (nowMs >= this.#nextSweepMs) {
+      for (const { jobId } of this.#meta.jobs()) this.#due.add(jobId);
+      this.#nextSweepMs = nowMs + this.#parts.limits.checkIntervalMs;
+    }
+    const due = [...this.#due];
+    this.#due.clear();
+    for (const jobId of due) this.#inspect(jobId);
+    return Promise.resolve();
+  }
+
+  /** Resolves when nothing is left of the failed job, or clearing has failed for now. */
+  async clear(jobId: JobId): Promise<void> {
+    const job = this.#meta.job(jobId);
+    if (job?.state !== 'failed' || job.isTidy) return;
+    const running =
+      this.#clearing.get(jobId) ??
+      this.#clear(job)
+        .catch((error: unknown) =>
+          this.#parts.log.warn('failed-restore-not-cleared', { jobId, reason: messageOf(error) }),
+        )
+        .finally(() => this.#clearing.delete(jobId));
+    this.#clearing.set(jobId, running);
+    await running;
+  }
+
+  /** Waits for clearing that is under way. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#clearing.values());
+  }
+
+  #inspect(jobId: JobId): void {
+    const job = this.#meta.job(jobId);
+    if (job?.state === 'executing')
+      for (const task of this.#meta.tasksIn(jobId, 'pending'))
+        this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
+    else if (job?.state === 'failed') void this.clear(jobId);
+  }
+
+  /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */
+  async #clear(job: FailedJob): Promise<void> {
+    const { jobId, collectionId, snapshotId } = job;
+    const { scheduler, remover, source } = this.#parts;
+    assert(this.#meta.target(job) === undefined, `failed job ${jobId} still has its target`);
+    await mapLimited(this.#meta.tasksOf(jobId), CANCELS_AT_ONCE, ({ taskId }) => scheduler.cancel(taskId));
+    // The collection was this job's alone, and never visible: nothing else can lie here.
+    await remover.removeBelow(collectionSegmentsPrefix(collectionId));
+    await this.#removeAll(
+      this.#catalog.find(segments, 'collection', collectionId).map(({ segmentId }) => segmentId),
+      (id) => removing(this.#catalog.get(segments, id), (was) => remove(segments, was)),
+    );
+    await this.#removeAll(
+      this.#catalog.find(indexes, 'collection', collectionId).map(({ indexId }) => indexId),
+      (id) => removing(this.#catalog.get(indexes, id), (was) => remove(indexes, was)),
+    );
+    await this.#removeAll(
+      this.#catalog.find(partitions, 'collection', collectionId).map(({ partitionId }) => partitionId),
+      (id) => removing(this.#catalog.get(partitions, id), (was) => remove(partitions, was)),
+    );
+    await removeTasks(this.#catalog, this.#meta, jobId);
+    source.forget(snapshotId);
+    await this.#removeAll([jobId], () => {
+      const was = this.#meta.job(jobId);
+      return was?.state === 'failed' && !was.isTidy
+        ? put(copyJobs, { ...was, isTidy: true }, was)
+        : undefined;
+    });
+  }
+
+  #removeAll<Id>(ids: readonly Id[], changeOf: (id: Id) => Change | undefined): Promise<void> {
+    return commitEach(this.#catalog, ids, changeOf);
+  }
+}
+
+const removing = <R>(was: R | undefined, change: (was: R) => Change): Change | undefined =>
+  was === undefined ? undefined : change(was);

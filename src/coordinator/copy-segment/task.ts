@@ -1,0 +1,46 @@
+/** What one data node gets of a job: consecutive segments in manifest order. */
+import type { TableSpec } from '../../catalog/catalog.ts';
+import type { ErrorName } from '../../errors/codes.ts';
+import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
+import type { TaskRange } from './job.ts';
+
+interface CopyTaskBase {
+  readonly taskId: TaskId;
+  readonly jobId: JobId;
+  readonly range: TaskRange;
+}
+
+export type CopyTask = CopyTaskBase &
+  /** `attempt`: the last one made, 0 before the first. Attempts only grow (I4). */
+  (
+    | { readonly state: 'pending'; readonly attempt: number }
+    | { readonly state: 'in-progress'; readonly attempt: number; readonly nodeId: NodeId }
+    | { readonly state: 'completed'; readonly attempt: number }
+    | {
+        readonly state: 'failed';
+        readonly attempt: number;
+        readonly code: ErrorName;
+        readonly reason: string;
+      }
+  );
+
+export const copyTasks: TableSpec<TaskId, CopyTask> = {
+  name: 'copy-task',
+  version: 1,
+  idOf: (record) => record.taskId,
+  indexes: { job: (record) => record.jobId, jobState: (record) => `${record.jobId}/${record.state}` },
+};
+
+/** Repeating cannot help: the snapshot's own objects are missing or damaged, or the node was asked for what cannot be. */
+const permanentCodes: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'object-not-found',
+  'data-integrity',
+  'parameter-invalid',
+  'unimplemented',
+]);
+
+export const isPermanent = (code: ErrorName): boolean => permanentCodes.has(code);
+
+/** Whether the task fails with this attempt. */
+export const isFinal = (code: ErrorName, attempt: number, maxAttempts: number): boolean =>
+  isPermanent(code) || attempt >= maxAttempts;

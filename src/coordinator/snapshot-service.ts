@@ -1,0 +1,212 @@
+/** Snapshots, restores and their garbage, wired: what the coordinator's door offers of them, and the loops behind it. */
+import type { AnyTable, Catalog } from '../catalog/catalog.ts';
+import { DbError } from '../errors/db-error.ts';
+import type { BuildId, CollectionId, JobId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Log } from '../support/log.ts';
+import { runLoop } from '../support/loop.ts';
+import type { Random } from '../support/random.ts';
+import { Signal } from '../support/signal.ts';
+import type { IdSource, TimeSource } from './allocator.ts';
+import type {
+  CollectionName,
+  CreateSnapshot,
+  RestoreJobInfo,
+  RestoreSnapshot,
+  SnapshotInfo,
+  Snapshots,
+} from './api.ts';
+import { CopySegmentChecker } from './copy-segment/checker.ts';
+import { CopySegmentInspector } from './copy-segment/inspector.ts';
+import { type CopyJob, copyJobs } from './copy-segment/job.ts';
+import { CopyMeta } from './copy-segment/meta.ts';
+import { SnapshotSource } from './copy-segment/source.ts';
+import { copyTasks } from './copy-segment/task.ts';
+import { Collector } from './gc/collector.ts';
+import { ObjectRemover } from './gc/remover.ts';
+import { restoreGate } from './restore/gate.ts';
+import { restoreJobInfo } from './restore/progress.ts';
+import { Restore } from './restore/restore.ts';
+import type { CollectionLookup, RestoreGate, SegmentFlusher } from './rooms.ts';
+import type { Scheduler } from './scheduler/task.ts';
+import { defaultSnapshotLimits, type SnapshotLimits } from './snapshot/limits.ts';
+import { SnapshotManager } from './snapshot/manager.ts';
+import { SnapshotReferences } from './snapshot/meta.ts';
+import { Pins } from './snapshot/pins.ts';
+import { pins, snapshots } from './snapshot/record.ts';
+import { SnapshotRemoval } from './snapshot/removal.ts';
+import { collections, databases } from './tables.ts';
+
+/** To be opened with the catalog, next to `coreTables`. */
+export const snapshotTables: readonly AnyTable[] = [snapshots, pins, copyJobs, copyTasks];
+
+export interface SnapshotServiceOptions {
+  readonly catalog: Catalog;
+  readonly store: ObjectStore;
+  readonly ids: IdSource;
+  readonly time: TimeSource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly flusher: SegmentFlusher;
+  readonly resolve: CollectionLookup;
+  readonly log: Log;
+  readonly limits?: Partial<SnapshotLimits>;
+}
+
+export class SnapshotService implements Snapshots {
+  /** Whether the target of a restore may be seen. */
+  readonly gate: RestoreGate;
+  readonly collector: Collector;
+  readonly #options: SnapshotServiceOptions;
+  readonly #limits: SnapshotLimits;
+  readonly #meta: CopyMeta;
+  readonly #references: SnapshotReferences;
+  readonly #removal: SnapshotRemoval;
+  readonly #manager: SnapshotManager;
+  readonly #restore: Restore;
+  readonly #checker: CopySegmentChecker;
+  readonly #inspector: CopySegmentInspector;
+  readonly #wakeCollector = new Signal();
+
+  constructor(options: SnapshotServiceOptions) {
+    this.#options = options;
+    const limits = { ...defaultSnapshotLimits, ...options.limits };
+    this.#limits = limits;
+    const { catalog, store, log } = options;
+    this.#meta = new CopyMeta(catalog, options.clock);
+    this.gate = restoreGate(this.#meta);
+    this.#references = new SnapshotReferences(catalog, store, log);
+    const shared = {
+      ...options,
+      limits,
+      gate: this.gate,
+      meta: this.#meta,
+      references: this.#references,
+      remover: new ObjectRemover(store),
+      pins: new Pins(catalog, options.clock, options.random),
+      source: new SnapshotSource(catalog, store),
+    };
+    this.#removal = new SnapshotRemoval(shared);
+    this.#manager = new SnapshotManager({ ...shared, removal: this.#removal });
+    this.#restore = new Restore({ ...shared, manager: this.#manager });
+    this.#checker = new CopySegmentChecker(shared);
+    this.#inspector = new CopySegmentInspector(shared);
+    this.collector = new Collector({ ...shared, removal: this.#removal });
+  }
+
+  /**
+   * Once, before anything is asked of it: what a crash left half done is finished or taken back, references are read, running
+   * attempts go back to the scheduler. A snapshot that cannot be read does not stop the start.
+   */
+  async recover(): Promise<void> {
+    this.#references.recover();
+    await this.collector.removeOrphans();
+    await this.#references.load(this.#limits.objectsAtOnce);
+    await this.#removal.pass();
+    this.#inspector.reload();
+  }
+
+  /** The loops, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    const { checkIntervalMs, gcIntervalMs } = this.#limits;
+    const loop = (name: string, pass: () => Promise<void>, wake: Signal, fallbackMs: number) =>
+      runLoop({
+        pass,
+        wake,
+        fallbackMs,
+        clock,
+        signal,
+        onError: (error) => log.error('pass-failed', { loop: name, error }),
+      });
+    await Promise.all([
+      loop('checker', () => this.#checker.pass(), this.#checker.wake, checkIntervalMs),
+      loop('inspector', () => this.#inspector.pass(), this.#inspector.wake, checkIntervalMs),
+      loop('collector', () => this.collector.pass(), this.#wakeCollector, gcIntervalMs),
+    ]);
+    await this.#inspector.settle();
+  }
+
+  createSnapshot(request: CreateSnapshot): Promise<SnapshotId> {
+    return this.#manager.create(request);
+  }
+
+  dropSnapshot(at: CollectionName, name: string): Promise<void> {
+    return this.#manager.drop(at, name);
+  }
+
+  listSnapshots(at: CollectionName): readonly string[] {
+    return this.#manager.list(at);
+  }
+
+  describeSnapshot(at: CollectionName, name: string): SnapshotInfo {
+    return this.#manager.describe(at, name);
+  }
+
+  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId> {
+    return this.#manager.pin(at, name, ttlSeconds);
+  }
+
+  async unpinSnapshot(pinId: PinId): Promise<void> {
+    await this.#manager.unpin(pinId);
+    // The snapshot may be one whose collection was dropped.
+    this.#wakeCollector.set();
+  }
+
+  restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
+    return this.#restore.start(request);
+  }
+
+  restoreState(jobId: JobId): RestoreJobInfo {
+    const job = this.#meta.job(jobId);
+    if (job === undefined) throw new DbError('job-not-found', `restore job not found: jobID=${jobId}`);
+    return this.#info(job);
+  }
+
+  listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[] {
+    return [...this.#meta.jobs()]
+      .map((job) => this.#info(job))
+      .filter((info) => database === '' || info.databaseName === database)
+      .filter((info) => collection === '' || info.collectionName === collection)
+      .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1));
+  }
+
+  /** Ends a restore: target, files and pin go, the job stays listed as failed with `reason`. False when it has ended already. */
+  async cancelRestore(jobId: JobId, reason = 'cancelled'): Promise<boolean> {
+    if (this.#meta.job(jobId) === undefined)
+      throw new DbError('job-not-found', `restore job not found: jobID=${jobId}`);
+    const isEnded = await this.#checker.end(jobId, reason);
+    if (isEnded) await this.#inspector.clear(jobId);
+    return isEnded;
+  }
+
+  /** After the record of a collection was removed: its unpinned snapshots go, and a restore that fills it ends. */
+  async collectionDropped(collectionId: CollectionId): Promise<void> {
+    for (const { jobId } of this.#meta.jobsOf(collectionId)) {
+      await this.#checker.end(jobId, 'the target collection was dropped');
+      await this.#inspector.clear(jobId);
+    }
+    await this.#removal.dropAllOf(collectionId);
+  }
+
+  /** Whether a snapshot needs the segment's files, or may need them. */
+  isSegmentReferenced(collectionId: CollectionId, segmentId: SegmentId): boolean {
+    return this.#references.isSegmentReferenced(collectionId, segmentId);
+  }
+
+  isBuildReferenced(collectionId: CollectionId, buildId: BuildId): boolean {
+    return this.#references.isBuildReferenced(collectionId, buildId);
+  }
+
+  #info(job: CopyJob): RestoreJobInfo {
+    const { catalog, clock } = this.#options;
+    const target = catalog.get(collections, job.collectionId);
+    const database = catalog.get(databases, target?.databaseId ?? job.databaseId);
+    return restoreJobInfo(job, this.#meta.tally(job.jobId), clock.nowMs(), {
+      databaseName: database?.name ?? job.databaseName,
+      collectionName: target?.name ?? job.collectionName,
+    });
+  }
+}

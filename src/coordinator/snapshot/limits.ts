@@ -1,0 +1,49 @@
+/** Bounds and waits of snapshot, copy-segment, restore and gc. Each has its name in config/options.ts or stands here as a constant. */
+export interface SnapshotLimits {
+  /** `dataCoord.snapshot.maxCompactionProtectionSeconds`. */
+  readonly maxCompactionProtectionSeconds: number;
+  readonly maxPinTtlSeconds: number;
+  readonly maxNameLength: number;
+  /** Objects read or written at once by one snapshot or restore. */
+  readonly objectsAtOnce: number;
+  /** `dataCoord.import.maxSegmentsPerCopyTask`. */
+  readonly maxSegmentsPerCopyTask: number;
+  readonly maxBytesPerCopyTask: number;
+  /** A copy task takes one slot for every started amount of this. */
+  readonly bytesPerSlot: number;
+  readonly maxSlotsPerCopyTask: number;
+  /** `dataCoord.copySegmentMaxAttempts`. */
+  readonly maxCopyAttempts: number;
+  /** `dataCoord.copySegmentJobTimeout`: without progress, while a node works on it. */
+  readonly jobTimeoutMs: number;
+  /** `dataCoord.copySegmentTaskRetention`: how long an ended job is listed. */
+  readonly jobRetentionMs: number;
+  /** `dataCoord.copySegmentCheckInterval`: the safety net under the events. */
+  readonly checkIntervalMs: number;
+  /** A job's progress is stored at most this often. */
+  readonly progressIntervalMs: number;
+  /** `dataCoord.gc.interval`. */
+  readonly gcIntervalMs: number;
+  /** `dataCoord.gc.dropTolerance`. */
+  readonly dropToleranceMs: number;
+  readonly copyMode: 'shared' | 'physical';
+}
+
+export const defaultSnapshotLimits: SnapshotLimits = {
+  maxCompactionProtectionSeconds: 604_800,
+  maxPinTtlSeconds: 2_592_000,
+  maxNameLength: 255,
+  objectsAtOnce: 8,
+  maxSegmentsPerCopyTask: 100,
+  maxBytesPerCopyTask: 1024 ** 3,
+  bytesPerSlot: 256 * 1024 ** 2,
+  maxSlotsPerCopyTask: 4,
+  maxCopyAttempts: 10,
+  jobTimeoutMs: 86_400_000,
+  jobRetentionMs: 10_800_000,
+  checkIntervalMs: 2000,
+  progressIntervalMs: 250,
+  gcIntervalMs: 3_600_000,
+  dropToleranceMs: 10_800_000,
+  copyMode: 'shared',
+};

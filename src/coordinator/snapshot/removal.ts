@@ -1,0 +1,133 @@
+/**
+ * How a snapshot goes: the record turns deleting, durably (W4: from then on nothing is protected by it); then its objects, metadata
+ * first, because metadata is what says that the manifests are whole; then the record. Repeatable from any point, and so also the
+ * end of a create that failed.
+ */
+import { type Catalog, put, remove } from '../../catalog/catalog.ts';
+import { messageOf } from '../../errors/db-error.ts';
+import type { CollectionId, SnapshotId } from '../../model/ids.ts';
+import { snapshotManifestKey, snapshotManifestsPrefix, snapshotMetadataKey } from '../../storage/keys.ts';
+import type { Log } from '../../support/log.ts';
+import type { ObjectRemover } from '../gc/remover.ts';
+import { collections } from '../tables.ts';
+import type { SnapshotReferences } from './meta.ts';
+import type { Pins } from './pins.ts';
+import { type SnapshotRecord, snapshots } from './record.ts';
+import { snapshotMachine } from './state.ts';
+
+export interface SnapshotRemovalParts {
+  readonly catalog: Catalog;
+  readonly remover: ObjectRemover;
+  readonly references: SnapshotReferences;
+  readonly pins: Pins;
+  readonly log: Log;
+}
+
+export class SnapshotRemoval {
+  readonly #catalog: Catalog;
+  readonly #remover: ObjectRemover;
+  readonly #references: SnapshotReferences;
+  readonly #pins: Pins;
+  readonly #log: Log;
+  /** Being created right now: their pending records are no leftovers. */
+  readonly #live = new Set<SnapshotId>();
+
+  constructor(parts: SnapshotRemovalParts) {
+    this.#catalog = parts.catalog;
+    this.#remover = parts.remover;
+    this.#references = parts.references;
+    this.#pins = parts.pins;
+    this.#log = parts.log;
+  }
+
+  /** Runs a creation; its pending record is left alone meanwhile. */
+  async keeping<T>(snapshotId: SnapshotId, create: () => Promise<T>): Promise<T> {
+    this.#live.add(snapshotId);
+    try {
+      return await create();
+    } finally {
+      this.#live.delete(snapshotId);
+    }
+  }
+
+  /** The commit point of a drop. `stale`: the record is not this one any more. */
+  async markDeleting(record: SnapshotRecord): Promise<'committed' | 'stale'> {
+    const state = snapshotMachine.next(record.state, 'drop');
+    const outcome = await this.#catalog.commit([put(snapshots, { ...record, state }, record)]);
+    if (outcome === 'committed') this.#references.remove(record.snapshotId);
+    return outcome;
+  }
+
+  /** Removes objects and record of a deleting snapshot. What fails is logged and tried again by `pass`. */
+  async finish(snapshotId: SnapshotId): Promise<void> {
+    try {
+      await this.#removeObjects(snapshotId);
+      await this.#pins.removeAllOf(snapshotId);
+      const record = this.#catalog.get(snapshots, snapshotId);
+      if (record?.state === 'deleting') await this.#catalog.commit([remove(snapshots, record)]);
+    } catch (error) {
+      this.#log.warn('snapshot-files-not-removed', { snapshotId, reason: messageOf(error) });
+    }
+  }
+
+  /** Marks a pending snapshot whose creation failed, and removes it. */
+  async abandon(snapshotId: SnapshotId): Promise<void> {
+    for (;;) {
+      const record = this.#catalog.get(snapshots, snapshotId);
+      if (record?.state === 'pending' && (await this.markDeleting(record)) === 'stale') continue;
+      if (record !== undefined && record.state !== 'committed') await this.finish(snapshotId);
+      return;
+    }
+  }
+
+  /** As `abandon`, on the way out of a create that failed: its own error is the one to be thrown. */
+  async abandonFailed(snapshotId: SnapshotId): Promise<void> {
+    try {
+      await this.abandon(snapshotId);
+    } catch (error) {
+      this.#log.warn('pending-snapshot-left', { snapshotId, reason: messageOf(error) });
+    }
+  }
+
+  /** Drops the unpinned snapshots of collections that are gone, and finishes what a crash or a failing store left behind. */
+  async pass(): Promise<void> {
+    await this.#pins.expire();
+    for (const { snapshotId } of this.#catalog.find(snapshots, 'state', 'deleting'))
+      await this.finish(snapshotId);
+    for (const { snapshotId } of this.#catalog.find(snapshots, 'state', 'pending'))
+      if (!this.#live.has(snapshotId)) await this.abandon(snapshotId);
+    const collectionIds = new Set(
+      this.#catalog.find(snapshots, 'state', 'committed').map(({ collectionId }) => collectionId),
+    );
+    for (const collectionId of collectionIds)
+      if (this.#catalog.get(collections, collectionId) === undefined) await this.dropAllOf(collectionId);
+  }
+
+  /** Pinned ones stay until their pins end. */
+  async dropAllOf(collectionId: CollectionId): Promise<void> {
+    for (const { snapshotId } of this.#catalog.find(snapshots, 'collection', collectionId))
+      for (;;) {
+        const record = this.#catalog.get(snapshots, snapshotId);
+        if (record?.state !== 'committed' || this.#pins.active(snapshotId).length > 0) break;
+        if ((await this.markDeleting(record)) === 'stale') continue;
+        await this.finish(snapshotId);
+        break;
+      }
+  }
+
+  async #removeObjects(snapshotId: SnapshotId): Promise<void> {
+    const record = this.#catalog.get(snapshots, snapshotId);
+    if (record?.state !== 'deleting') return;
+    const { collectionId, manifestCount, metadataKey } = record;
+    await this.#remover.removeKeys([snapshotMetadataKey(collectionId, snapshotId)]);
+    if (metadataKey === '') {
+      // The create did not get far enough to store how many there are.
+      await this.#remover.removeBelow(snapshotManifestsPrefix(collectionId, snapshotId));
+      return;
+    }
+    const manifests = Array.from({ length: manifestCount }, (_, n) =>
+      snapshotManifestKey(collectionId, snapshotId, n),
+    );
+    await this.#remover.removeKeys(manifests.reverse());
+  }
+}

@@ -1,5 +1,5 @@
 /** Snapshots, restores and their garbage, wired: what the coordinator's door offers of them, and the loops behind it. */
-import type { AnyTable, Catalog } from '../catalog/catalog.ts';
+import type { AnyTable, Catalog, Change } from '../catalog/catalog.ts';
 import { DbError } from '../errors/db-error.ts';
 import type { BuildId, CollectionId, JobId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -34,7 +34,7 @@ import { defaultSnapshotLimits, type SnapshotLimits } from './snapshot/limits.ts
 import { SnapshotManager } from './snapshot/manager.ts';
 import { SnapshotReferences } from './snapshot/meta.ts';
 import { Pins } from './snapshot/pins.ts';
-import { pins, snapshots } from './snapshot/record.ts';
+import { type PinRecord, pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
 import { collections, databases } from './tables.ts';
 
@@ -94,6 +94,9 @@ export class SnapshotService implements Snapshots {
     this.#checker = new CopySegmentChecker(shared);
     this.#inspector = new CopySegmentInspector(shared);
     this.collector = new Collector({ ...shared, removal: this.#removal });
+    catalog.onChange((changes) => {
+      if (changes.some((change) => this.#frees(change))) this.#wakeCollector.set();
+    });
   }
 
   /**
@@ -149,10 +152,8 @@ export class SnapshotService implements Snapshots {
     return this.#manager.pin(at, name, ttlSeconds);
   }
 
-  async unpinSnapshot(pinId: PinId): Promise<void> {
-    await this.#manager.unpin(pinId);
-    // The snapshot may be one whose collection was dropped.
-    this.#wakeCollector.set();
+  unpinSnapshot(pinId: PinId): Promise<void> {
+    return this.#manager.unpin(pinId);
   }
 
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
@@ -198,6 +199,14 @@ export class SnapshotService implements Snapshots {
 
   isBuildReferenced(collectionId: CollectionId, buildId: BuildId): boolean {
     return this.#references.isBuildReferenced(collectionId, buildId);
+  }
+
+  /** A pin has ended, and its snapshot has outlived its collection only because of it. */
+  #frees({ table, was, is }: Change): boolean {
+    if (table !== pins || was === undefined || is !== undefined) return false;
+    const { catalog } = this.#options;
+    const snapshot = catalog.get(snapshots, (was as PinRecord).snapshotId);
+    return snapshot !== undefined && catalog.get(collections, snapshot.collectionId) === undefined;
   }
 
   #info(job: CopyJob): RestoreJobInfo {

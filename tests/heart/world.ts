@@ -21,7 +21,6 @@ import {
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
 import { DbError } from '../../src/errors/db-error.ts';
-import { hybridTime } from '../../src/model/hybrid-time.ts';
 import type {
   BuildId,
   CollectionId,
@@ -286,6 +285,7 @@ export class World {
       if (job === undefined) throw new Error(`job ${jobId} is gone`);
       if ((job.state === 'completed' || job.state === 'failed') && job.isTidy)
         return this.service.restoreState(jobId);
+      if (this.disk.isDead) throw new Error('the disk is dead');
       await settle(3);
       if (i > 20) await this.disk.clock.advance(500);
     }
@@ -343,5 +343,3 @@ export class World {
     for (const pin of catalog.all(pins)) assert.equal(pin.owner.kind, 'user');
   }
 }
-
-export const longAgo = hybridTime(0);

@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { isDbError } from '../../errors/db-error.ts';
+import type { HybridTime } from '../../model/hybrid-time.ts';
+import type {
+  BuildId,
+  CollectionId,
+  FieldId,
+  IndexId,
+  PartitionId,
+  SegmentId,
+  SnapshotId,
+} from '../../model/ids.ts';
+import { decodeManifest, encodeManifest, MAX_SEGMENTS_PER_MANIFEST } from './manifest.ts';
+import { decodeMetadata, encodeMetadata, type SnapshotMetadata } from './metadata.ts';
+import type { SnapshotSegment } from './segment.ts';
+
+const big = 2n ** 62n + 3n;
+const segment = (n: number): SnapshotSegment => ({
+  segmentId: (big + BigInt(n)) as SegmentId,
+  partitionId: (n % 2 === 0 ? -1n : 7n) as PartitionId,
+  channel: 'tidemark-dml_0_1v0',
+  level: n % 2 === 0 ? 'L0' : 'L1',
+  rowCount: 2 ** 40 + n,
+  minTs: big as HybridTime,
+  maxTs: (big + 5n) as HybridTime,
+  files: [
+    {
+      kind: 'rows',
+      key: `segments/1/7/${n}/rows.parquet`,
+      sizeBytes: 2 ** 33,
+      crc32: 0xffff_ffff,
+      etag: '"ä"',
+    },
+    { kind: 'deletes', key: `segments/1/7/${n}/deletes.parquet`, sizeBytes: 0, crc32: 0, etag: '' },
+  ],
+  indexes:
+    n % 2 === 0
+      ? []
+      : [
+          {
+            indexId: 9n as IndexId,
+            buildId: (big + 9n) as BuildId,
+            fieldId: 101 as FieldId,
+            kind: 'HNSW',
+            file: {
+              kind: 'index',
+              key: `segments/1/7/${n}/index/101/9.index`,
+              sizeBytes: 5,
+              crc32: 1,
+              etag: 'x',
+            },
+          },
+        ],
+});
+const segments = [segment(1), segment(2), segment(3)];
+const flags = { description: '', isPrimaryKey: false, autoId: false, nullable: false, isDynamic: false };
+const metadata: SnapshotMetadata = {
+  snapshot: {
+    snapshotId: 12n as SnapshotId,
+    collectionId: big as CollectionId,
+    name: 'snap',
+    description: 'a "quoted" word',
+    createTs: big as HybridTime,
+  },
+  collection: {
+    name: 'words',
+    shardsNum: 1,
+    channels: ['tidemark-dml_0_1v0'],
+    consistencyLevel: 'Bounded',
+    properties: { 'collection.ttl.seconds': '60', __proto: 'x' },
+    schema: {
+      description: 'of words',
+      enableDynamicField: true,
+      version: 3,
+      fields: [
+        {
+          ...flags,
+          fieldId: 100 as FieldId,
+          name: 'id',
+          dataType: 'Int64',
+          isPrimaryKey: true,
+          typeParams: {},
+        },
+        {
+          ...flags,
+          fieldId: 101 as FieldId,
+          name: 'v',
+          dataType: 'FloatVector',
+          dim: 4,
+          typeParams: { dim: '4' },
+        },
+        {
+          ...flags,
+          fieldId: 102 as FieldId,
+          name: 'tags',
+          dataType: 'Array',
+          elementType: 'VarChar',
+          maxLength: 10,
+          maxCapacity: 4,
+          nullable: true,
+          typeParams: {},
+        },
+        {
+          ...flags,
+          fieldId: 103 as FieldId,
+          name: 'n',
+          dataType: 'Int64',
+          defaultValue: big,
+          typeParams: {},
+        },
+        {
+          ...flags,
+          fieldId: 104 as FieldId,
+          name: 'f',
+          dataType: 'Double',
+          defaultValue: -0,
+          typeParams: {},
+        },
+        {
+          ...flags,
+          fieldId: 105 as FieldId,
+          name: 'b',
+          dataType: 'Bool',
+          defaultValue: false,
+          typeParams: {},
+        },
+        {
+          ...flags,
+          fieldId: 106 as FieldId,
+          name: 's',
+          dataType: 'VarChar',
+          defaultValue: 'true',
+          typeParams: {},
+        },
+      ],
+    },
+  },
+  partitions: [{ partitionId: 7n as PartitionId, name: '_default' }],
+  indexes: [{ indexId: 9n as IndexId, fieldId: 101 as FieldId, name: 'v', params: { index_type: 'HNSW' } }],
+  segmentIds: segments.map((s) => s.segmentId),
+  buildIds: [(big + 9n) as BuildId, (big + 10n) as BuildId],
+  manifests: [
+    { key: 'snapshots/1/manifests/12/0.avro', sizeBytes: 10, crc32: 4_000_000_000, segmentCount: 3 },
+  ],
+};
+
+/** The file as released: never written again. */
+const golden = (name: string): Uint8Array =>
+  readFileSync(join(import.meta.dirname, '../../../../tests/golden', name));
+
+test('manifest and metadata come back as they went in', () => {
+  assert.deepEqual(decodeManifest(encodeManifest(segments), 'x'), segments);
+  assert.deepEqual(decodeMetadata(encodeMetadata(metadata), 'x'), metadata);
+});
+
+test('the bytes of version 1 are those of the golden files, both ways', () => {
+  const manifest = encodeManifest(segments);
+  assert.deepEqual(Buffer.from(manifest), golden('snapshot-manifest-v1.avro'));
+  assert.deepEqual(decodeManifest(golden('snapshot-manifest-v1.avro'), 'x'), segments);
+  const json = encodeMetadata(metadata);
+  assert.deepEqual(Buffer.from(json), golden('snapshot-metadata-v1.json'));
+  assert.deepEqual(decodeMetadata(golden('snapshot-metadata-v1.json'), 'x'), metadata);
+});
+
+test('any other Avro reader can read a manifest', async () => {
+  const { default: avro } = await import('avsc');
+  const read: { segment_id: bigint }[] = [];
+  const long = avro.types.LongType.__with({
+    fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
+    toBuffer: () => Buffer.alloc(8),
+    fromJSON: BigInt,
+    toJSON: String,
+    isValid: () => true,
+    compare: () => 0,
+  });
+  const decoder = new avro.streams.BlockDecoder({
+    parseHook: (schema: unknown) => avro.Type.forSchema(schema as never, { registry: { long } }),
+  });
+  decoder.on('data', (record: { segment_id: bigint }) => read.push(record));
+  decoder.end(Buffer.from(encodeManifest(segments)));
+  await new Promise((resolve, reject) => decoder.on('end', resolve).on('error', reject));
+  assert.deepEqual(
+    read.map((record) => record.segment_id),
+    segments.map((s) => s.segmentId),
+  );
+});
+
+const isRefused = (read: () => unknown): boolean => {
+  try {
+    read();
+    return false;
+  } catch (error) {
+    assert.ok(isDbError(error, 'data-integrity'), `${error}`);
+    assert.ok(error.message.startsWith('here: '));
+    return true;
+  }
+};
+
+test('a manifest with any byte changed, missing or added is refused', () => {
+  const bytes = encodeManifest(segments);
+  for (let at = 0; at < bytes.length; at++) {
+    const changed = bytes.slice();
+    changed[at] = (changed[at] as number) ^ (1 << (at % 8));
+    assert.ok(
+      isRefused(() => decodeManifest(changed, 'here')),
+      `byte ${at}`,
+    );
+    assert.ok(
+      isRefused(() => decodeManifest(bytes.subarray(0, at), 'here')),
+      `cut at ${at}`,
+    );
+  }
+  assert.ok(isRefused(() => decodeManifest(Buffer.concat([bytes, bytes]), 'here')));
+});
+
+test('no bytes make the decoders do anything but answer or refuse', () => {
+  const bytes = encodeManifest(segments);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(bytes.length), (noise, at) => {
+      isRefused(() => decodeManifest(noise, 'here'));
+      isRefused(() => decodeManifest(Buffer.concat([bytes.subarray(0, at), noise]), 'here'));
+      isRefused(() => decodeMetadata(noise, 'here'));
+    }),
+    { seed: 1, numRuns: 300 },
+  );
+  fc.assert(
+    fc.property(fc.json(), (text) => {
+      assert.ok(isRefused(() => decodeMetadata(new TextEncoder().encode(text), 'here')));
+    }),
+    { seed: 2, numRuns: 300 },
+  );
+});
+
+test('metadata with a field of the wrong shape is refused', () => {
+  const text = new TextDecoder().decode(encodeMetadata(metadata));
+  const rows: [string, string][] = [
+    ['"name":"snap"', '"name":5'],
+    ['"id":"12"', '"id":12'],
+    ['"id":"12"', '"id":"99999999999999999999"'],
+    ['"data_type":"Int64"', '"data_type":"Int65"'],
+    ['"segment_count":3', '"segment_count":2'],
+    ['"shards_num":1', '"shards_num":-1'],
+    ['"shards_num":1', '"shards_num":2'],
+    [`"segment_ids":["${segments[0]?.segmentId}"`, `"segment_ids":["${segments[1]?.segmentId}"`],
+  ];
+  for (const [from, to] of rows) {
+    assert.ok(text.includes(from), from);
+    assert.ok(
+      isRefused(() => decodeMetadata(new TextEncoder().encode(text.replace(from, to)), 'here')),
+      to,
+    );
+  }
+});
+
+test('a newer format is refused by name', () => {
+  const json = new TextDecoder()
+    .decode(encodeMetadata(metadata))
+    .replace('"format_version":1', '"format_version":2');
+  const tooNew = (e: unknown) =>
+    isDbError(e, 'data-integrity') &&
+    e.message.includes('snapshot format version 2 is too new, current supported version: 1');
+  assert.throws(() => decodeMetadata(new TextEncoder().encode(json), 'x'), tooNew);
+  const manifest = Buffer.from(encodeManifest(segments));
+  const at = manifest.indexOf('format_version') + 'format_version'.length + 1;
+  manifest[at] = '2'.charCodeAt(0);
+  assert.throws(() => decodeManifest(manifest, 'x'), tooNew);
+});
+
+test('a manifest holds a bounded number of segments', () => {
+  assert.throws(() => encodeManifest([]));
+  assert.throws(() => encodeManifest(new Array(MAX_SEGMENTS_PER_MANIFEST + 1).fill(segment(1))));
+});

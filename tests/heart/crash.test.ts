@@ -127,6 +127,28 @@ for (const flavour of flavours) {
   });
 }
 
+test('R10: a crash between the commits that write targets and tasks, of more than one commit can hold', async () => {
+  for (const flavour of flavours) {
+    const faults = await everyFault({ ...flavour, only: 'kv' }, async (fault) => {
+      let world = await prepared(150, true);
+      world.disk.plan(fault);
+      const jobId = await world.restore().catch(() => undefined);
+      if (jobId !== undefined) await world.ended(jobId).catch(() => undefined);
+      const { hit } = world.disk;
+      world = await world.restart({ maxSegmentsPerCopyTask: 3 });
+      const [job] = world.catalog.all(copyJobs);
+      const info = await world.ended(job?.jobId ?? (await world.restore()));
+      assert.deepEqual([info.state, info.totalSegments], ['completed', 150]);
+      assert.deepEqual(await world.content(target), await world.content(source));
+      await world.assertClean();
+      await world.stop();
+      // The first dozen commits are those in question; what follows is covered above.
+      return hit && fault.at < 12;
+    });
+    assert.equal(faults, 11);
+  }
+});
+
 for (const effect of ['before', 'after'] as const)
   test(`a store that fails once (${effect} the effect) at any call fails a create cleanly and not a restore`, async () => {
     await everyFault({ kind: 'fail', effect, only: 'store' }, async (fault) => {

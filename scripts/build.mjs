@@ -1,6 +1,6 @@
 // Builds dist/: generated sources, then TypeScript. `npm run build`.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -24,11 +24,15 @@ export function run(command, args, options = {}) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** npm ci when node_modules is missing or older than the lock file. */
+/**
+ * npm install, to the versions of the lock file, when node_modules is missing or older than it. Not `npm ci`: that refuses a registry
+ * which lacks the binaries of some other platform.
+ */
 export function installMissing() {
   if (modified(at('node_modules/.package-lock.json')) >= modified(at('package-lock.json'))) return;
-  console.error('tidemark: installing dependencies (npm ci) ...');
-  run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], { stdio: ['ignore', 2, 2] });
+  console.error('tidemark: installing dependencies ...');
+  run('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], { stdio: ['ignore', 2, 2] });
+  utimesSync(at('node_modules/.package-lock.json'), new Date(), new Date());
 }
 
 /** Compiles with the given project file; only what has changed. */

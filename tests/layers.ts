@@ -9,7 +9,8 @@ export const layers = {
   storage: ['support', 'errors', 'model'],
   catalog: ['support', 'errors', 'model'],
   wal: ['support', 'errors', 'model'],
-  segment: ['support', 'errors', 'model', 'storage'],
+  /** `wal`: a flush turns log records into files. */
+  segment: ['support', 'errors', 'model', 'storage', 'wal'],
   streamingnode: ['support', 'errors', 'model', 'wal', 'segment'],
   datanode: ['support', 'errors', 'model', 'storage', 'wal', 'segment', 'vector-index', 'streamingnode'],
   querynode: [

@@ -36,6 +36,8 @@ export const errorCodes = {
   'partition-not-found': caller(200, 'Check the partition name.'),
   'index-not-found': caller(700, 'Create the index first.', 'IndexNotExist'),
   'index-duplicate': caller(702, 'One index per field and name. Drop the old one first.'),
+  /** Older clients compare the legacy name: Milvus answers these with the general one. */
+  'index-invalid': caller(1100, 'Correct the field or parameter named in the message.'),
   'database-not-found': caller(800, 'Check the database name.'),
   'database-not-empty': caller(801, 'Drop its collections first.'),
   'node-not-found': world(901, 'The data node is gone. The task goes to another.', true),
@@ -54,6 +56,7 @@ export const errorCodes = {
   'snapshot-not-found': caller(2600, 'List the snapshots of the collection.'),
   'snapshot-pinned': caller(2601, 'Unpin it, or wait for the restore that reads it.'),
   'filter-invalid': caller(1100, 'Correct the filter at the position given.', 'IllegalArgument'),
+  'field-not-found': caller(65535, 'Check the field name.'),
   'collection-duplicate': caller(65535, 'Choose another name, or drop the existing one.'),
   /** A worker thread or task was told to stop. Never seen on the wire. */
   cancelled: world(2, 'The work was cancelled.', true),

@@ -5,7 +5,27 @@
  * - An object is visible whole or not at all. What `put` or `copy` resolved for is durable and survives a crash.
  * - Absent objects: `stat` answers undefined; reads and copies throw `object-not-found`.
  * - Other errors: `storage-full`, `storage-failed` (both retriable).
+ * - Keys are segments of `A-Z a-z 0-9 . _ -` joined by `/`, none empty or beginning with a dot; anything else is a fault of ours.
+ *   No key is a directory of another (`a` and `a/b`).
  */
+import { assert } from '../support/assert.ts';
+
+export const isKeySegment = (segment: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(segment);
+
+export function assertKey(key: string): void {
+  assert(key.split('/').every(isKeySegment), `'${key}' is no object key`);
+}
+
+/** The beginning of keys: whole segments, then perhaps a part of one. */
+export function assertPrefix(prefix: string): void {
+  const segments = prefix.split('/');
+  const partial = segments.pop();
+  assert(
+    segments.every(isKeySegment) && (partial === '' || isKeySegment(partial ?? '')),
+    `prefix '${prefix}'`,
+  );
+}
+
 export interface ObjectStat {
   readonly sizeBytes: number;
   /** The store's own version mark: equal mark, unchanged bytes. Never empty for an adapter that has `capabilities.etag`. */

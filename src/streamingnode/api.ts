@@ -7,33 +7,10 @@
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { SegmentLevel } from '../model/records.ts';
-import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
+import type { AppliedWrite, WritePart } from '../wal/message.ts';
 import type { WalPosition } from '../wal/wal.ts';
 
-/** One part of a write, for one channel and partition. All parts of a write share one timestamp and one log record. */
-export type WritePart =
-  | {
-      readonly kind: 'insert';
-      readonly channel: string;
-      readonly partitionId: PartitionId;
-      readonly rows: RowBatch;
-    }
-  | {
-      readonly kind: 'delete';
-      readonly channel: string;
-      /** `ALL_PARTITIONS` or one. */
-      readonly partitionId: PartitionId;
-      /** Kills rows of these keys with a timestamp strictly below the write's. */
-      readonly keys: PrimaryKeys;
-    };
-
-/** A write as followers see it, after it is durable, in log order. `segmentIds[i]` is where `parts[i]` went. */
-export interface AppliedWrite {
-  readonly collectionId: CollectionId;
-  readonly ts: HybridTime;
-  readonly parts: readonly WritePart[];
-  readonly segmentIds: readonly SegmentId[];
-}
+export type { AppliedWrite, WritePart };
 
 /** A segment whose rows (L1) or deletes (L0) stand only in the log: growing, or sealed and not yet flushed. */
 export interface LogSegment {

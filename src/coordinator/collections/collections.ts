@@ -1,0 +1,221 @@
+/**
+ * Collection and partition records. A create, rename or drop is one commit; `names.ts` says how names stay unique under races.
+ * The removal of a record is the commit point of a drop: `drop.ts` does the rest.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { type Catalog, put, remove } from '../../catalog/catalog.ts';
+import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId, PartitionId } from '../../model/ids.ts';
+import type { CollectionRecord, PartitionRecord } from '../../model/records.ts';
+import type { IdSource, TimeSource } from '../allocator.ts';
+import type { CollectionInfo, CollectionName, CreateCollection } from '../api.ts';
+import type { RestoreGate } from '../rooms.ts';
+import { collections, databases, partitions } from '../tables.ts';
+import type { CatalogLimits } from './databases.ts';
+import type { DropCascade } from './drop.ts';
+import {
+  checkCollectionName,
+  claimNames,
+  claimNamesIn,
+  collectionGone,
+  DEFAULT_PARTITION,
+  findCollection,
+  findPartition,
+  requireCollection,
+  requireCollectionById,
+  requireDatabase,
+} from './names.ts';
+import { assignFields, channelsOf, checkShards } from './schema.ts';
+
+export interface CollectionRoomParts {
+  readonly catalog: Catalog;
+  readonly ids: IdSource;
+  readonly time: TimeSource;
+  readonly gate: RestoreGate;
+  readonly drops: DropCascade;
+  readonly limits: CatalogLimits;
+}
+
+const byId = (a: PartitionRecord, b: PartitionRecord): number => (a.partitionId < b.partitionId ? -1 : 1);
+
+export class CollectionRoom {
+  readonly #catalog: Catalog;
+  readonly #ids: IdSource;
+  readonly #time: TimeSource;
+  readonly #gate: RestoreGate;
+  readonly #drops: DropCascade;
+  readonly #limits: CatalogLimits;
+
+  constructor(parts: CollectionRoomParts) {
+    this.#catalog = parts.catalog;
+    this.#ids = parts.ids;
+    this.#time = parts.time;
+    this.#gate = parts.gate;
+    this.#drops = parts.drops;
+    this.#limits = parts.limits;
+  }
+
+  /** Creating what already exists with the same schema and settings is success, as in Milvus; with others `collection-duplicate`. */
+  async createCollection(request: CreateCollection): Promise<CollectionRecord> {
+    checkCollectionName(request.name);
+    checkShards(request.shardsNum);
+    const schema = assignFields(request.schema);
+    const collectionId = await this.#ids.next<CollectionId>();
+    const partitionId = await this.#ids.next<PartitionId>();
+    for (;;) {
+      const database = requireDatabase(this.#catalog, request.database);
+      const existing = findCollection(this.#catalog, database, request.name);
+      if (existing !== undefined) return this.#same(existing, request, schema);
+      const { maxCollectionsPerDatabase } = this.#limits;
+      if (
+        this.#catalog.find(collections, 'database', database.databaseId).length >= maxCollectionsPerDatabase
+      )
+        throw new DbError(
+          'resource-exhausted',
+          `exceeded the limit number of collections[limit=${maxCollectionsPerDatabase}]`,
+        );
+      const createdTs = this.#time.next();
+      const record: CollectionRecord = {
+        collectionId,
+        databaseId: database.databaseId,
+        name: request.name,
+        schema,
+        shardsNum: request.shardsNum,
+        channels: channelsOf(collectionId, request.shardsNum),
+        consistencyLevel: request.consistencyLevel,
+        properties: request.properties,
+        createdTs,
+        load: 'none',
+      };
+      const partition = { partitionId, collectionId, name: DEFAULT_PARTITION, createdTs };
+      const outcome = await this.#catalog.commit([
+        claimNames(database),
+        put(collections, record, undefined),
+        put(partitions, partition, undefined),
+      ]);
+      if (outcome === 'committed') return record;
+    }
+  }
+
+  /** Dropping an unknown collection is no error, as in Milvus. Resolves when nothing answers for it any more. */
+  async dropCollection(at: CollectionName): Promise<void> {
+    for (;;) {
+      const database = requireDatabase(this.#catalog, at.database);
+      const found = findCollection(this.#catalog, database, at.name);
+      if (found === undefined) return;
+      if ((await this.#catalog.commit([remove(collections, found)])) === 'stale') continue;
+      return this.#drops.finishCollection(found.collectionId);
+    }
+  }
+
+  describeCollection(at: CollectionName): CollectionInfo {
+    return this.#info(requireCollection(this.#catalog, at));
+  }
+
+  describeCollectionById(collectionId: CollectionId): CollectionInfo {
+    return this.#info(requireCollectionById(this.#catalog, collectionId));
+  }
+
+  requireReady(at: CollectionName): CollectionInfo {
+    const collection = requireCollection(this.#catalog, at);
+    this.#refuseRestoring(collection);
+    return this.#info(collection);
+  }
+
+  listCollections(database: string): readonly CollectionInfo[] {
+    const { databaseId } = requireDatabase(this.#catalog, database);
+    return this.#catalog.find(collections, 'database', databaseId).map((record) => this.#info(record));
+  }
+
+  /** An empty `newDatabase` means that the collection stays where it is. */
+  async renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void> {
+    checkCollectionName(newName);
+    for (;;) {
+      const was = this.requireReady(at).collection;
+      const target = requireDatabase(this.#catalog, newDatabase === '' ? at.database : newDatabase);
+      if (findCollection(this.#catalog, target, newName) !== undefined)
+        throw new DbError(
+          'collection-duplicate',
+          `duplicated new collection name ${target.name}:${newName} with other collection name or alias`,
+        );
+      const is = { ...was, name: newName, databaseId: target.databaseId };
+      const outcome = await this.#catalog.commit([claimNames(target), put(collections, is, was)]);
+      if (outcome === 'committed') return;
+    }
+  }
+
+  /** Creating a partition that exists is success, as in Milvus. */
+  async createPartition(at: CollectionName, name: string): Promise<void> {
+    if (name === '') throw new DbError('parameter-invalid', 'partition name should not be empty');
+    const partitionId = await this.#ids.next<PartitionId>();
+    for (;;) {
+      const { collection, partitions: present } = this.requireReady(at);
+      if (present.some((partition) => partition.name === name)) return;
+      if (present.length >= this.#limits.maxPartitionsPerCollection)
+        throw new DbError(
+          'resource-exhausted',
+          `partition number (${present.length}) exceeds max configuration (${this.#limits.maxPartitionsPerCollection})`,
+        );
+      const { collectionId } = collection;
+      const record = { partitionId, collectionId, name, createdTs: this.#time.next() };
+      const outcome = await this.#catalog.commit([
+        claimNamesIn(collection),
+        put(partitions, record, undefined),
+      ]);
+      if (outcome === 'committed') return;
+    }
+  }
+
+  /** Dropping an unknown partition is no error, as in Milvus; dropping `_default` is. */
+  async dropPartition(at: CollectionName, name: string): Promise<void> {
+    if (name === DEFAULT_PARTITION)
+      throw new DbError('parameter-invalid', 'default partition cannot be deleted');
+    for (;;) {
+      const { collection } = this.requireReady(at);
+      const found = findPartition(this.#catalog, collection.collectionId, name);
+      if (found === undefined) return;
+      const outcome = await this.#catalog.commit([claimNamesIn(collection), remove(partitions, found)]);
+      if (outcome === 'stale') continue;
+      return this.#drops.finishPartition(collection.collectionId, found.partitionId);
+    }
+  }
+
+  #same(
+    existing: CollectionRecord,
+    request: CreateCollection,
+    schema: CollectionRecord['schema'],
+  ): CollectionRecord {
+    this.#refuseRestoring(existing);
+    const { shardsNum, consistencyLevel, properties } = request;
+    const asked = { schema, shardsNum, consistencyLevel, properties };
+    const present = {
+      schema: { ...existing.schema, version: schema.version },
+      shardsNum: existing.shardsNum,
+      consistencyLevel: existing.consistencyLevel,
+      properties: existing.properties,
+    };
+    if (isDeepStrictEqual(asked, present)) return existing;
+    throw new DbError(
+      'collection-duplicate',
+      `create duplicate collection with different parameters, collection: ${request.name}`,
+    );
+  }
+
+  #refuseRestoring({ name, restoreJobId }: CollectionRecord): void {
+    if (restoreJobId === undefined || this.#gate.isCompleted(restoreJobId)) return;
+    throw new DbError(
+      'collection-on-recovering',
+      `collection on recovering[collection=${name}]: restore job ${restoreJobId} is at ${this.#gate.progress(restoreJobId)} %`,
+    );
+  }
+
+  #info(collection: CollectionRecord): CollectionInfo {
+    const database = this.#catalog.get(databases, collection.databaseId);
+    if (database === undefined) throw collectionGone(collection.collectionId);
+    return {
+      collection,
+      databaseName: database.name,
+      partitions: [...this.#catalog.find(partitions, 'collection', collection.collectionId)].sort(byId),
+    };
+  }
+}

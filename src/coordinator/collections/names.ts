@@ -1,0 +1,98 @@
+/**
+ * Names to records, and the guards that keep names unique. Every commit that takes or frees a name in a database also replaces
+ * that database's record, and one that takes a name in a collection replaces the collection's: of two racing commits one is stale.
+ */
+import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
+import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId, DatabaseId } from '../../model/ids.ts';
+import type { CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
+import type { CollectionName } from '../api.ts';
+import { collections, databases, partitions } from '../tables.ts';
+
+export const DEFAULT_DATABASE = 'default';
+export const DEFAULT_DATABASE_ID = 1n as DatabaseId;
+export const DEFAULT_PARTITION = '_default';
+
+/** Add to a commit that creates or renames something in the database: it must still exist, and no other such commit may have passed. */
+export const claimNames = (database: DatabaseRecord): Change => put(databases, { ...database }, database);
+
+/** Add to a commit that creates a partition or an index: as `claimNames`, inside a collection. */
+export const claimNamesIn = (collection: CollectionRecord): Change =>
+  put(collections, { ...collection }, collection);
+
+/** Both, as the contract words them: some clients look for the one, some for the other. */
+const absent = (database: string, name: string | CollectionId): DbError =>
+  new DbError(
+    'collection-not-found',
+    `can't find collection: collection not found[database=${database}][collection=${name}]`,
+  );
+
+export const collectionGone = (collectionId: CollectionId): DbError => absent('', collectionId);
+
+export function requireDatabase(catalog: Catalog, name: string): DatabaseRecord {
+  const found = catalog.find(databases, 'name', name === '' ? DEFAULT_DATABASE : name)[0];
+  if (found === undefined) throw new DbError('database-not-found', `database not found[database=${name}]`);
+  return found;
+}
+
+export const findCollection = (
+  catalog: Catalog,
+  database: DatabaseRecord,
+  name: string,
+): CollectionRecord | undefined => catalog.find(collections, 'name', `${database.databaseId}/${name}`)[0];
+
+/** Throws `database-not-found` or `collection-not-found`. */
+export function requireCollection(catalog: Catalog, at: CollectionName): CollectionRecord {
+  const database = requireDatabase(catalog, at.database);
+  const found = findCollection(catalog, database, at.name);
+  if (found === undefined) throw absent(database.name, at.name);
+  return found;
+}
+
+export function requireCollectionById(catalog: Catalog, collectionId: CollectionId): CollectionRecord {
+  const found = catalog.get(collections, collectionId);
+  if (found === undefined) throw collectionGone(collectionId);
+  return found;
+}
+
+export const findPartition = (
+  catalog: Catalog,
+  collectionId: CollectionId,
+  name: string,
+): PartitionRecord | undefined =>
+  catalog.find(partitions, 'collection', collectionId).find((partition) => partition.name === name);
+
+const MAX_NAME_LENGTH = 255;
+
+/** Throws `parameter-invalid` for a name no collection may have. */
+export function checkCollectionName(name: string): void {
+  const wrong = (why: string) => new DbError('parameter-invalid', `Invalid collection name: ${name}. ${why}`);
+  if (name === '') throw new DbError('parameter-invalid', 'collection name should not be empty');
+  if (name.length > MAX_NAME_LENGTH)
+    throw wrong(`the length of a collection name must be less than ${MAX_NAME_LENGTH} characters`);
+  if (!/^[A-Za-z_]/.test(name))
+    throw wrong('the first character of a collection name must be an underscore or letter');
+  if (!/^[A-Za-z0-9_$]+$/.test(name))
+    throw wrong('collection name can only contain numbers, letters, dollars and underscores');
+}
+
+/** Names to records for snapshots and restores, which must not reach into this room. */
+export class CollectionNames {
+  readonly #catalog: Catalog;
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  requireCollection(at: CollectionName): CollectionRecord {
+    return requireCollection(this.#catalog, at);
+  }
+
+  requireDatabase(name: string): DatabaseRecord {
+    return requireDatabase(this.#catalog, name);
+  }
+
+  checkCollectionName(name: string): void {
+    checkCollectionName(name);
+  }
+}

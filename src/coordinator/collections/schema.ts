@@ -1,0 +1,90 @@
+/** Pure: the schema a collection gets from the one its creator asked for. */
+import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId, FieldId } from '../../model/ids.ts';
+import {
+  type CollectionSchema,
+  DYNAMIC_FIELD_NAME,
+  FIRST_USER_FIELD_ID,
+  type FieldSchema,
+} from '../../model/schema.ts';
+
+export const MAX_FIELDS = 64;
+export const MAX_SHARDS = 16;
+const MAX_DIM = 32_768;
+const MAX_VARCHAR_BYTES = 65_535;
+const MAX_ARRAY_CAPACITY = 4096;
+
+const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
+
+/** Field ids count from 100 in the order given; the dynamic field, when it is on, comes last. Throws `parameter-invalid`. */
+export function assignFields(asked: CollectionSchema): CollectionSchema {
+  const given = asked.fields.filter((field) => !field.isDynamic);
+  checkFields(given);
+  const all = asked.enableDynamicField ? [...given, dynamicField] : given;
+  const fields = all.map((field, index) => ({ ...field, fieldId: (FIRST_USER_FIELD_ID + index) as FieldId }));
+  return { ...asked, fields };
+}
+
+const dynamicField: FieldSchema = {
+  fieldId: 0 as FieldId,
+  name: DYNAMIC_FIELD_NAME,
+  description: 'dynamic schema',
+  dataType: 'JSON',
+  isPrimaryKey: false,
+  autoId: false,
+  nullable: false,
+  isDynamic: true,
+  typeParams: {},
+};
+
+function checkFields(fields: readonly FieldSchema[]): void {
+  if (fields.length > MAX_FIELDS)
+    throw invalid(`maximum field's number should be limited to ${MAX_FIELDS}, got ${fields.length}`);
+  const names = new Set<string>();
+  for (const field of fields) {
+    if (names.has(field.name)) throw invalid(`duplicated field name: ${field.name}`);
+    if (field.name === DYNAMIC_FIELD_NAME) throw invalid(`field name '${DYNAMIC_FIELD_NAME}' is reserved`);
+    names.add(field.name);
+    checkType(field);
+  }
+  checkKey(fields.filter((field) => field.isPrimaryKey));
+  if (fields.some((field) => field.autoId && !field.isPrimaryKey))
+    throw invalid('only the primary key field can be auto id');
+  if (!fields.some((field) => field.dataType === 'FloatVector'))
+    throw invalid('schema does not contain vector field');
+}
+
+function checkKey([key, second]: readonly FieldSchema[]): void {
+  if (key === undefined) throw invalid('primary key is not specified');
+  if (second !== undefined) throw invalid(`there are more than one primary key: ${key.name}, ${second.name}`);
+  if (key.dataType !== 'Int64' && key.dataType !== 'VarChar')
+    throw invalid(`the data type of primary key should be Int64 or VarChar, field '${key.name}'`);
+  if (key.nullable) throw invalid(`primary field not support null, field '${key.name}'`);
+}
+
+const isWithin = (value: number | undefined, max: number): boolean =>
+  value !== undefined && Number.isInteger(value) && value >= 1 && value <= max;
+
+function checkType({ name, dataType, elementType, dim, maxLength, maxCapacity }: FieldSchema): void {
+  if (dataType === 'FloatVector' && !isWithin(dim, MAX_DIM))
+    throw invalid(`invalid dimension: ${dim} of field ${name}. it should be in range 1 ~ ${MAX_DIM}`);
+  if ((dataType === 'VarChar' || elementType === 'VarChar') && !isWithin(maxLength, MAX_VARCHAR_BYTES))
+    throw invalid(
+      `the maximum length specified for the field(${name}) should be in (0, ${MAX_VARCHAR_BYTES}]`,
+    );
+  if (dataType === 'Array' && elementType === undefined)
+    throw invalid(`element type of array field '${name}' is not set`);
+  if (dataType === 'Array' && !isWithin(maxCapacity, MAX_ARRAY_CAPACITY))
+    throw invalid(
+      `the maximum capacity specified for the field(${name}) should be in (0, ${MAX_ARRAY_CAPACITY}]`,
+    );
+}
+
+export function checkShards(shardsNum: number): void {
+  if (!Number.isInteger(shardsNum) || shardsNum < 1 || shardsNum > MAX_SHARDS)
+    throw invalid(`maximum shards's number should be limited to ${MAX_SHARDS}, got ${shardsNum}`);
+}
+
+/** Virtual channels of a collection, sorted by shard. */
+export const channelsOf = (collectionId: CollectionId, shardsNum: number): readonly string[] =>
+  Array.from({ length: shardsNum }, (_, n) => `tidemark-dml_${n}_${collectionId}v${n}`);

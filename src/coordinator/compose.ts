@@ -1,0 +1,161 @@
+/** Builds the rooms of the coordinator and connects them. What each may know of the others is visible here. */
+
+import type { AnyTable } from '../catalog/catalog.ts';
+import { Catalog } from '../catalog/catalog.ts';
+import type { Kv } from '../catalog/kv.ts';
+import type { CollectionId } from '../model/ids.ts';
+import type { QueryNode } from '../querynode/api.ts';
+import type { StreamingNode } from '../streamingnode/api.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Log } from '../support/log.ts';
+import { Signal } from '../support/signal.ts';
+import { IdSource, TimeSource } from './allocator.ts';
+import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
+import { CollectionRoom } from './collections/collections.ts';
+import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
+import { DropCascade } from './collections/drop.ts';
+import { CollectionNames } from './collections/names.ts';
+import { IndexBuilder } from './indexes/builder.ts';
+import { IndexRoom } from './indexes/indexes.ts';
+import { LoadRoom } from './load/load.ts';
+import type { RestoreGate, SegmentFlusher } from './rooms.ts';
+import type { Scheduler } from './scheduler/task.ts';
+import { Flusher } from './segments/flusher.ts';
+import { SegmentRegistry } from './segments/registry.ts';
+import { defaultSealLimits, type SealLimits } from './segments/seal-policy.ts';
+import { SegmentRoom } from './segments/segments.ts';
+import { coreTables } from './tables.ts';
+
+/** What the streaming node and the coordinator both stand on. */
+export interface Foundations {
+  readonly catalog: Catalog;
+  readonly ids: IdSource;
+  readonly time: TimeSource;
+  /** The streaming node's `SegmentOpener`. */
+  readonly registry: SegmentRegistry;
+}
+
+/** Opens the catalog and makes sure that time goes on where it stood. `tables`: those beyond the core tables. */
+export async function openFoundations(
+  kv: Kv,
+  clock: Clock,
+  tables: readonly AnyTable[],
+): Promise<Foundations> {
+  const time = new TimeSource(clock);
+  const catalog = await Catalog.open({
+    kv,
+    tables: [...coreTables, ...tables],
+    highWater: () => time.last,
+  });
+  time.observe(catalog.recoveredHighWater);
+  const ids = new IdSource(catalog);
+  return { catalog, ids, time, registry: new SegmentRegistry(catalog, ids) };
+}
+
+export interface CoordinatorLimits {
+  readonly catalog: CatalogLimits;
+  readonly seal: SealLimits;
+  /** `indexCoord.segment.minSegmentNumRowsToEnableIndex`: smaller segments are scanned. */
+  readonly minRowsToIndex: number;
+  readonly sealTickMs: number;
+  /** How often what failed is tried again. */
+  readonly repairTickMs: number;
+  /** How long a shutdown waits for what runs. */
+  readonly drainMs: number;
+}
+
+export const defaultCoordinatorLimits: CoordinatorLimits = {
+  catalog: defaultCatalogLimits,
+  seal: defaultSealLimits,
+  minRowsToIndex: 1024,
+  sealTickMs: 1000,
+  repairTickMs: 5000,
+  drainMs: 10_000,
+};
+
+/** Snapshots and restores: built on the rooms below, and told when a collection goes. */
+export interface SnapshotRoom extends Snapshots {
+  readonly gate: RestoreGate;
+  /** Once, before anything is asked of it. */
+  recover(): Promise<void>;
+  /** Its loops, until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Drops its snapshots, except pinned ones, and ends the restores that fill it. Repeatable. */
+  collectionDropped(collectionId: CollectionId): Promise<void>;
+}
+
+export interface CoordinatorParts extends Foundations {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly streamingNode: StreamingNode;
+  readonly queryNode: QueryNode;
+  readonly scheduler: Scheduler;
+  /** Called once, before anything is recovered. */
+  readonly snapshots: (rooms: {
+    readonly flusher: SegmentFlusher;
+    readonly resolve: CollectionNames;
+  }) => SnapshotRoom;
+  readonly limits?: Partial<CoordinatorLimits>;
+}
+
+export interface Rooms {
+  readonly databases: DatabaseRoom;
+  readonly collections: CollectionRoom;
+  readonly drops: DropCascade;
+  readonly segments: SegmentRoom;
+  readonly flusher: Flusher;
+  readonly indexes: IndexRoom;
+  readonly builder: IndexBuilder;
+  readonly builderWake: Signal;
+  readonly load: LoadRoom;
+  readonly snapshots: SnapshotRoom;
+}
+
+export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {
+  const { catalog, ids, time, clock, log, streamingNode } = parts;
+  // The rooms below ask the gate, which stands on a room above them.
+  const gate: RestoreGate = {
+    isCompleted: (jobId) => snapshots.gate.isCompleted(jobId),
+    progress: (jobId) => snapshots.gate.progress(jobId),
+  };
+  const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
+  const load = new LoadRoom({ ...parts, gate, requireReady });
+  const flusher = new Flusher({ ...parts, publish: (collectionId) => load.publish(collectionId) });
+  const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
+  const builderWake = new Signal();
+  const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
+  const snapshots = parts.snapshots({ flusher: segments, resolve: new CollectionNames(catalog) });
+  const drops = new DropCascade(catalog, clock, log, {
+    streamingNode,
+    hooks: {
+      release: (collectionId) => load.drop(collectionId),
+      cancelWork: async (segmentIds) => {
+        const gone = new Set(segmentIds);
+        await flusher.cancel(segmentIds);
+        await builder.cancel(({ segmentId }) => gone.has(segmentId));
+      },
+      collectionDropped: (collectionId) => snapshots.collectionDropped(collectionId),
+    },
+  });
+  const collections = new CollectionRoom({ catalog, ids, time, gate, drops, limits: limits.catalog });
+  const indexes = new IndexRoom({
+    ...parts,
+    gate,
+    builder,
+    requireReady,
+    isLoaded: (collectionId) => load.isLoaded(collectionId),
+  });
+  const databases = new DatabaseRoom(catalog, ids, time, limits.catalog);
+  return {
+    databases,
+    collections,
+    drops,
+    segments,
+    flusher,
+    indexes,
+    builder,
+    builderWake,
+    load,
+    snapshots,
+  };
+}

@@ -1,0 +1,235 @@
+/** The control plane: builds its rooms, brings them back after a restart, runs their loops, and is their door. */
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { CollectionId, JobId, PartitionId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
+import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
+import { runLoop } from '../support/loop.ts';
+import { Signal } from '../support/signal.ts';
+import type {
+  CollectionInfo,
+  CollectionName,
+  Collections,
+  Coordinator,
+  CreateCollection,
+  CreateSnapshot,
+  FlushResult,
+  Health,
+  IndexProgress,
+  RestoreJobInfo,
+  RestoreSnapshot,
+  SegmentInfo,
+  SnapshotInfo,
+} from './api.ts';
+import {
+  type CoordinatorLimits,
+  type CoordinatorParts,
+  composeRooms,
+  defaultCoordinatorLimits,
+  type Rooms,
+} from './compose.ts';
+import { Operations } from './operations.ts';
+
+const MAX_REASONS = 20;
+
+/**
+ * Resolves when the log is replayed, half-done drops are finished, and loading has begun: the coordinator can be asked. The streaming
+ * node must not have been written to, and the scheduler must already run or be started right after.
+ */
+export async function createCoordinator(parts: CoordinatorParts): Promise<Coordinator> {
+  const coordinator = new LocalCoordinator(parts);
+  await coordinator.recover();
+  return coordinator;
+}
+
+class LocalCoordinator implements Coordinator {
+  readonly #parts: CoordinatorParts;
+  readonly #limits: CoordinatorLimits;
+  readonly #rooms: Rooms;
+  readonly #operations = new Operations();
+  readonly #stop = new AbortController();
+  #loops: readonly Promise<void>[] = [];
+
+  constructor(parts: CoordinatorParts) {
+    this.#parts = parts;
+    this.#limits = { ...defaultCoordinatorLimits, ...parts.limits };
+    this.#rooms = composeRooms(parts, this.#limits);
+  }
+
+  async recover(): Promise<void> {
+    const { catalog, time, streamingNode, registry } = this.#parts;
+    const { databases, drops, segments, load, builder, snapshots } = this.#rooms;
+    time.observe(await streamingNode.recover((segmentId) => registry.isOpen(segmentId)));
+    catalog.onChange((changes) => {
+      load.changed(changes);
+      builder.changed(changes);
+    });
+    await databases.recover();
+    await snapshots.recover();
+    await drops.recover();
+    await segments.recover();
+    load.recover();
+    builder.recover();
+    this.#loops = this.#startLoops();
+  }
+
+  health(): Health {
+    const { segments, flusher, load, builder, drops } = this.#rooms;
+    const reasons = [
+      ...(this.#operations.isRefusing ? ['the coordinator is stopping'] : []),
+      ...segments.troubles(),
+      ...flusher.troubles(),
+      ...load.troubles(),
+      ...builder.troubles(),
+      ...(drops.unfinished > 0 ? [`${drops.unfinished} drops are not finished`] : []),
+    ];
+    return { isHealthy: reasons.length === 0, reasons: reasons.slice(0, MAX_REASONS) };
+  }
+
+  allocateIds(count: number): Promise<bigint> {
+    return this.#operations.run(() => this.#parts.ids.range(count));
+  }
+
+  timestamp(): HybridTime {
+    return this.#parts.time.next();
+  }
+
+  /** Refuses, waits for what runs (not for ever), stops the loops. Whoever gave us the nodes and the catalog closes them. */
+  async close(): Promise<void> {
+    if (this.#operations.isRefusing) return;
+    this.#operations.refuse();
+    await this.#rooms.flusher.close();
+    await this.#orLater(this.#operations.drained());
+    this.#stop.abort();
+    await Promise.all(this.#loops);
+    await this.#orLater(Promise.all([this.#rooms.flusher.settled(), this.#rooms.load.settled()]));
+  }
+
+  async #orLater(work: Promise<unknown>): Promise<void> {
+    const timer = new AbortController();
+    const timeout = this.#parts.clock.sleep(this.#limits.drainMs, timer.signal).catch(() => undefined);
+    await Promise.race([work, timeout]);
+    timer.abort();
+  }
+
+  #startLoops(): readonly Promise<void>[] {
+    const { segments, builder, builderWake, load, drops, snapshots } = this.#rooms;
+    const { sealTickMs, repairTickMs } = this.#limits;
+    const loop = (name: string, fallbackMs: number, pass: () => Promise<void>, wake = new Signal()) =>
+      runLoop({
+        pass,
+        wake,
+        fallbackMs,
+        clock: this.#parts.clock,
+        signal: this.#stop.signal,
+        onError: (error) => this.#parts.log.error('pass-failed', { loop: name, error }),
+      });
+    return [
+      loop('seal', sealTickMs, () => segments.pass()),
+      loop('index', repairTickMs, () => builder.pass(), builderWake),
+      loop('load', repairTickMs, () => load.pass()),
+      loop('drop', repairTickMs, () => drops.pass()),
+      snapshots.run(this.#stop.signal),
+    ];
+  }
+
+  createDatabase(name: string, properties: Properties): Promise<void> {
+    return this.#operations.run(() => this.#rooms.databases.createDatabase(name, properties));
+  }
+  dropDatabase(name: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.databases.dropDatabase(name));
+  }
+  listDatabases(): readonly DatabaseRecord[] {
+    return this.#rooms.databases.listDatabases();
+  }
+  describeDatabase(name: string): DatabaseRecord {
+    return this.#rooms.databases.describeDatabase(name);
+  }
+
+  createCollection(request: CreateCollection): Promise<CollectionRecord> {
+    return this.#operations.run(() => this.#rooms.collections.createCollection(request));
+  }
+  dropCollection(at: CollectionName): Promise<void> {
+    return this.#operations.run(() => this.#rooms.collections.dropCollection(at));
+  }
+  describeCollection(at: CollectionName): CollectionInfo {
+    return this.#rooms.collections.describeCollection(at);
+  }
+  describeCollectionById(collectionId: CollectionId): CollectionInfo {
+    return this.#rooms.collections.describeCollectionById(collectionId);
+  }
+  requireReady(at: CollectionName): CollectionInfo {
+    return this.#rooms.collections.requireReady(at);
+  }
+  listCollections(database: string): readonly CollectionInfo[] {
+    return this.#rooms.collections.listCollections(database);
+  }
+  renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.collections.renameCollection(at, newName, newDatabase));
+  }
+  rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
+    return this.#rooms.segments.rowCount(collectionId, partitionId);
+  }
+  createPartition(at: CollectionName, partition: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.collections.createPartition(at, partition));
+  }
+  dropPartition(at: CollectionName, partition: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.collections.dropPartition(at, partition));
+  }
+
+  load(at: CollectionName): Promise<void> {
+    return this.#operations.run(() => this.#rooms.load.load(at));
+  }
+  release(at: CollectionName): Promise<void> {
+    return this.#operations.run(() => this.#rooms.load.release(at));
+  }
+  loadState(at: CollectionName): ReturnType<Collections['loadState']> {
+    return this.#rooms.load.loadState(at);
+  }
+
+  createIndex(at: CollectionName, fieldName: string, indexName: string, params: Properties): Promise<void> {
+    return this.#operations.run(() => this.#rooms.indexes.createIndex(at, fieldName, indexName, params));
+  }
+  dropIndex(at: CollectionName, fieldName: string, indexName: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.indexes.dropIndex(at, fieldName, indexName));
+  }
+  describeIndexes(at: CollectionName, indexName: string): readonly IndexProgress[] {
+    return this.#rooms.indexes.describeIndexes(at, indexName);
+  }
+
+  flush(collectionId: CollectionId): Promise<FlushResult> {
+    return this.#operations.run(() => this.#rooms.segments.flush(collectionId));
+  }
+  isFlushed(segmentIds: readonly SegmentId[]): boolean {
+    return this.#rooms.segments.isFlushed(segmentIds);
+  }
+  listSegments(at: CollectionName): readonly SegmentInfo[] {
+    return this.#rooms.segments.listSegments(at);
+  }
+
+  createSnapshot(request: CreateSnapshot): Promise<SnapshotId> {
+    return this.#operations.run(() => this.#rooms.snapshots.createSnapshot(request));
+  }
+  dropSnapshot(at: CollectionName, name: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.snapshots.dropSnapshot(at, name));
+  }
+  listSnapshots(at: CollectionName): readonly string[] {
+    return this.#rooms.snapshots.listSnapshots(at);
+  }
+  describeSnapshot(at: CollectionName, name: string): SnapshotInfo {
+    return this.#rooms.snapshots.describeSnapshot(at, name);
+  }
+  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId> {
+    return this.#operations.run(() => this.#rooms.snapshots.pinSnapshot(at, name, ttlSeconds));
+  }
+  unpinSnapshot(pinId: PinId): Promise<void> {
+    return this.#operations.run(() => this.#rooms.snapshots.unpinSnapshot(pinId));
+  }
+  restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
+    return this.#operations.run(() => this.#rooms.snapshots.restoreSnapshot(request));
+  }
+  restoreState(jobId: JobId): RestoreJobInfo {
+    return this.#rooms.snapshots.restoreState(jobId);
+  }
+  listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[] {
+    return this.#rooms.snapshots.listRestoreJobs(database, collection);
+  }
+}

@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  asked,
+  books,
+  field,
+  named,
+  schemaOf,
+  settle,
+  startWorld,
+  type World,
+} from '../../../tests/control/world.ts';
+import { put } from '../../catalog/catalog.ts';
+import { DbError, isDbError } from '../../errors/db-error.ts';
+import type { CollectionId, JobId, SegmentId } from '../../model/ids.ts';
+import type { SegmentRecord } from '../../model/records.ts';
+import { segments } from '../tables.ts';
+
+function deferred(): { readonly promise: Promise<void>; resolve(): void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve: () => resolve() };
+}
+
+async function flush(world: World, collectionId: CollectionId): Promise<void> {
+  const waiting = world.flusher.flushAll(collectionId);
+  await settle();
+  await world.scheduler.run();
+  await waiting;
+  await settle();
+}
+
+test('a load needs an index on every vector field', async () => {
+  const { coordinator, queries } = await startWorld();
+  const schema = schemaOf(field('vec2', { dataType: 'FloatVector', dim: 2 }));
+  await coordinator.createCollection(asked('books', { schema }));
+  await coordinator.createIndex(named('books'), 'vec', '', {});
+  await assert.rejects(
+    coordinator.load(named('books')),
+    (e) => isDbError(e, 'index-not-found') && e.message.includes('vec2'),
+  );
+  assert.deepEqual(coordinator.loadState(named('books')), { state: 'not-load', progress: 0 });
+  assert.deepEqual(coordinator.loadState(named('nothing')), { state: 'not-exist', progress: 0 });
+  await coordinator.createIndex(named('books'), 'vec2', '', {});
+  await coordinator.load(named('books'));
+  await coordinator.load(named('books'));
+  assert.equal(queries.calls.length, 1, 'the second load says nothing new');
+  assert.deepEqual(coordinator.loadState(named('books')), { state: 'loaded', progress: 100 });
+  await coordinator.close();
+});
+
+test('while it loads a collection is loading, and never at 100', async () => {
+  const world = await startWorld();
+  const { at } = await books(world);
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const loading = world.coordinator.load(at);
+  await settle();
+  const { state, progress } = world.coordinator.loadState(at);
+  assert.ok(state === 'loading' && progress < 100);
+  gate.resolve();
+  await loading;
+  assert.equal(world.coordinator.loadState(at).state, 'loaded');
+  await world.coordinator.close();
+});
+
+test('a reader sees every row exactly once while segments go from the log to files', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 5);
+  await world.coordinator.load(at);
+  const released = world.log.release.bind(world.log);
+  world.log.release = async (ids) => {
+    assert.equal(world.queries.rowsOf(collectionId), 12, 'before the log forgets');
+    await released(ids);
+    assert.equal(world.queries.rowsOf(collectionId), 12, 'after the log has forgotten');
+  };
+  await world.log.rows(collectionId, partitionId, 7);
+  await flush(world, collectionId);
+  assert.equal(world.queries.rowsOf(collectionId), 12);
+  assert.equal(world.log.segments().length, 0);
+  await world.coordinator.close();
+});
+
+test('a segment flushed while the collection loads is not forgotten before the reader has it', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 5);
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const loading = world.coordinator.load(at);
+  await settle();
+  await flush(world, collectionId);
+  assert.deepEqual(world.log.released, []);
+  gate.resolve();
+  await loading;
+  await settle();
+  assert.equal(world.queries.rowsOf(collectionId), 5);
+  assert.equal(world.log.released.length, 1);
+  await world.coordinator.close();
+});
+
+test('changes that come while a view is on its way go together in the next one', async () => {
+  const world = await startWorld();
+  const { collectionId, at } = await books(world);
+  await world.coordinator.load(at);
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  world.queries.calls.length = 0;
+  for (const name of ['a', 'b', 'c', 'd']) await world.coordinator.createPartition(at, name);
+  gate.resolve();
+  await settle();
+  assert.deepEqual(world.queries.calls, [`update ${collectionId}`, `update ${collectionId}`]);
+  assert.equal(world.queries.views.get(collectionId)?.partitionIds.length, 5);
+  await world.coordinator.renameCollection(at, 'novels', '');
+  await settle();
+  assert.equal(world.queries.calls.length, 2, 'a rename alters no view');
+  await world.coordinator.close();
+});
+
+test('loaded collections are loaded again after a restart, released ones are not', async () => {
+  const world = await startWorld();
+  const { collectionId, at } = await books(world);
+  await world.coordinator.load(at);
+  const again = await world.restart();
+  await settle();
+  assert.equal(again.coordinator.loadState(at).state, 'loaded');
+  assert.ok(again.queries.views.has(collectionId));
+  await again.coordinator.release(at);
+  assert.equal(again.coordinator.loadState(at).state, 'not-load');
+  assert.ok(!again.queries.views.has(collectionId));
+  const third = await again.restart();
+  await settle();
+  assert.equal(third.coordinator.loadState(at).state, 'not-load');
+  await third.coordinator.close();
+});
+
+test('a load that fails leaves the collection unloaded and says why; a view that fails is sent again', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  world.queries.gate = () => Promise.reject(new DbError('storage-failed', 'disk'));
+  await assert.rejects(world.coordinator.load(at), (e) => isDbError(e, 'storage-failed'));
+  assert.equal(world.coordinator.loadState(at).state, 'not-load');
+  world.queries.gate = () => Promise.resolve();
+  await world.coordinator.load(at);
+  await world.log.rows(collectionId, partitionId, 5);
+  world.queries.gate = () => Promise.reject(new DbError('storage-failed', 'disk'));
+  await flush(world, collectionId);
+  assert.deepEqual(world.log.released, [], 'the reader still needs the log');
+  assert.match(world.coordinator.health().reasons.join(), /load of collection/);
+  world.queries.gate = () => Promise.resolve();
+  await world.tick();
+  await world.tick();
+  assert.equal(world.queries.rowsOf(collectionId), 5);
+  assert.equal(world.log.released.length, 1);
+  assert.equal(world.coordinator.health().isHealthy, true);
+  await world.coordinator.close();
+});
+
+test('segments of a restore are in no view and no count before its job is completed', async () => {
+  const world = await startWorld();
+  const { coordinator, foundations, gate } = world;
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 5);
+  await flush(world, collectionId);
+  const [was] = foundations.catalog.find(segments, 'collection', collectionId);
+  assert.ok(was);
+  const hidden: SegmentRecord = { ...was, segmentId: 9_000_000n as SegmentId, restoreJobId: 77n as JobId };
+  gate.running.set(77n as JobId, 10);
+  await foundations.catalog.commitSure([put(segments, hidden, undefined)]);
+  await coordinator.load(at);
+  assert.equal(world.queries.rowsOf(collectionId), 5);
+  assert.equal(coordinator.rowCount(collectionId), 5);
+  assert.equal(coordinator.listSegments(at).length, 1);
+  assert.equal(coordinator.describeIndexes(at, '')[0]?.totalRows, 5);
+  gate.running.clear();
+  const { restoreJobId: _, ...tidied } = hidden;
+  await foundations.catalog.commitSure([put(segments, tidied, hidden)]);
+  await settle();
+  assert.equal(world.queries.rowsOf(collectionId), 10);
+  assert.equal(coordinator.rowCount(collectionId), 10);
+  await coordinator.close();
+});
+
+test('a release while it loads ends the load with an error, and nothing stays loaded', async () => {
+  const world = await startWorld();
+  const { at, collectionId } = await books(world);
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const loading = assert.rejects(world.coordinator.load(at), (e) => isDbError(e, 'collection-not-loaded'));
+  await settle();
+  const releasing = world.coordinator.release(at);
+  await settle();
+  gate.resolve();
+  await Promise.all([loading, releasing]);
+  await settle();
+  assert.equal(world.coordinator.loadState(at).state, 'not-load');
+  assert.ok(!world.queries.views.has(collectionId));
+  await world.coordinator.close();
+});

@@ -1,0 +1,252 @@
+/**
+ * Which collections are loaded, and that the query node knows what the catalog holds of them. Views of one collection are sent
+ * one after another; changes that come while one is on its way are sent together in the next.
+ */
+import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
+import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId } from '../../model/ids.ts';
+import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
+import type { QueryNode } from '../../querynode/api.ts';
+import { mapLimited } from '../../support/limiter.ts';
+import type { Log } from '../../support/log.ts';
+import type { CollectionInfo, CollectionName, Collections } from '../api.ts';
+import { collectionGone, findCollection, requireDatabase } from '../collections/names.ts';
+import type { RestoreGate } from '../rooms.ts';
+import { collections, indexes, partitions, segments } from '../tables.ts';
+import { viewOf } from './view.ts';
+
+export interface LoadRoomParts {
+  readonly catalog: Catalog;
+  readonly queryNode: QueryNode;
+  readonly gate: RestoreGate;
+  readonly log: Log;
+  readonly requireReady: (at: CollectionName) => CollectionInfo;
+}
+
+interface Loaded {
+  /** Grows with every change of what a view shows. */
+  version: number;
+  /** Version of the last view sent, and of the last one taken; -1: none. */
+  sent: number;
+  taken: number;
+  /** False until the query node has answered the first view. */
+  isReady: boolean;
+  /** The view on its way. Rejects with what the query node said. */
+  current: Promise<void> | undefined;
+  /** The one that follows it. */
+  next: Promise<void> | undefined;
+  /** What the last view met; the next pass sends another. */
+  trouble: string | undefined;
+}
+
+const RETRIES_AT_ONCE = 4;
+/** Reported while nothing is known: a loading collection is never at 100. */
+const MAX_LOADING_PROGRESS = 99;
+
+export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadState'> {
+  readonly #parts: LoadRoomParts;
+  readonly #loaded = new Map<CollectionId, Loaded>();
+
+  constructor(parts: LoadRoomParts) {
+    this.#parts = parts;
+  }
+
+  /** Starts loading everything that was loaded before the restart; does not wait. Queries wait at the query node. */
+  recover(): void {
+    for (const { collectionId, load } of this.#parts.catalog.all(collections))
+      if (load === 'loaded') void this.#sync(this.#entry(collectionId), collectionId).catch(() => undefined);
+  }
+
+  async load(at: CollectionName): Promise<void> {
+    const { collection } = this.#parts.requireReady(at);
+    const { collectionId } = collection;
+    this.#requireIndexes(collection);
+    const entry = this.#entry(collectionId);
+    try {
+      await this.#sync(entry, collectionId);
+      await this.#record(entry, collectionId, 'loaded');
+    } catch (error) {
+      if (this.#get(collectionId)?.load !== 'loaded') await this.#forget(collectionId);
+      throw error;
+    }
+  }
+
+  async release(at: CollectionName): Promise<void> {
+    const { collectionId } = this.#parts.requireReady(at).collection;
+    await this.#record(undefined, collectionId, 'none');
+    await this.#forget(collectionId);
+  }
+
+  loadState(at: CollectionName): ReturnType<Collections['loadState']> {
+    const database = requireDatabase(this.#parts.catalog, at.database);
+    const collection = findCollection(this.#parts.catalog, database, at.name);
+    if (collection === undefined) return { state: 'not-exist', progress: 0 };
+    const entry = this.#loaded.get(collection.collectionId);
+    if (entry === undefined) return { state: 'not-load', progress: 0 };
+    if (entry.isReady && collection.load === 'loaded') return { state: 'loaded', progress: 100 };
+    const progress = this.#parts.queryNode.progress(collection.collectionId) ?? 0;
+    return { state: 'loading', progress: Math.min(progress, MAX_LOADING_PROGRESS) };
+  }
+
+  /** Loaded, or on the way. */
+  isLoaded(collectionId: CollectionId): boolean {
+    return this.#loaded.has(collectionId);
+  }
+
+  /** Resolves when the query node uses a view at least as new as the catalog is now. */
+  async publish(collectionId: CollectionId): Promise<void> {
+    const entry = this.#loaded.get(collectionId);
+    if (entry !== undefined) await this.#sync(entry, collectionId);
+  }
+
+  /** The collection is dropped. */
+  async drop(collectionId: CollectionId): Promise<void> {
+    await this.#forget(collectionId);
+  }
+
+  /** Told of every commit: what touches a loaded collection is sent to its readers. */
+  changed(changes: readonly Change[]): void {
+    if (this.#loaded.size === 0) return;
+    const touched = new Set(changes.map(touchedBy));
+    for (const collectionId of touched) {
+      const entry = collectionId === undefined ? undefined : this.#loaded.get(collectionId);
+      if (collectionId === undefined || entry === undefined) continue;
+      entry.version++;
+      void this.#sync(entry, collectionId).catch(() => undefined);
+    }
+  }
+
+  /** Sends views again where the last one failed. */
+  async pass(): Promise<void> {
+    const troubled = [...this.#loaded].filter(([, { trouble }]) => trouble !== undefined);
+    await mapLimited(troubled, RETRIES_AT_ONCE, ([collectionId, entry]) =>
+      this.#sync(entry, collectionId).catch(() => undefined),
+    );
+  }
+
+  /** Resolves when no view is on its way. */
+  async settled(): Promise<void> {
+    for (;;) {
+      const running = [...this.#loaded.values()].flatMap(({ current, next }) =>
+        [current, next].filter((promise) => promise !== undefined),
+      );
+      if (running.length === 0) return;
+      await Promise.allSettled(running);
+    }
+  }
+
+  troubles(): readonly string[] {
+    return [...this.#loaded].flatMap(([collectionId, { trouble }]) =>
+      trouble === undefined ? [] : [`load of collection ${collectionId}: ${trouble}`],
+    );
+  }
+
+  #entry(collectionId: CollectionId): Loaded {
+    const entry = this.#loaded.get(collectionId) ?? {
+      version: 0,
+      sent: -1,
+      taken: -1,
+      isReady: false,
+      current: undefined,
+      next: undefined,
+      trouble: undefined,
+    };
+    this.#loaded.set(collectionId, entry);
+    return entry;
+  }
+
+  /** As `publish`; a view that says nothing new is not sent. */
+  #sync(entry: Loaded, collectionId: CollectionId): Promise<void> {
+    if (entry.taken === entry.version) return Promise.resolve();
+    if (entry.current !== undefined && entry.sent === entry.version) return entry.current;
+    if (entry.current === undefined) {
+      entry.current = this.#send(entry, collectionId).finally(() => {
+        entry.current = undefined;
+      });
+      return entry.current;
+    }
+    entry.next ??= entry.current
+      .catch(() => undefined)
+      .then(() => {
+        entry.next = undefined;
+        return this.#sync(entry, collectionId);
+      });
+    return entry.next;
+  }
+
+  async #send(entry: Loaded, collectionId: CollectionId): Promise<void> {
+    const { catalog, queryNode, gate, log } = this.#parts;
+    const collection = this.#get(collectionId);
+    if (collection === undefined || this.#loaded.get(collectionId) !== entry) return;
+    const view = viewOf(catalog, collection, gate);
+    const { version } = entry;
+    entry.sent = version;
+    try {
+      await (entry.isReady ? queryNode.update(view) : queryNode.load(view));
+      entry.isReady = true;
+      entry.taken = version;
+      entry.trouble = undefined;
+    } catch (error) {
+      entry.trouble = error instanceof Error ? error.message : String(error);
+      log.error('view-not-taken', { collectionId, isReady: entry.isReady, error });
+      throw error;
+    }
+  }
+
+  async #forget(collectionId: CollectionId): Promise<void> {
+    const entry = this.#loaded.get(collectionId);
+    this.#loaded.delete(collectionId);
+    await entry?.current?.catch(() => undefined);
+    // Loaded again in the meantime: the release would take the new one away.
+    if (!this.#loaded.has(collectionId)) await this.#parts.queryNode.release(collectionId);
+  }
+
+  /** `entry` given: only while it is still the loaded one. */
+  async #record(
+    entry: Loaded | undefined,
+    collectionId: CollectionId,
+    load: CollectionRecord['load'],
+  ): Promise<void> {
+    for (;;) {
+      const was = this.#get(collectionId);
+      if (was === undefined) throw collectionGone(collectionId);
+      if (entry !== undefined && this.#loaded.get(collectionId) !== entry)
+        throw new DbError(
+          'collection-not-loaded',
+          `collection '${was.name}' was released while it was loading`,
+        );
+      if (was.load === load) return;
+      if ((await this.#parts.catalog.commit([put(collections, { ...was, load }, was)])) === 'committed')
+        return;
+    }
+  }
+
+  #get(collectionId: CollectionId): CollectionRecord | undefined {
+    return this.#parts.catalog.get(collections, collectionId);
+  }
+
+  #requireIndexes({ collectionId, name, schema }: CollectionRecord): void {
+    const indexed = new Set(
+      this.#parts.catalog.find(indexes, 'collection', collectionId).map(({ fieldId }) => fieldId),
+    );
+    const bare = schema.fields.filter((f) => f.dataType === 'FloatVector' && !indexed.has(f.fieldId));
+    if (bare.length > 0)
+      throw new DbError(
+        'index-not-found',
+        `index not found[collection=${name}]: there is no vector index on field: [${bare.map((f) => f.name).join(' ')}], please create index firstly`,
+      );
+  }
+}
+
+/** The collection whose view a change alters. Guards and renames alter none. */
+function touchedBy({ table, was, is }: Change): CollectionId | undefined {
+  if (was === is) return undefined;
+  const { collectionId } = (is ?? was) as { readonly collectionId: CollectionId };
+  if (table === indexes || table === partitions) return collectionId;
+  if (table === segments) {
+    const states = [was, is].map((record) => (record as SegmentRecord | undefined)?.state);
+    return states.includes('flushed') ? collectionId : undefined;
+  }
+  if (table !== collections || was === undefined || is === undefined) return undefined;
+  return (was as CollectionRecord).schema === (is as CollectionRecord).schema ? undefined : collectionId;
+}

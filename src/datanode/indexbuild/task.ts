@@ -1,0 +1,71 @@
+/** The worker's half of an index build: one vector column out of the rows file, a graph over it, one object written. */
+import { DbError } from '../../errors/db-error.ts';
+import type { SegmentFile } from '../../model/records.ts';
+import type { FieldSchema } from '../../model/schema.ts';
+import { indexKey } from '../../storage/keys.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import type { WorkerTasks } from '../../support/workers.ts';
+import type { BuildIndexOutput, BuildIndexWork } from '../api.ts';
+
+export const BUILD_INDEX = 'build-index';
+
+export interface GraphParams {
+  readonly metric: 'L2' | 'IP' | 'COSINE';
+  readonly M: number;
+  readonly efConstruction: number;
+}
+
+export interface IndexBuildContext {
+  readonly store: ObjectStore;
+  /** The vectors of every row, checksums checked; rows without one are zeros. Throws `data-integrity`, `object-not-found`. */
+  readVectors(rowsFile: SegmentFile, field: FieldSchema, rowCount: number): Promise<Float32Array>;
+  /** The bytes of the index file. */
+  buildGraph(vectors: Float32Array, dim: number, params: GraphParams): Uint8Array;
+}
+
+/** Milvus's defaults for a graph whose creator named no numbers. */
+const DEFAULT_M = 30;
+const DEFAULT_EF_CONSTRUCTION = 360;
+
+/** Throws `parameter-invalid`. */
+export function graphParamsOf(params: BuildIndexWork['params']): GraphParams {
+  const metric = params['metric_type'];
+  if (params['index_type'] !== 'HNSW' || (metric !== 'L2' && metric !== 'IP' && metric !== 'COSINE'))
+    throw new DbError('parameter-invalid', `no graph is built for ${params['index_type']} with ${metric}`);
+  const numberOf = (name: string, fallback: number): number => {
+    const value = Number(params[name] ?? fallback);
+    if (!Number.isInteger(value) || value < 1)
+      throw new DbError('parameter-invalid', `${name} is ${params[name]}`);
+    return value;
+  };
+  return {
+    metric,
+    M: numberOf('M', DEFAULT_M),
+    efConstruction: numberOf('efConstruction', DEFAULT_EF_CONSTRUCTION),
+  };
+}
+
+/** The worker's task `build-index`: `BuildIndexWork` to `BuildIndexOutput`. */
+export const indexBuildTasks = (context: IndexBuildContext): WorkerTasks => ({
+  [BUILD_INDEX]: async (work: BuildIndexWork) => ({
+    output: await buildIndex(context, work),
+    transfer: [],
+  }),
+});
+
+async function buildIndex(context: IndexBuildContext, work: BuildIndexWork): Promise<BuildIndexOutput> {
+  const { place, field, buildId, rowsFile, rowCount } = work;
+  const params = graphParamsOf(work.params);
+  const dim = field.dim ?? 0;
+  if (rowCount === 0) return { kind: 'build-index' };
+  const vectors = await context.readVectors(rowsFile, field, rowCount);
+  if (dim < 1 || vectors.length !== rowCount * dim)
+    throw new DbError(
+      'data-integrity',
+      `'${rowsFile.key}' has ${vectors.length} numbers for ${rowCount} vectors of ${dim}`,
+    );
+  const bytes = context.buildGraph(vectors, dim, params);
+  const key = indexKey(place, field.fieldId, buildId);
+  const { crc32, etag } = await context.store.put(key, bytes);
+  return { kind: 'build-index', file: { kind: 'index', key, sizeBytes: bytes.length, crc32, etag } };
+}

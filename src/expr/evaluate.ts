@@ -1,0 +1,134 @@
+/**
+ * Runs a checked filter over blocks of rows. Large runs go through generated code, where the process allows it; small ones, very
+ * large filters and processes under `--disallow-code-generation-from-strings` through closures. Both answer alike.
+ */
+import type { CheckedFilter } from './check.ts';
+import { Columns, type FilterSource } from './columns.ts';
+import { type RowLoop, writeLoop } from './generate.ts';
+import { type BoundLeaf, bindLeaf } from './leaf.ts';
+import { planRows, type RowPlan, rowMatcher } from './row-plan.ts';
+import { Binder } from './values.ts';
+
+export type { FilterSource } from './columns.ts';
+
+/** A filter ready to run. */
+export interface CompiledFilter {
+  /**
+   * Writes bit `row & 31` of `out[row >>> 5]` for every row in `[from, to)`: 1 when the row matches. Other bits stay. `out` has a bit for
+   * every row of the source. Work, decoding for the cache included, is in proportion to the rows up to `to` the first time,
+   * to `to - from` later: a caller that must not block goes in slices.
+   */
+  evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+}
+
+/** How to compile. */
+export interface CompileOptions {
+  /** False: closures only. Otherwise code is generated unless the process forbids it. */
+  readonly codeGeneration?: boolean;
+}
+
+/** Below this many rows compiling costs more than it saves. */
+const MIN_GENERATED_ROWS = 512;
+/** The engine does not optimise functions much larger than this many tests make. */
+const MAX_GENERATED_LEAVES = 200;
+/** Blocks differ in nulls and in how wide their integers are, which makes loops differ; few ever occur together. */
+const MAX_LOOPS = 16;
+
+/** The filter in a form that is quick to run, many times and on many blocks. Keep it for the length of a query. */
+export function compileFilter(filter: CheckedFilter, options: CompileOptions = {}): CompiledFilter {
+  const { plan, leaves } = planRows(filter.root);
+  const loops = new Loops(options.codeGeneration !== false && leaves.length <= MAX_GENERATED_LEAVES);
+  const bindings = new WeakMap<object, Binding>();
+  const shared = new WeakMap<object, unknown>();
+  return {
+    evaluate(source, from, to, out) {
+      let binding = bindings.get(source.cache);
+      if (binding === undefined) {
+        const binder = new Binder(new Columns(source), shared);
+        const bound = leaves.map((leaf) => bindLeaf(binder, leaf));
+        binding = new Binding(plan, binder, bound);
+        bindings.set(source.cache, binding);
+      }
+      binding.run(loops, from, Math.min(to, source.rowCount), out);
+    },
+  };
+}
+
+/** A filter tied to one block. */
+class Binding {
+  readonly #plan: RowPlan;
+  readonly #binder: Binder;
+  readonly #leaves: readonly BoundLeaf[];
+  #matches: ((row: number) => boolean) | undefined;
+
+  constructor(plan: RowPlan, binder: Binder, leaves: readonly BoundLeaf[]) {
+    this.#plan = plan;
+    this.#binder = binder;
+    this.#leaves = leaves;
+  }
+
+  run(loops: Loops, from: number, to: number, out: Uint32Array): void {
+    clearBits(out, from, to);
+    if (from >= to) return;
+    this.#binder.prepare(to);
+    if (to - from >= MIN_GENERATED_ROWS && loops.allowed) {
+      const text = writeLoop(this.#plan, this.#binder, this.#leaves);
+      const loop = loops.get(text.parameters, text.body);
+      if (loop !== undefined) {
+        loop(from, to, out, ...text.args);
+        return;
+      }
+    }
+    this.#matches ??= rowMatcher(
+      this.#plan,
+      this.#leaves.map(({ test }) => test),
+    );
+    setBits(this.#matches, from, to, out);
+  }
+}
+
+/** The generated loops of one filter, by their text. */
+class Loops {
+  allowed: boolean;
+  readonly #loops = new Map<string, RowLoop>();
+
+  constructor(allowed: boolean) {
+    this.allowed = allowed;
+  }
+
+  get(parameters: readonly string[], body: string): RowLoop | undefined {
+    let loop = this.#loops.get(body);
+    if (loop !== undefined) return loop;
+    try {
+      loop = new Function('from', 'to', 'out', ...parameters, body) as RowLoop;
+    } catch (error) {
+      if (!(error instanceof EvalError)) throw error;
+      this.allowed = false;
+      return undefined;
+    }
+    if (this.#loops.size === MAX_LOOPS) this.#loops.clear();
+    this.#loops.set(body, loop);
+    return loop;
+  }
+}
+
+function setBits(matches: (row: number) => boolean, from: number, to: number, out: Uint32Array): void {
+  for (let row = from; row < to; ) {
+    const word = row >>> 5;
+    const end = Math.min(to, (word + 1) * 32);
+    let bits = 0;
+    for (; row < end; row++) if (matches(row)) bits |= 1 << row;
+    out[word] = (out[word] as number) | bits;
+  }
+}
+
+function clearBits(out: Uint32Array, from: number, to: number): void {
+  for (let row = from; row < to; ) {
+    const word = row >>> 5;
+    const end = Math.min(to, (word + 1) * 32);
+    const count = end - row;
+    const mask = count === 32 ? -1 : ((1 << count) - 1) << row;
+    out[word] = (out[word] as number) & ~mask;
+    row = end;
+  }
+}

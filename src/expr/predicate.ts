@@ -1,0 +1,87 @@
+/** The checked tree: every name resolved to a field id, every type known. Plain data, safe for the structured clone. */
+import type { FieldId } from '../model/ids.ts';
+import type { ArithmeticOp, CompareOp } from './syntax.ts';
+
+/** Widths are the column's affair: an expression computes in Int64 and Double. `json` is known row by row. */
+export type ValueType = 'int' | 'float' | 'text' | 'bool' | 'json';
+
+export type Literal =
+  | { readonly kind: 'int'; readonly value: bigint }
+  | { readonly kind: 'float'; readonly value: number }
+  | { readonly kind: 'text'; readonly value: string }
+  | { readonly kind: 'bool'; readonly value: boolean };
+
+/** A place inside a JSON field; no keys: the whole value. */
+export interface JsonPath {
+  readonly kind: 'json';
+  readonly type: 'json';
+  readonly fieldId: FieldId;
+  readonly keys: readonly (string | number)[];
+}
+
+export interface FieldValue {
+  readonly kind: 'field';
+  readonly type: Exclude<ValueType, 'json'>;
+  readonly fieldId: FieldId;
+}
+
+export interface ElementValue {
+  readonly kind: 'element';
+  readonly type: Exclude<ValueType, 'json'>;
+  readonly fieldId: FieldId;
+  readonly index: number;
+}
+
+export interface ArithmeticValue {
+  readonly kind: 'arithmetic';
+  /** `json`: integer or Double by what the row holds. */
+  readonly type: 'int' | 'float' | 'json';
+  readonly op: ArithmeticOp;
+  readonly left: Value;
+  readonly right: Value;
+}
+
+/** A field of type Array. */
+export interface ArrayField {
+  readonly kind: 'array';
+  readonly fieldId: FieldId;
+  readonly elementType: Exclude<ValueType, 'json'>;
+}
+
+export interface LengthValue {
+  readonly kind: 'length';
+  readonly type: 'int';
+  readonly of: ArrayField | JsonPath;
+}
+
+export type Value = Literal | FieldValue | ElementValue | JsonPath | LengthValue | ArithmeticValue;
+
+/** int, float, text, bool as JavaScript has them. */
+export type Scalar = bigint | number | string | boolean;
+/** A scalar, or a JSON array to be found inside another. */
+export type Constant = Scalar | readonly Constant[];
+
+/** Tests that are unknown when what they read is null or missing, except `null` itself. */
+export type Leaf =
+  | { readonly kind: 'compare'; readonly op: CompareOp; readonly left: Value; readonly right: Value }
+  /** Numbers of an int field are bigint, of a float field number; JSON mixes. */
+  | { readonly kind: 'in'; readonly value: Value; readonly list: readonly Scalar[] }
+  | { readonly kind: 'like'; readonly value: Value; readonly pattern: string }
+  | {
+      readonly kind: 'contains';
+      readonly mode: 'any' | 'all';
+      readonly array: ArrayField | JsonPath;
+      readonly list: readonly Constant[];
+    }
+  /** Always true or false. A JSON path is null when it is missing, null, or holds containers without any scalar. */
+  | {
+      readonly kind: 'null';
+      readonly value: { readonly kind: 'column'; readonly fieldId: FieldId } | JsonPath;
+    };
+
+/** Kleene logic over leaves. */
+export type Predicate =
+  | Leaf
+  | { readonly kind: 'always'; readonly value: boolean }
+  | { readonly kind: 'and' | 'or'; readonly items: readonly Predicate[] }
+  | { readonly kind: 'not'; readonly item: Predicate };

@@ -1,0 +1,77 @@
+/** What every handler works with. */
+import type { CollectionName, Coordinator } from '../coordinator/api.ts';
+import type { CheckedFilter } from '../expr/check.ts';
+import type { FieldId } from '../model/ids.ts';
+import type { PrimaryKeys } from '../model/rows.ts';
+import type { CollectionSchema } from '../model/schema.ts';
+import type { QueryNode } from '../querynode/api.ts';
+import type { StreamingNode } from '../streamingnode/api.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Log } from '../support/log.ts';
+import { requireName } from './wire/names.ts';
+
+/** A value of an expression template, `{name}` in a filter. */
+export type TemplateValue = boolean | bigint | number | string | readonly TemplateValue[];
+
+/** The filter language, as far as the proxy sees it. */
+export interface Filters {
+  /** Throws `filter-invalid` with the position. */
+  check(text: string, schema: CollectionSchema, values: ReadonlyMap<string, TemplateValue>): CheckedFilter;
+  /** The keys of a filter that only names primary keys (`id in [1, 2]`, `id == 1`); undefined for every other one. */
+  primaryKeysOf(filter: CheckedFilter, primaryFieldId: FieldId): PrimaryKeys | undefined;
+}
+
+export interface ProxyLimits {
+  /** Bytes of one request. */
+  readonly maxReceiveBytes: number;
+  /** Calls worked on at once; more are refused with a retriable error. */
+  readonly maxRunningCalls: number;
+  /** Bytes of the requests worked on at once; at least one request always fits. */
+  readonly maxRunningBytes: number;
+  /** How long `stop` waits for running calls. */
+  readonly drainMs: number;
+  /** How long a load call waits for the load to end. */
+  readonly loadAnswerMs: number;
+  /** Rows that one delete by filter may look up. */
+  readonly maxDeleteRows: number;
+}
+
+export const defaultLimits: ProxyLimits = {
+  maxReceiveBytes: 256 * 1024 * 1024,
+  maxRunningCalls: 1024,
+  maxRunningBytes: 1024 * 1024 * 1024,
+  drainMs: 10_000,
+  loadAnswerMs: 5_000,
+  maxDeleteRows: 1_000_000,
+};
+
+export interface Services {
+  readonly coordinator: Coordinator;
+  readonly queryNode: QueryNode;
+  readonly streamingNode: StreamingNode;
+  readonly filters: Filters;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: ProxyLimits;
+}
+
+/** One call: the services and what its metadata said. */
+export interface CallContext extends Services {
+  /** The `dbname` metadata; empty when absent. */
+  readonly metadataDatabase: string;
+}
+
+/** The database a call means: the request's, else the metadata's, else empty for `default`. */
+export function databaseOf(call: CallContext, requested: string): string {
+  const name = requested === '' ? call.metadataDatabase : requested;
+  return name === '' ? '' : requireName('database', name);
+}
+
+/** The collection a request names. */
+export const collectionAt = (
+  call: CallContext,
+  request: { readonly db_name: string; readonly collection_name: string },
+): CollectionName => ({
+  database: databaseOf(call, request.db_name),
+  name: requireName('collection', request.collection_name),
+});

@@ -1,0 +1,111 @@
+/**
+ * The Milvus gRPC server: takes calls, answers each exactly once, and stops without cutting off what is running.
+ * Every failure becomes a status; only a fault of ours is logged.
+ */
+import { messageOf } from '../errors/db-error.ts';
+import { defaultLimits, type ProxyLimits, type Services } from './context.ts';
+import { listenGrpc } from './grpc-transport.ts';
+import { service } from './service.ts';
+import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
+import {
+  allRpcs,
+  answersStatus,
+  encodeResponse,
+  type Outgoing,
+  type RpcName,
+  type Rpcs,
+  serviceName,
+} from './wire/descriptor.ts';
+import { isFault, statusOf } from './wire/status.ts';
+
+export interface MilvusServerOptions extends Omit<Services, 'limits'> {
+  /** Default: loopback only. */
+  readonly host?: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly limits?: Partial<ProxyLimits>;
+}
+
+const isServed = (rpc: string): rpc is RpcName => Object.hasOwn(service, rpc);
+
+export class MilvusServer {
+  readonly host: string;
+  readonly #services: Services;
+  #transport: Transport | undefined;
+  #running = 0;
+  #runningBytes = 0;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(host: string, services: Services) {
+    this.host = host;
+    this.#services = services;
+  }
+
+  /** Binds and serves at once. Throws `parameter-invalid` when the port cannot be had. */
+  static async listen(options: MilvusServerOptions): Promise<MilvusServer> {
+    const { host = '127.0.0.1', port, limits, ...parts } = options;
+    const services = { ...parts, limits: { ...defaultLimits, ...limits } };
+    const server = new MilvusServer(host, services);
+    server.#transport = await listenGrpc({
+      host,
+      port,
+      maxReceiveBytes: services.limits.maxReceiveBytes,
+      service: serviceName,
+      served: Object.keys(service),
+      unserved: allRpcs.filter((rpc) => !isServed(rpc)),
+      answer: (call) => server.#answer(call),
+    });
+    return server;
+  }
+
+  get port(): number {
+    return this.#transport?.port ?? 0;
+  }
+
+  /** Refuses new calls, waits for running ones up to `limits.drainMs`, then cuts off the rest. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { clock, limits, log } = this.#services;
+    const patience = new AbortController();
+    const drained = this.#transport?.drain().then(() => patience.abort());
+    await clock.sleep(limits.drainMs, patience.signal).catch(() => undefined);
+    if (!patience.signal.aborted) log.warn('proxy-calls-cut-off', { running: this.#running });
+    this.#transport?.close();
+    await drained;
+  }
+
+  async #answer({ rpc, body, metadata }: IncomingCall): Promise<Uint8Array> {
+    const { limits, log } = this.#services;
+    if (!isServed(rpc)) throw new CallRefused(grpcStatus.unimplemented, `${rpc} is not implemented`);
+    if (this.#stopping !== undefined)
+      throw new CallRefused(grpcStatus.unavailable, 'the server is stopping; try again');
+    const isFull = this.#running > 0 && this.#runningBytes + body.length > limits.maxRunningBytes;
+    if (this.#running >= limits.maxRunningCalls || isFull)
+      throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
+    this.#running++;
+    this.#runningBytes += body.length;
+    try {
+      const call = { ...this.#services, metadataDatabase: metadata('dbname') ?? '' };
+      return await service[rpc].answer(body, call);
+    } catch (error) {
+      if (isFault(error)) log.error('rpc-failed', { rpc, error: messageOf(error), stack: stackOf(error) });
+      return failure(rpc, error);
+    } finally {
+      this.#running--;
+      this.#runningBytes -= body.length;
+    }
+  }
+}
+
+const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined);
+
+function failure(rpc: RpcName, error: unknown): Uint8Array {
+  const status = statusOf(error);
+  // Every answer is a status or carries one in `status`: asserted for the whole table by service.test.ts.
+  const message: unknown = answersStatus(rpc) ? status : { status };
+  return encodeResponse(rpc, message as Outgoing<Rpcs[RpcName]['response']>);
+}

@@ -1,0 +1,114 @@
+/** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
+import * as collections from './handlers/collections.ts';
+import * as databases from './handlers/databases.ts';
+import { deleteRows } from './handlers/delete.ts';
+import * as indexes from './handlers/indexes.ts';
+import * as load from './handlers/load.ts';
+import * as partitions from './handlers/partitions.ts';
+import { query } from './handlers/query.ts';
+import { insert, upsert } from './handlers/rows.ts';
+import { search } from './handlers/search.ts';
+import * as segments from './handlers/segments.ts';
+import * as snapshots from './handlers/snapshots.ts';
+import * as system from './handlers/system.ts';
+import { bytes, type RpcEntry, unary } from './rpc.ts';
+import type { RpcName } from './wire/descriptor.ts';
+
+const WHOLE_COLLECTION = 'Partitions are not loaded apart: the whole collection is.';
+
+export const service: Readonly<Record<RpcName, RpcEntry>> = {
+  Connect: unary('Connect', system.connect),
+  GetVersion: unary('GetVersion', system.getVersion),
+  CheckHealth: unary('CheckHealth', system.checkHealth),
+  GetComponentStates: unary('GetComponentStates', system.getComponentStates),
+  AllocTimestamp: unary('AllocTimestamp', system.allocTimestamp),
+
+  CreateDatabase: unary('CreateDatabase', databases.createDatabase),
+  DropDatabase: unary('DropDatabase', databases.dropDatabase),
+  ListDatabases: unary('ListDatabases', databases.listDatabases),
+  DescribeDatabase: unary('DescribeDatabase', databases.describeDatabase),
+
+  CreateCollection: unary(
+    'CreateCollection',
+    collections.createCollection,
+    'Bool, Int8 to Int64, Float, Double, VarChar, JSON, Array and FloatVector fields. Other types, partition and clustering keys, functions and struct arrays are refused by name.',
+  ),
+  DropCollection: unary('DropCollection', collections.dropCollection),
+  HasCollection: unary('HasCollection', collections.hasCollection),
+  DescribeCollection: unary('DescribeCollection', collections.describeCollection),
+  BatchDescribeCollection: unary('BatchDescribeCollection', collections.batchDescribeCollection),
+  ShowCollections: unary('ShowCollections', collections.showCollections),
+  RenameCollection: unary('RenameCollection', collections.renameCollection),
+  GetCollectionStatistics: unary('GetCollectionStatistics', collections.getCollectionStatistics),
+  ListAliases: unary('ListAliases', collections.listAliases, 'There are no aliases: always empty.'),
+
+  LoadCollection: unary(
+    'LoadCollection',
+    load.loadCollection,
+    'Answers when everything is searchable, or after some seconds while it goes on. Replicas, resource groups and load fields are ignored.',
+  ),
+  ReleaseCollection: unary('ReleaseCollection', load.releaseCollection),
+  GetLoadState: unary('GetLoadState', load.getLoadState),
+  GetLoadingProgress: unary('GetLoadingProgress', load.getLoadingProgress),
+  LoadPartitions: unary('LoadPartitions', load.loadPartitions, WHOLE_COLLECTION),
+  ReleasePartitions: unary(
+    'ReleasePartitions',
+    load.releasePartitions,
+    'Releases the collection when all of its partitions are named; otherwise nothing is released.',
+  ),
+
+  CreatePartition: unary('CreatePartition', partitions.createPartition),
+  DropPartition: unary('DropPartition', partitions.dropPartition),
+  HasPartition: unary('HasPartition', partitions.hasPartition),
+  ShowPartitions: unary('ShowPartitions', partitions.showPartitions),
+  GetPartitionStatistics: unary('GetPartitionStatistics', partitions.getPartitionStatistics),
+
+  CreateIndex: unary(
+    'CreateIndex',
+    indexes.createIndex,
+    'Every vector index type is accepted by name and searched exactly or by HNSW; scalar index types are kept and shown, filters scan. No JSON path indexes.',
+  ),
+  DescribeIndex: unary('DescribeIndex', indexes.describeIndex),
+  DropIndex: unary('DropIndex', indexes.dropIndex),
+  GetIndexState: unary('GetIndexState', indexes.getIndexState),
+  GetIndexBuildProgress: unary('GetIndexBuildProgress', indexes.getIndexBuildProgress),
+  GetIndexStatistics: unary('GetIndexStatistics', indexes.getIndexStatistics),
+
+  Insert: bytes(insert),
+  Upsert: bytes(upsert, 'Whole rows only: partial update and array operations are refused.'),
+  Delete: unary(
+    'Delete',
+    deleteRows,
+    'A filter that is not a list of primary keys needs the collection to be loaded.',
+  ),
+  Flush: unary('Flush', segments.flush),
+  GetFlushState: unary('GetFlushState', segments.getFlushState),
+  FlushAll: unary('FlushAll', segments.flushAll, 'Flush targets are ignored.'),
+  GetFlushAllState: unary('GetFlushAllState', segments.getFlushAllState, 'For the whole server.'),
+
+  Search: bytes(
+    search,
+    'FloatVector, range search, filter, offset and round_decimal. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
+  ),
+  Query: bytes(
+    query,
+    'No iterator, group-by or order-by; rows come in primary-key order. Reads see every acknowledged write whatever the consistency level.',
+  ),
+
+  GetPersistentSegmentInfo: unary('GetPersistentSegmentInfo', segments.getPersistentSegmentInfo),
+  GetQuerySegmentInfo: unary(
+    'GetQuerySegmentInfo',
+    segments.getQuerySegmentInfo,
+    'Without memory sizes and nodes.',
+  ),
+
+  CreateSnapshot: unary('CreateSnapshot', snapshots.createSnapshot),
+  DropSnapshot: unary('DropSnapshot', snapshots.dropSnapshot),
+  ListSnapshots: unary('ListSnapshots', snapshots.listSnapshots),
+  DescribeSnapshot: unary('DescribeSnapshot', snapshots.describeSnapshot),
+  RestoreSnapshot: unary('RestoreSnapshot', snapshots.restoreSnapshot),
+  GetRestoreSnapshotState: unary('GetRestoreSnapshotState', snapshots.getRestoreSnapshotState),
+  ListRestoreSnapshotJobs: unary('ListRestoreSnapshotJobs', snapshots.listRestoreSnapshotJobs),
+  PinSnapshotData: unary('PinSnapshotData', snapshots.pinSnapshotData),
+  UnpinSnapshotData: unary('UnpinSnapshotData', snapshots.unpinSnapshotData),
+};

@@ -1,0 +1,42 @@
+/** How calls reach us, without saying by which library: bytes in, bytes out. */
+export interface IncomingCall {
+  /** RPC name without the service. */
+  readonly rpc: string;
+  readonly body: Uint8Array;
+  /** First value of a metadata key, lower case; undefined when absent. */
+  metadata(key: string): string | undefined;
+}
+
+/** Numbers of the gRPC specification. */
+export const grpcStatus = { resourceExhausted: 8, unimplemented: 12, internal: 13, unavailable: 14 } as const;
+
+/** Ends a call with a gRPC status instead of an answer. */
+export class CallRefused extends Error {
+  override readonly name = 'CallRefused';
+  readonly grpcStatus: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.grpcStatus = status;
+  }
+}
+
+export interface TransportOptions {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Larger requests are refused with RESOURCE_EXHAUSTED before they are read whole. */
+  readonly maxReceiveBytes: number;
+  readonly service: string;
+  readonly served: readonly string[];
+  readonly unserved: readonly string[];
+  /** Answers a served RPC; rejects with `CallRefused`, and with nothing else. */
+  readonly answer: (call: IncomingCall) => Promise<Uint8Array>;
+}
+
+export interface Transport {
+  readonly port: number;
+  /** Takes no new connections and calls; resolves when the running calls have ended. */
+  drain(): Promise<void>;
+  /** Cuts everything off. */
+  close(): void;
+}

@@ -1,0 +1,59 @@
+/**
+ * The one place that knows where the Milvus messages come from: `scripts/generate-descriptor.mjs` prunes the descriptor of the
+ * official client to what we serve. Codecs are compiled when a message is first used, not at start.
+ */
+import protobuf from 'protobufjs/light.js';
+import { DbError } from '../../errors/db-error.ts';
+import { parseJson } from '../../support/json.ts';
+import { descriptorJson, type Rpcs, rpcTypes } from './descriptor.generated.ts';
+
+export { allRpcs, type Rpcs, serviceName } from './descriptor.generated.ts';
+
+export type RpcName = keyof Rpcs;
+
+/** What a handler may leave out of an answer: protobuf's defaults stand in for it. */
+export type Outgoing<T> = T extends bigint | number | string | boolean | Uint8Array
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly Outgoing<Item>[]
+    : { readonly [Key in keyof T]?: Outgoing<T[Key]> | undefined };
+
+/** 64-bit integers are bigints, enums numbers, bytes views of the input; every scalar, list and map is present. */
+const decodedForm = { longs: BigInt, defaults: true, arrays: true, objects: true } as const;
+
+let root: protobuf.Root | undefined;
+const types = new Map<string, protobuf.Type>();
+
+function typeOf(name: string): protobuf.Type {
+  root ??= protobuf.Root.fromJSON(parseJson(descriptorJson) as protobuf.INamespace);
+  const known = types.get(name) ?? root.lookupType(name);
+  types.set(name, known);
+  return known;
+}
+
+/** Decodes a message by its full name. Throws `parameter-invalid` for any bytes that are not one. */
+export function decodeMessage<T>(name: string, bytes: Uint8Array): T {
+  const type = typeOf(name);
+  try {
+    return type.toObject(type.decode(bytes), decodedForm) as T;
+  } catch (cause) {
+    throw new DbError('parameter-invalid', `the request is not a valid ${type.name} message`, { cause });
+  }
+}
+
+export function encodeMessage<T>(name: string, message: Outgoing<T>): Uint8Array {
+  const type = typeOf(name);
+  return type.encode(type.fromObject(message as Record<string, unknown>)).finish();
+}
+
+export const decodeRequest = <Name extends RpcName>(rpc: Name, bytes: Uint8Array): Rpcs[Name]['request'] =>
+  decodeMessage(rpcTypes[rpc].request, bytes);
+
+export const encodeResponse = <Name extends RpcName>(
+  rpc: Name,
+  message: Outgoing<Rpcs[Name]['response']>,
+): Uint8Array => encodeMessage(rpcTypes[rpc].response, message);
+
+/** Whether the RPC's whole answer is a `common.Status`; all others carry one in `status`. */
+export const answersStatus = (rpc: RpcName): boolean =>
+  (rpcTypes[rpc].response as string) === 'milvus.proto.common.Status';

@@ -1,0 +1,89 @@
+/** Wire enums to our unions and back. Total both ways: a new member of a union does not compile without its number. */
+import type { RestoreState } from '../../coordinator/api.ts';
+import type { errorCodes } from '../../errors/codes.ts';
+import type { ConsistencyLevel, SegmentLevel, SegmentState } from '../../model/records.ts';
+import type { DataType } from '../../model/schema.ts';
+
+/** The other direction of a table. */
+const invert = <Name extends string>(table: Readonly<Record<Name, number>>): ReadonlyMap<number, Name> =>
+  new Map(Object.entries(table).map(([name, wire]) => [wire as number, name as Name]));
+
+export const dataTypeToWire = {
+  Bool: 1,
+  Int8: 2,
+  Int16: 3,
+  Int32: 4,
+  Int64: 5,
+  Float: 10,
+  Double: 11,
+  VarChar: 21,
+  Array: 22,
+  JSON: 23,
+  FloatVector: 101,
+} as const satisfies Record<DataType, number>;
+export const dataTypeFromWire = invert<DataType>(dataTypeToWire);
+
+/** Types of the wire that are refused, by the name the user knows. */
+export const unservedDataTypes: ReadonlyMap<number, string> = new Map([
+  [0, 'None'],
+  [20, 'String'],
+  [24, 'Geometry'],
+  [25, 'Text'],
+  [26, 'Timestamptz'],
+  [27, 'Mol'],
+  [28, 'Date'],
+  [29, 'Time'],
+  [30, 'Decimal'],
+  [100, 'BinaryVector'],
+  [102, 'Float16Vector'],
+  [103, 'BFloat16Vector'],
+  [104, 'SparseFloatVector'],
+  [105, 'Int8Vector'],
+  [106, 'ArrayOfVector'],
+  [200, 'ArrayOfStruct'],
+  [201, 'Struct'],
+]);
+
+/** The name of any data type of the wire, for messages. */
+export const dataTypeName = (wire: number): string =>
+  dataTypeFromWire.get(wire) ?? unservedDataTypes.get(wire) ?? `data type ${wire}`;
+
+export const consistencyLevelToWire = {
+  Strong: 0,
+  Session: 1,
+  Bounded: 2,
+  Eventually: 3,
+  Customized: 4,
+} as const satisfies Record<ConsistencyLevel, number>;
+export const consistencyLevelFromWire = invert<ConsistencyLevel>(consistencyLevelToWire);
+
+export const restoreStateToWire = {
+  pending: 1,
+  executing: 2,
+  completed: 3,
+  failed: 4,
+} as const satisfies Record<RestoreState, number>;
+
+export const segmentStateToWire = {
+  growing: 2,
+  sealed: 3,
+  flushed: 4,
+  dropped: 6,
+} as const satisfies Record<SegmentState, number>;
+
+export const segmentLevelToWire = { L0: 1, L1: 2 } as const satisfies Record<SegmentLevel, number>;
+
+export const loadStateToWire = { 'not-exist': 0, 'not-load': 1, loading: 2, loaded: 3 } as const;
+
+export const indexStateToWire = { none: 0, 'in-progress': 2, finished: 3 } as const;
+
+export const componentHealthy = 1;
+export const componentAbnormal = 2;
+
+type LegacyName = (typeof errorCodes)[keyof typeof errorCodes]['legacy'] | 'Success';
+export const legacyErrorToWire: Readonly<Record<LegacyName, number>> = {
+  Success: 0,
+  UnexpectedError: 1,
+  IllegalArgument: 5,
+  IndexNotExist: 25,
+};

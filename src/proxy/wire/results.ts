@@ -1,0 +1,109 @@
+/** The answers that carry rows: `MutationResult`, `QueryResults`, `SearchResults`, straight to bytes. */
+import type { HybridTime } from '../../model/hybrid-time.ts';
+import type { PrimaryKeys, RowBatch } from '../../model/rows.ts';
+import type { FieldSchema } from '../../model/schema.ts';
+import { present } from '../../support/assert.ts';
+import { encodeCount, encodeFieldData, encodeIds } from './field-data-encode.ts';
+import {
+  int64,
+  join,
+  nested,
+  nothing,
+  type Part,
+  packed,
+  packVarints,
+  part,
+  rawBytes,
+  text,
+  textItem,
+  toBytes,
+  uint,
+} from './parts.ts';
+
+/** An empty `Status` says success: all of its fields are 0. */
+const succeeded = nested(1, nothing);
+
+export interface Mutation {
+  readonly keys: PrimaryKeys;
+  readonly inserted: number;
+  readonly deleted: number;
+  readonly upserted: number;
+  readonly ts: HybridTime;
+}
+
+export function encodeMutationResult({ keys, inserted, deleted, upserted, ts }: Mutation): Uint8Array {
+  const succeededRows = Uint32Array.from({ length: keys.values.length }, (_, row) => row);
+  return toBytes(
+    join(
+      succeeded,
+      nested(2, encodeIds(keys)),
+      packed(3, part(packVarints(succeededRows))),
+      uint(6, inserted),
+      uint(7, deleted),
+      uint(8, upserted),
+      int64(9, ts),
+    ),
+  );
+}
+
+export interface Rows {
+  readonly collectionName: string;
+  readonly primaryField: string;
+  /** Names as the answer lists them. */
+  readonly outputNames: readonly string[];
+  /** The columns to send, in order. */
+  readonly fields: readonly FieldSchema[];
+  readonly rows: RowBatch;
+}
+
+const columnsOf = (field: number, { fields, rows }: Pick<Rows, 'fields' | 'rows'>): Part =>
+  join(
+    ...fields.map((schema) =>
+      nested(field, encodeFieldData(schema, present(rows.columns.get(schema.fieldId), schema.name))),
+    ),
+  );
+
+export const encodeQueryResults = (answer: Rows): Uint8Array =>
+  toBytes(
+    join(
+      succeeded,
+      columnsOf(2, answer),
+      text(3, answer.collectionName),
+      join(...answer.outputNames.map((name) => textItem(4, name))),
+      text(6, answer.primaryField),
+    ),
+  );
+
+export const COUNT = 'count(*)';
+
+export const encodeCountResult = (collectionName: string, count: number): Uint8Array =>
+  toBytes(join(succeeded, nested(2, encodeCount(COUNT, count)), text(3, collectionName), textItem(4, COUNT)));
+
+export interface Hits extends Rows {
+  readonly topK: number;
+  /** Hits per query. */
+  readonly counts: Uint32Array;
+  readonly keys: PrimaryKeys;
+  readonly scores: Float32Array;
+}
+
+export const encodeSearchResults = (answer: Hits): Uint8Array =>
+  toBytes(
+    join(
+      succeeded,
+      nested(
+        2,
+        join(
+          uint(1, answer.counts.length),
+          uint(2, answer.topK),
+          columnsOf(3, answer),
+          packed(4, rawBytes(answer.scores)),
+          nested(5, encodeIds(answer.keys)),
+          packed(6, part(packVarints(answer.counts))),
+          join(...answer.outputNames.map((name) => textItem(7, name))),
+          text(13, answer.primaryField),
+        ),
+      ),
+      text(3, answer.collectionName),
+    ),
+  );

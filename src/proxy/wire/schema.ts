@@ -1,0 +1,219 @@
+/** The wire's collection schema to ours and back. What is not served is refused by name, never dropped silently. */
+import { DbError } from '../../errors/db-error.ts';
+import type { FieldId } from '../../model/ids.ts';
+import type { Properties } from '../../model/records.ts';
+import {
+  type CollectionSchema,
+  type DataType,
+  DYNAMIC_FIELD_NAME,
+  type ElementType,
+  type FieldSchema,
+  type ScalarValue,
+} from '../../model/schema.ts';
+import { decodeDefault, encodeDefault } from './default-value.ts';
+import type { SchemaCollectionSchema, SchemaFieldSchema } from './descriptor.generated.ts';
+import { decodeMessage, type Outgoing } from './descriptor.ts';
+import { dataTypeFromWire, dataTypeName, dataTypeToWire } from './enums.ts';
+import { fromProperties, integerParam, toProperties } from './key-values.ts';
+import { requireName } from './names.ts';
+
+const MAX_FIELDS = 64;
+const MAX_VECTOR_FIELDS = 10;
+export const MAX_DIM = 32_768;
+const MAX_VARCHAR_BYTES = 65_535;
+const MAX_ARRAY_CAPACITY = 4096;
+const MAX_DESCRIPTION_BYTES = 65_535;
+/** Columns that Milvus keeps for itself. */
+const reservedNames = new Set([DYNAMIC_FIELD_NAME, 'RowID', 'Timestamp']);
+/** The coordinator assigns ids. */
+const NO_ID = 0 as FieldId;
+
+const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
+const unserved = (what: string): DbError => new DbError('unimplemented', `${what} is not implemented`);
+
+/** Reads a `schema.CollectionSchema`. Throws `parameter-invalid` for a wrong schema and `unimplemented` for what is not served. */
+export function decodeSchema(bytes: Uint8Array): CollectionSchema {
+  const wire = decodeMessage<SchemaCollectionSchema>('milvus.proto.schema.CollectionSchema', bytes);
+  refuseUnserved(wire);
+  if (Buffer.byteLength(wire.description) > MAX_DESCRIPTION_BYTES)
+    throw invalid('the description is too long');
+  if (wire.fields.length > MAX_FIELDS)
+    throw invalid(`maximum field's number should be limited to ${MAX_FIELDS}, got ${wire.fields.length}`);
+  const fields = wire.fields.map((field) => decodeField(field));
+  requireSoundFields(fields);
+  return {
+    description: wire.description,
+    fields: wire.enable_dynamic_field ? [...fields, dynamicField] : fields,
+    enableDynamicField: wire.enable_dynamic_field,
+    version: 0,
+  };
+}
+
+const dynamicField: FieldSchema = {
+  fieldId: NO_ID,
+  name: DYNAMIC_FIELD_NAME,
+  description: 'dynamic schema',
+  dataType: 'JSON',
+  isPrimaryKey: false,
+  autoId: false,
+  nullable: false,
+  isDynamic: true,
+  typeParams: {},
+};
+
+function refuseUnserved(wire: SchemaCollectionSchema): void {
+  if (wire.functions.length > 0) throw unserved('a schema with functions');
+  if (wire.struct_array_fields.length > 0) throw unserved('a struct array field');
+  if (wire.external_source !== '' || wire.external_spec !== '') throw unserved('an external collection');
+  if (wire.enable_namespace) throw unserved('a namespace');
+}
+
+function requireSoundFields(fields: readonly FieldSchema[]): void {
+  const seen = new Set<string>();
+  for (const { name } of fields) {
+    if (seen.has(name)) throw invalid(`duplicated field name: ${name}`);
+    seen.add(name);
+  }
+  const [key, second] = fields.filter(({ isPrimaryKey }) => isPrimaryKey);
+  if (key === undefined)
+    throw invalid('primary key is not specified: the schema needs one primary key field');
+  if (second !== undefined) throw invalid(`there are more than one primary key: ${key.name}, ${second.name}`);
+  if (key.dataType !== 'Int64' && key.dataType !== 'VarChar')
+    throw invalid(
+      `the data type of primary key should be Int64 or VarChar, field ${key.name} is ${key.dataType}`,
+    );
+  if (key.nullable) throw invalid(`primary field not support null: ${key.name}`);
+  if (key.defaultValue !== undefined) throw invalid(`primary field not support default_value: ${key.name}`);
+  const vectors = fields.filter(({ dataType }) => dataType === 'FloatVector').length;
+  if (vectors === 0) throw invalid('schema does not contain vector field');
+  if (vectors > MAX_VECTOR_FIELDS)
+    throw invalid(`maximum vector field's number should be limited to ${MAX_VECTOR_FIELDS}, got ${vectors}`);
+}
+
+function decodeField(wire: SchemaFieldSchema): FieldSchema {
+  const { name } = wire;
+  if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
+  requireName('field', name);
+  if (wire.is_dynamic) throw invalid(`cannot explicitly set a field as a dynamic field: ${name}`);
+  if (wire.is_partition_key) throw unserved(`a partition key (field ${name})`);
+  if (wire.is_clustering_key) throw unserved(`a clustering key (field ${name})`);
+  if (wire.is_function_output) throw unserved(`a function output (field ${name})`);
+  if (wire.external_field !== '') throw unserved(`an external field (field ${name})`);
+  if (wire.autoID && !wire.is_primary_key)
+    throw invalid(`only the primary field can set auto id, field ${name} is none`);
+  const dataType = servedType(wire.data_type, name);
+  const typeParams = toProperties(wire.type_params);
+  const sizes = decodeSizes(name, dataType, wire, typeParams);
+  return {
+    fieldId: NO_ID,
+    name,
+    description: wire.description,
+    dataType,
+    ...sizes,
+    isPrimaryKey: wire.is_primary_key,
+    autoId: wire.autoID,
+    nullable: wire.nullable,
+    ...decodedDefault(wire, dataType, sizes.maxLength),
+    isDynamic: false,
+    typeParams,
+  };
+}
+
+function decodedDefault(
+  wire: SchemaFieldSchema,
+  dataType: DataType,
+  maxLength: number | undefined,
+): { readonly defaultValue?: ScalarValue } {
+  if (wire.default_value === undefined || wire.default_value === null) return {};
+  return { defaultValue: decodeDefault(wire.name, dataType, maxLength, wire.default_value) };
+}
+
+function servedType(wire: number, field: string): DataType {
+  const dataType = dataTypeFromWire.get(wire);
+  if (dataType !== undefined) return dataType;
+  if (wire === 0) throw invalid(`data type None is not valid, field ${field}`);
+  throw unserved(`data type ${dataTypeName(wire)} (field ${field})`);
+}
+
+interface Sizes {
+  readonly elementType?: ElementType;
+  readonly dim?: number;
+  readonly maxLength?: number;
+  readonly maxCapacity?: number;
+}
+
+function decodeSizes(name: string, dataType: DataType, wire: SchemaFieldSchema, params: Properties): Sizes {
+  if (dataType === 'FloatVector') return { dim: decodeDim(name, params) };
+  if (dataType === 'VarChar') return { maxLength: decodeMaxLength(name, params) };
+  if (dataType !== 'Array') return {};
+  const elementType = decodeElementType(wire.element_type, name);
+  const maxCapacity = integerParam(params, 'max_capacity');
+  if (maxCapacity === undefined)
+    throw invalid(`type param(max_capacity) should be specified for array field ${name}`);
+  if (maxCapacity < 1 || maxCapacity > MAX_ARRAY_CAPACITY)
+    throw invalid(
+      `the maximum capacity specified for array should be in (0, ${MAX_ARRAY_CAPACITY}], field ${name}`,
+    );
+  return elementType === 'VarChar'
+    ? { elementType, maxCapacity, maxLength: decodeMaxLength(name, params) }
+    : { elementType, maxCapacity };
+}
+
+function decodeElementType(wire: number, name: string): ElementType {
+  const dataType = wire === 0 ? undefined : servedType(wire, name);
+  if (dataType === undefined || dataType === 'JSON' || dataType === 'Array' || dataType === 'FloatVector')
+    throw invalid(`element type ${dataTypeName(wire)} is not supported for array field ${name}`);
+  return dataType;
+}
+
+function decodeDim(name: string, params: Properties): number {
+  const text = params['dim'];
+  if (text === undefined)
+    throw invalid(`invalid dimension: dimension is not defined in field type params of ${name}`);
+  const dim = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(dim >= 1 && dim <= MAX_DIM))
+    throw invalid(
+      `invalid dimension: ${text.slice(0, 30)} of field ${name}. float vector dimension should be in range 1 ~ ${MAX_DIM}`,
+    );
+  return dim;
+}
+
+function decodeMaxLength(name: string, params: Properties): number {
+  const maxLength = integerParam(params, 'max_length');
+  if (maxLength === undefined)
+    throw invalid(`type param(max_length) should be specified for the field(${name})`);
+  if (maxLength < 1 || maxLength > MAX_VARCHAR_BYTES)
+    throw invalid(
+      `the maximum length specified for the field(${name}) should be in (0, ${MAX_VARCHAR_BYTES}]`,
+    );
+  return maxLength;
+}
+
+/** The schema as DescribeCollection shows it: the hidden dynamic field is only a flag. */
+export const encodeSchema = (
+  name: string,
+  schema: CollectionSchema,
+  databaseName: string,
+): Outgoing<SchemaCollectionSchema> => ({
+  name,
+  description: schema.description,
+  fields: schema.fields.filter(({ isDynamic }) => !isDynamic).map(encodeField),
+  enable_dynamic_field: schema.enableDynamicField,
+  dbName: databaseName,
+  version: schema.version,
+});
+
+const encodeField = (field: FieldSchema): Outgoing<SchemaFieldSchema> => ({
+  fieldID: BigInt(field.fieldId),
+  name: field.name,
+  is_primary_key: field.isPrimaryKey,
+  description: field.description,
+  data_type: dataTypeToWire[field.dataType],
+  type_params: fromProperties(field.typeParams),
+  autoID: field.autoId,
+  element_type: field.elementType === undefined ? 0 : dataTypeToWire[field.elementType],
+  nullable: field.nullable,
+  ...(field.defaultValue === undefined
+    ? {}
+    : { default_value: encodeDefault(field.dataType, field.defaultValue) }),
+});

@@ -1,0 +1,77 @@
+/** `InsertRequest` and `UpsertRequest` off the wire. */
+import { decodeFieldData, type WireField } from './field-data-decode.ts';
+import { WireReader } from './reader.ts';
+
+export interface WriteRequest {
+  readonly db_name: string;
+  readonly collection_name: string;
+  readonly partition_name: string;
+  readonly numRows: number;
+  readonly fields: readonly WireField[];
+  /** A namespace was named: not served. */
+  readonly hasNamespace: boolean;
+  /** Upsert only: partial update or array operations were asked for. */
+  readonly isPartial: boolean;
+}
+
+/** Fields 1 to 8 are the same in both messages; what follows is not. */
+const namespaceField = { insert: 9, upsert: 10 } as const;
+const PARTIAL_UPDATE = 9;
+const FIELD_OPS = 11;
+
+class Collector {
+  readonly kind: 'insert' | 'upsert';
+  readonly names = { db_name: '', collection_name: '', partition_name: '' };
+  readonly fields: WireField[] = [];
+  numRows = 0;
+  hasNamespace = false;
+  isPartial = false;
+
+  constructor(kind: 'insert' | 'upsert') {
+    this.kind = kind;
+  }
+
+  read(reader: WireReader): void {
+    switch (reader.field) {
+      case 2:
+        this.names.db_name = reader.string();
+        break;
+      case 3:
+        this.names.collection_name = reader.string();
+        break;
+      case 4:
+        this.names.partition_name = reader.string();
+        break;
+      case 5: {
+        const outer = reader.enter();
+        this.fields.push(decodeFieldData(reader));
+        reader.leave(outer);
+        break;
+      }
+      case 7:
+        this.numRows = reader.number();
+        break;
+      default:
+        this.#readOther(reader);
+    }
+  }
+
+  #readOther(reader: WireReader): void {
+    if (reader.field === namespaceField[this.kind]) this.hasNamespace = reader.string() !== '';
+    else if (this.kind === 'upsert' && reader.field === PARTIAL_UPDATE)
+      this.isPartial ||= reader.number() !== 0;
+    else {
+      if (this.kind === 'upsert' && reader.field === FIELD_OPS) this.isPartial = true;
+      reader.skip();
+    }
+  }
+}
+
+/** Throws `parameter-invalid` for bytes that are no such message. Nothing in the result refers to `bytes`. */
+export function decodeWriteRequest(kind: 'insert' | 'upsert', bytes: Uint8Array): WriteRequest {
+  const reader = new WireReader(bytes);
+  const collector = new Collector(kind);
+  while (reader.next()) collector.read(reader);
+  const { names, numRows, fields, hasNamespace, isPartial } = collector;
+  return { ...names, numRows, fields, hasNamespace, isPartial };
+}

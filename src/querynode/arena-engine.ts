@@ -1,0 +1,173 @@
+/**
+ * Vectors, exact scans and graphs in the arena. Small work runs at once on this thread, in slices of some milliseconds; a large
+ * scan goes to worker threads when there are any.
+ */
+
+import { assert } from '../support/assert.ts';
+import type { Workers } from '../support/workers.ts';
+import { type Block, floatsOf, type VectorArena } from '../vector-index/arena.ts';
+import { scanScratchBytes, scanTopK } from '../vector-index/flat.ts';
+import { type HnswIndex, prefersScan } from '../vector-index/hnsw.ts';
+import { scanInWorkers } from '../vector-index/search-tasks.ts';
+import { mergeTopK, type TopK } from '../vector-index/top-k.ts';
+import type { GraphIndex, NearestRequest, NearestRows, VectorBlock, VectorEngine } from './vectors.ts';
+
+/** Bytes of vectors that one slice reads, over all its queries: about two milliseconds. */
+const SLICE_BYTES = 16 * 2 ** 20;
+/** Bytes read in the time of one unit of the pacer. */
+const BYTES_PER_UNIT = 64;
+/** Scans that read more go to worker threads. */
+const WORKER_BYTES = 64 * 2 ** 20;
+/** Queries that share a pass over memory. */
+const TILE_QUERIES = 16;
+/** Rows a graph search looks at for each row it keeps. */
+const ROWS_PER_RESULT = 12;
+
+/** Vectors of a unit and, until a graph takes it, room for one in the same memory. */
+export class ArenaVectors implements VectorBlock {
+  readonly block: Block;
+  readonly values: Float32Array<SharedArrayBuffer>;
+  readonly arena: VectorArena;
+  #room: Block | undefined;
+
+  constructor(arena: VectorArena, floats: number, graphBytes: number | undefined) {
+    const [block, room] = arena.allocateGroup(
+      graphBytes === undefined ? [floats * 4] : [floats * 4, graphBytes],
+    );
+    assert(block !== undefined, 'a group has its blocks');
+    this.arena = arena;
+    this.block = block;
+    this.#room = room;
+    this.values = floatsOf(block).subarray(0, floats);
+  }
+
+  /** A block for a graph, the caller's to free. Throws `resource-exhausted` when the memory of the vectors is full. */
+  takeRoom(bytes: number): Block {
+    const room = this.#room;
+    this.#room = undefined;
+    if (room?.byteLength === bytes) return room;
+    if (room !== undefined) this.arena.free(room);
+    return this.arena.allocateBeside(this.block, bytes);
+  }
+
+  free(): void {
+    if (this.#room !== undefined) this.arena.free(this.#room);
+    this.arena.free(this.block);
+  }
+}
+
+export interface ArenaEngineOptions {
+  readonly arena: VectorArena;
+  /** For large scans; they should not wait there behind long work. Absent: large scans run in slices on this thread. */
+  readonly workers?: Workers;
+  /** Worker threads that one scan may take. */
+  readonly scanThreads?: number;
+}
+
+export class ArenaEngine implements VectorEngine {
+  readonly #arena: VectorArena;
+  readonly #workers: Workers | undefined;
+  readonly #scanThreads: number;
+
+  constructor({ arena, workers, scanThreads = 2 }: ArenaEngineOptions) {
+    this.#arena = arena;
+    this.#workers = workers;
+    this.#scanThreads = scanThreads;
+  }
+
+  allocate(floats: number, graphBytes?: number): ArenaVectors {
+    return new ArenaVectors(this.#arena, floats, graphBytes);
+  }
+
+  async scan(vectors: VectorBlock, request: NearestRequest): Promise<NearestRows> {
+    assert(vectors instanceof ArenaVectors, 'vectors lie in the arena');
+    const { dim, queryCount, rowCount, allowedCount } = request;
+    if (this.#workers !== undefined && allowedCount * dim * 4 * queryCount > WORKER_BYTES) {
+      const scan = { ...scanOf(request, vectors.block), from: 0, to: rowCount };
+      return scanInWorkers(this.#workers, this.#arena, vectors.block, scan, this.#scanThreads);
+    }
+    return inTiles(request, TILE_QUERIES, (tile) => this.#scanTile(vectors.block, tile));
+  }
+
+  async #scanTile(block: Block, request: NearestRequest): Promise<TopK> {
+    const { dim, metric, queryCount, rowCount, allowedCount, k } = request;
+    const bytesPerRow = dim * 4 * queryCount * Math.max(allowedCount / rowCount, 1 / 64);
+    const sliceRows = Math.max(1024, Math.ceil(SLICE_BYTES / bytesPerRow / 32) * 32);
+    const scan = scanOf(request, block);
+    const parts: TopK[] = [];
+    for (let from = 0; from < rowCount; from += sliceRows) {
+      const slice = { ...scan, from, to: Math.min(rowCount, from + sliceRows) };
+      parts.push(scanTopK(this.#arena.kernels(block, scanScratchBytes(slice)), slice));
+      await request.pacer.spend(((slice.to - from) * bytesPerRow) / BYTES_PER_UNIT);
+    }
+    const [only] = parts;
+    return parts.length === 1 && only !== undefined ? only : mergeTopK(metric, k, parts);
+  }
+}
+
+/** An index of the vector room as the query node searches it. */
+export function graphOf(index: HnswIndex, vectors: ArenaVectors, engine: VectorEngine): GraphIndex {
+  const { header } = index;
+  return {
+    metric: header.metric,
+    async search(request) {
+      const { rowCount, allowedCount, dim, ef } = request;
+      if (prefersScan(allowedCount, rowCount, ef)) return engine.scan(vectors, request);
+      const bytesPerQuery = ef * ROWS_PER_RESULT * dim * 4;
+      const tileQueries = Math.max(1, Math.floor(SLICE_BYTES / bytesPerQuery));
+      return inTiles(request, tileQueries, async (tile) => {
+        const hits = index.search({ ...tile, ef });
+        await request.pacer.spend((tile.queryCount * bytesPerQuery) / BYTES_PER_UNIT);
+        return hits;
+      });
+    },
+  };
+}
+
+const scanOf = (request: NearestRequest, block: Block) => {
+  const { dim, metric, queries, queryCount, allowed, k, radius, rangeFilter } = request;
+  return {
+    dim,
+    metric,
+    queries,
+    queryCount,
+    allowed,
+    k,
+    radius,
+    rangeFilter,
+    vectorsOffset: block.byteOffset,
+  };
+};
+
+/** Some queries at a time; answers one after another. */
+async function inTiles(
+  request: NearestRequest,
+  tileQueries: number,
+  work: (tile: NearestRequest) => Promise<TopK>,
+): Promise<NearestRows> {
+  const { dim, queryCount } = request;
+  if (queryCount <= tileQueries) return work(request);
+  const answers: TopK[] = [];
+  for (let from = 0; from < queryCount; from += tileQueries) {
+    const to = Math.min(queryCount, from + tileQueries);
+    const queries = request.queries.subarray(from * dim, to * dim);
+    answers.push(await work({ ...request, queries, queryCount: to - from }));
+  }
+  return joined(answers);
+}
+
+function joined(answers: readonly TopK[]): NearestRows {
+  const total = answers.reduce((sum, { rows }) => sum + rows.length, 0);
+  const all = {
+    counts: Uint32Array.from(answers.flatMap(({ counts }) => [...counts])),
+    rows: new Uint32Array(total),
+    scores: new Float32Array(total),
+  };
+  let at = 0;
+  for (const { rows, scores } of answers) {
+    all.rows.set(rows, at);
+    all.scores.set(scores, at);
+    at += rows.length;
+  }
+  return all;
+}

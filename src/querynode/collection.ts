@@ -1,0 +1,286 @@
+/**
+ * The rows and deletes of one collection in memory. Invariants: every row that is flushed in the applied view or stands in the
+ * log is in exactly one unit; a row lives unless a delete known here kills it. What changes the set of units is synchronous,
+ * and so is what a reader takes: it sees whole writes and whole handovers.
+ */
+
+import type { HybridTime } from '../model/hybrid-time.ts';
+import { ALL_PARTITIONS, type FieldId, type PartitionId, type SegmentId } from '../model/ids.ts';
+import type { SegmentRecord } from '../model/records.ts';
+import type { CollectionSchema } from '../model/schema.ts';
+import type { AppliedWrite, WritePart } from '../streamingnode/api.ts';
+import { assert } from '../support/assert.ts';
+import type { CollectionView } from './api.ts';
+import { DeleteMap } from './deletes.ts';
+import { GrowingSegment } from './growing.ts';
+import { type KeyList, keyList } from './keys.ts';
+import type { Pacer } from './pacer.ts';
+import type { Unit, UnitIndex, UnitView } from './unit.ts';
+import type { VectorEngine } from './vectors.ts';
+import { WriteQueue } from './write-queue.ts';
+
+/** A flushed segment that is loaded. */
+export interface SealedSegment {
+  readonly record: SegmentRecord;
+  readonly unit: Unit;
+}
+
+/** A view and what had to be loaded for it. */
+export interface Swap {
+  readonly view: CollectionView;
+  readonly loaded: readonly SealedSegment[];
+  /** Indexes for segments that stay. */
+  readonly reindexed: readonly {
+    readonly record: SegmentRecord;
+    readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+  }[];
+}
+
+type InsertPart = Extract<WritePart, { kind: 'insert' }>;
+type DeletePart = Extract<WritePart, { kind: 'delete' }>;
+
+/** Key lookups of a delete that are done at once; more are done in slices, and readers wait for the end. */
+const LOOKUPS_AT_ONCE = 20_000;
+const KEYS_PER_SLICE = 256;
+const COST_PER_LOOKUP = 15;
+
+export class CollectionRows {
+  #view: CollectionView;
+  readonly #engine: VectorEngine;
+  readonly #sealed = new Map<SegmentId, SealedSegment>();
+  readonly #growing = new Map<SegmentId, GrowingSegment>();
+  readonly #deletes = new Map<string, DeleteMap>();
+  /** Units that are being prepared: not read yet, but deletes reach them. */
+  readonly #preparing = new Set<Unit>();
+  /** L0 segments whose deletes are all known: from files, or because the log was followed from their beginning. */
+  readonly #knownDeletes = new Set<SegmentId>();
+  readonly #queue: WriteQueue;
+  #fault: unknown;
+  #isReleased = false;
+
+  constructor(view: CollectionView, engine: VectorEngine, pacer: Pacer) {
+    this.#view = { ...view, segments: [] };
+    this.#engine = engine;
+    this.#queue = new WriteQueue({
+      now: (write) => this.#applyNow(write),
+      sliced: (write) => this.#applySliced(write, pacer),
+      isSmall: (write) => this.#lookups(write) <= LOOKUPS_AT_ONCE,
+      onError: (error) => {
+        this.#fault ??= error;
+      },
+    });
+  }
+
+  get schema(): CollectionSchema {
+    return this.#view.schema;
+  }
+
+  get view(): CollectionView {
+    return this.#view;
+  }
+
+  /** Timestamp of the first write that waits; undefined when all are applied. */
+  get backlogTs(): HybridTime | undefined {
+    return this.#queue.firstTs;
+  }
+
+  sealed(segmentId: SegmentId): SealedSegment | undefined {
+    return this.#sealed.get(segmentId);
+  }
+
+  knowsDeletes(segmentId: SegmentId): boolean {
+    return this.#knownDeletes.has(segmentId);
+  }
+
+  noteDeletes(segmentId: SegmentId): void {
+    this.#knownDeletes.add(segmentId);
+  }
+
+  deletesOf(channel: string): DeleteMap {
+    let map = this.#deletes.get(channel);
+    if (map === undefined) {
+      map = new DeleteMap();
+      this.#deletes.set(channel, map);
+    }
+    return map;
+  }
+
+  /** A write of the log. Small ones are visible when it returns, others when they are through; reads keep the order. */
+  apply(write: AppliedWrite): void {
+    for (const [i, part] of write.parts.entries()) {
+      const segmentId = write.segmentIds[i];
+      if (part.kind === 'delete' && segmentId !== undefined) this.#knownDeletes.add(segmentId);
+    }
+    this.#queue.write(write);
+  }
+
+  /** What is visible now, or as soon as the writes are applied that came before this call. To be released. */
+  read(partitionIds: readonly PartitionId[] | undefined): Promise<UnitView[]> {
+    return this.#queue.read(() => this.#views(partitionIds));
+  }
+
+  /** Live rows, as `read` would see them. */
+  count(partitionIds: readonly PartitionId[] | undefined): Promise<number> {
+    return this.#queue.read(() => {
+      let count = 0;
+      for (const unit of this.#readable(partitionIds)) count += unit.liveCount;
+      return count;
+    });
+  }
+
+  /** Makes a loaded unit ready for `swap`: its keys can be found, its deletes are applied and keep being applied. */
+  async prepare(unit: Unit, pacer: Pacer): Promise<void> {
+    this.#preparing.add(unit);
+    await unit.revealAll(this.deletesOf(unit.place.channel), pacer);
+  }
+
+  /** Deletes of files, or others that take part in no write. */
+  async applyDeletes(
+    place: { readonly channel: string; readonly partitionId: PartitionId },
+    keys: KeyList,
+    timestamps: BigInt64Array,
+    pacer: Pacer,
+  ): Promise<void> {
+    const deletes = this.deletesOf(place.channel);
+    await inSlices(keys.count, pacer, (at) =>
+      deletes.put(place.partitionId, keys.column, at, (timestamps[at] ?? 0n) as HybridTime),
+    );
+    for (const unit of this.#unitsIn(place.channel, place.partitionId))
+      await inSlices(keys.count, pacer, (at) => unit.kill(keys.column, at, timestamps[at] ?? 0n));
+  }
+
+  /** The handover: one synchronous step. */
+  swap({ view, loaded, reindexed }: Swap): void {
+    const wanted = new Set(view.segments.map(({ segmentId }) => segmentId));
+    const dropped = new Set(this.#view.partitionIds.filter((id) => !view.partitionIds.includes(id)));
+    for (const [segmentId, { unit }] of this.#sealed)
+      if (!wanted.has(segmentId)) {
+        this.#sealed.delete(segmentId);
+        unit.release();
+      }
+    for (const segment of loaded) {
+      const { segmentId } = segment.record;
+      this.#preparing.delete(segment.unit);
+      this.#dropGrowing(segmentId);
+      const before = this.#sealed.get(segmentId);
+      if (before !== undefined && before.unit !== segment.unit) before.unit.release();
+      this.#sealed.set(segmentId, segment);
+    }
+    for (const { record, indexes } of reindexed) {
+      const unit = this.#sealed.get(record.segmentId)?.unit;
+      assert(unit !== undefined, 'a segment with new indexes stays');
+      unit.setIndexes(indexes);
+      this.#sealed.set(record.segmentId, { record, unit });
+    }
+    for (const { place } of [...this.#growing.values()])
+      if (dropped.has(place.partitionId)) this.#dropGrowing(place.segmentId);
+    this.#view = view;
+  }
+
+  /** A prepared unit that will not be used after all. */
+  discard(unit: Unit): void {
+    this.#preparing.delete(unit);
+    unit.release();
+  }
+
+  release(): void {
+    this.#isReleased = true;
+    this.#queue.close();
+    for (const { unit } of this.#sealed.values()) unit.release();
+    for (const segment of this.#growing.values()) segment.release();
+    this.#sealed.clear();
+    this.#growing.clear();
+    this.#deletes.clear();
+  }
+
+  #views(partitionIds: readonly PartitionId[] | undefined): UnitView[] {
+    const views: UnitView[] = [];
+    for (const unit of this.#readable(partitionIds)) if (unit.liveCount > 0) views.push(unit.view());
+    return views;
+  }
+
+  *#readable(partitionIds: readonly PartitionId[] | undefined): Generator<Unit> {
+    if (this.#fault !== undefined) throw this.#fault;
+    const only = partitionIds === undefined ? undefined : new Set(partitionIds);
+    for (const unit of this.#units()) if (only === undefined || only.has(unit.place.partitionId)) yield unit;
+  }
+
+  *#units(): Generator<Unit> {
+    for (const { unit } of this.#sealed.values()) yield unit;
+    for (const segment of this.#growing.values()) yield* segment.units;
+  }
+
+  /** Units a delete can reach, those in preparation included. */
+  #unitsIn(channel: string, partitionId: PartitionId): Unit[] {
+    const reaches = ({ place }: Unit) =>
+      place.channel === channel && (partitionId === ALL_PARTITIONS || place.partitionId === partitionId);
+    return [...this.#units(), ...this.#preparing].filter(reaches);
+  }
+
+  #dropGrowing(segmentId: SegmentId): void {
+    this.#growing.get(segmentId)?.release();
+    this.#growing.delete(segmentId);
+  }
+
+  #lookups(write: AppliedWrite): number {
+    let lookups = 0;
+    for (const part of write.parts)
+      if (part.kind === 'delete')
+        lookups += part.keys.values.length * (1 + this.#unitsIn(part.channel, part.partitionId).length);
+    return lookups;
+  }
+
+  #applyNow(write: AppliedWrite): void {
+    for (const part of write.parts) if (part.kind === 'delete') this.#delete(part, write.ts);
+    this.#insertAll(write);
+  }
+
+  async #applySliced(write: AppliedWrite, pacer: Pacer): Promise<void> {
+    for (const part of write.parts)
+      if (part.kind === 'delete') {
+        const keys = keyList(part.keys);
+        await this.applyDeletes(part, keys, new BigInt64Array(keys.count).fill(write.ts), pacer);
+      }
+    this.#insertAll(write);
+    await pacer.spend(write.parts.reduce((sum, part) => sum + insertedRows(part), 0) * COST_PER_LOOKUP);
+  }
+
+  #delete(part: DeletePart, ts: HybridTime): void {
+    const { column, count } = keyList(part.keys);
+    const deletes = this.deletesOf(part.channel);
+    for (let at = 0; at < count; at++) deletes.put(part.partitionId, column, at, ts);
+    for (const unit of this.#unitsIn(part.channel, part.partitionId))
+      for (let at = 0; at < count; at++) unit.kill(column, at, ts);
+  }
+
+  #insertAll({ parts, segmentIds, ts }: AppliedWrite): void {
+    if (this.#isReleased) return;
+    for (const [i, part] of parts.entries()) {
+      const segmentId = segmentIds[i];
+      assert(segmentId !== undefined, 'a part of a write has no segment');
+      if (part.kind === 'insert') this.#insert(part, segmentId, ts);
+    }
+  }
+
+  #insert(part: InsertPart, segmentId: SegmentId, ts: HybridTime): void {
+    // A flushed segment holds all its rows in its files.
+    if (this.#sealed.has(segmentId)) return;
+    let segment = this.#growing.get(segmentId);
+    if (segment === undefined) {
+      const { partitionId, channel } = part;
+      segment = new GrowingSegment({ segmentId, partitionId, channel }, this.#engine);
+      this.#growing.set(segmentId, segment);
+    }
+    segment.append(this.#view.schema, part.rows, ts, this.deletesOf(part.channel));
+  }
+}
+
+const insertedRows = (part: WritePart): number => (part.kind === 'insert' ? part.rows.rowCount : 0);
+
+async function inSlices(count: number, pacer: Pacer, visit: (at: number) => void): Promise<void> {
+  for (let from = 0; from < count; from += KEYS_PER_SLICE) {
+    const to = Math.min(count, from + KEYS_PER_SLICE);
+    for (let at = from; at < to; at++) visit(at);
+    await pacer.spend((to - from) * COST_PER_LOOKUP);
+  }
+}

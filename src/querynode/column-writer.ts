@@ -1,0 +1,251 @@
+/**
+ * Columns that grow. Rows are only ever added behind the last one; an array that becomes too small is replaced by a larger
+ * copy. So whoever holds a column may read the rows it had when it was taken, for ever.
+ */
+
+import type {
+  BytesColumn,
+  Column,
+  FixedColumn,
+  FixedType,
+  FixedValues,
+  ListColumn,
+  VectorColumn,
+} from '../model/rows.ts';
+import type { FieldSchema } from '../model/schema.ts';
+import { assert } from '../support/assert.ts';
+
+const fixedArrays = {
+  Bool: Uint8Array,
+  Int8: Int8Array,
+  Int16: Int16Array,
+  Int32: Int32Array,
+  Int64: BigInt64Array,
+  Float: Float32Array,
+  Double: Float64Array,
+} as const satisfies Record<FixedType, unknown>;
+
+/** Zeros of a fixed type. */
+export const newFixed = (type: FixedType, length: number): FixedValues => new fixedArrays[type](length);
+
+/** Copies values `from` to `to` of `source` behind each other to `at`. Both are of one type. */
+export function copyFixed(
+  target: FixedValues,
+  at: number,
+  source: FixedValues,
+  from: number,
+  to: number,
+): void {
+  (target as Uint8Array).set(source.subarray(from, to) as Uint8Array, at);
+}
+
+/** A writer of one column with room for a fixed number of rows. */
+export interface ColumnWriter {
+  /** The column as it stands; its arrays may be longer than the rows written. */
+  readonly column: Column;
+  /** Writes rows `from` to `to` of `source`; an absent source gives nulls. */
+  append(source: Column | undefined, from: number, to: number): void;
+}
+
+class FixedItems {
+  values: FixedValues;
+  readonly #type: FixedType;
+  #length = 0;
+
+  constructor(type: FixedType, capacity: number) {
+    this.#type = type;
+    this.values = newFixed(type, capacity);
+  }
+
+  append(source: FixedValues, from: number, to: number): void {
+    const end = this.#length + to - from;
+    if (end > this.values.length) {
+      const larger = newFixed(this.#type, Math.max(end, 2 * this.values.length));
+      copyFixed(larger, 0, this.values, 0, this.#length);
+      this.values = larger;
+    }
+    copyFixed(this.values, this.#length, source, from, to);
+    this.#length = end;
+  }
+
+  skip(count: number): void {
+    this.#length += count;
+  }
+
+  column(): FixedColumn {
+    return { layout: 'fixed', type: this.#type, values: this.values };
+  }
+}
+
+class BytesItems {
+  readonly #type: 'VarChar' | 'JSON';
+  #offsets: Uint32Array;
+  #data: Uint8Array;
+  #length = 0;
+
+  constructor(type: 'VarChar' | 'JSON', capacity: number) {
+    this.#type = type;
+    this.#offsets = new Uint32Array(capacity + 1);
+    this.#data = new Uint8Array(8 * capacity);
+  }
+
+  append(source: BytesColumn, from: number, to: number): void {
+    this.#reserveItems(to - from);
+    const first = source.offsets[from] ?? 0;
+    const bytes = source.data.subarray(first, source.offsets[to]);
+    const start = this.#offsets[this.#length] ?? 0;
+    if (start + bytes.length > this.#data.length) {
+      const larger = new Uint8Array(2 * (start + bytes.length));
+      larger.set(this.#data.subarray(0, start));
+      this.#data = larger;
+    }
+    this.#data.set(bytes, start);
+    for (let i = from; i < to; i++)
+      this.#offsets[this.#length + i - from + 1] = start + (source.offsets[i + 1] ?? 0) - first;
+    this.#length += to - from;
+  }
+
+  skip(count: number): void {
+    this.#reserveItems(count);
+    this.#offsets.fill(this.#offsets[this.#length] ?? 0, this.#length + 1, this.#length + count + 1);
+    this.#length += count;
+  }
+
+  column(): BytesColumn {
+    return { layout: 'bytes', type: this.#type, offsets: this.#offsets, data: this.#data };
+  }
+
+  #reserveItems(count: number): void {
+    const end = this.#length + count + 1;
+    if (end <= this.#offsets.length) return;
+    const larger = new Uint32Array(Math.max(end, 2 * this.#offsets.length));
+    larger.set(this.#offsets);
+    this.#offsets = larger;
+  }
+}
+
+type Items = FixedItems | BytesItems;
+
+function appendItems(items: Items, source: FixedColumn | BytesColumn, from: number, to: number): void {
+  if (items instanceof FixedItems && source.layout === 'fixed') items.append(source.values, from, to);
+  else if (items instanceof BytesItems && source.layout === 'bytes') items.append(source, from, to);
+  else assert(false, 'a column changed its layout');
+}
+
+class ListRows {
+  readonly #items: Items;
+  readonly #offsets: Uint32Array;
+  #length = 0;
+
+  constructor(items: Items, capacity: number) {
+    this.#items = items;
+    this.#offsets = new Uint32Array(capacity + 1);
+  }
+
+  append(source: ListColumn, from: number, to: number): void {
+    const first = source.offsets[from] ?? 0;
+    const start = this.#offsets[this.#length] ?? 0;
+    appendItems(this.#items, source.items, first, source.offsets[to] ?? 0);
+    for (let i = from; i < to; i++)
+      this.#offsets[this.#length + i - from + 1] = start + (source.offsets[i + 1] ?? 0) - first;
+    this.#length += to - from;
+  }
+
+  skip(count: number): void {
+    this.#offsets.fill(this.#offsets[this.#length] ?? 0, this.#length + 1, this.#length + count + 1);
+    this.#length += count;
+  }
+
+  column(): ListColumn {
+    return { layout: 'list', type: 'Array', offsets: this.#offsets, items: this.#items.column() };
+  }
+}
+
+class VectorRows {
+  readonly #dim: number;
+  readonly #values: Float32Array;
+  #length = 0;
+
+  constructor(dim: number, values: Float32Array) {
+    this.#dim = dim;
+    this.#values = values;
+  }
+
+  append(source: VectorColumn, from: number, to: number): void {
+    this.#values.set(source.values.subarray(from * this.#dim, to * this.#dim), this.#length * this.#dim);
+    this.#length += to - from;
+  }
+
+  skip(count: number): void {
+    this.#values.fill(0, this.#length * this.#dim, (this.#length + count) * this.#dim);
+    this.#length += count;
+  }
+
+  column(): VectorColumn {
+    return { layout: 'vector', type: 'FloatVector', dim: this.#dim, values: this.#values };
+  }
+}
+
+function newItems(type: FixedType | 'VarChar' | 'JSON', capacity: number): Items {
+  return type === 'VarChar' || type === 'JSON'
+    ? new BytesItems(type, capacity)
+    : new FixedItems(type, capacity);
+}
+
+function newRows(
+  field: FieldSchema,
+  capacity: number,
+  vectors: Float32Array | undefined,
+): Items | ListRows | VectorRows {
+  const { dataType } = field;
+  if (dataType === 'Array') {
+    assert(field.elementType !== undefined, `array field ${field.fieldId} has no element type`);
+    return new ListRows(newItems(field.elementType, capacity), capacity);
+  }
+  if (dataType !== 'FloatVector') return newItems(dataType, capacity);
+  assert(field.dim !== undefined && vectors !== undefined, `vector field ${field.fieldId} has no memory`);
+  return new VectorRows(field.dim, vectors);
+}
+
+/** `vectors`: memory of `capacity * dim` floats for a vector field. */
+export function columnWriter(
+  field: FieldSchema,
+  capacity: number,
+  vectors: Float32Array | undefined,
+): ColumnWriter {
+  const rows = newRows(field, capacity, vectors);
+  let valid: Uint8Array | undefined;
+  let length = 0;
+  const remember = (present: Uint8Array | undefined, from: number, to: number, isAbsent: boolean) => {
+    if (valid === undefined && (isAbsent || present !== undefined)) {
+      valid = new Uint8Array(capacity);
+      valid.fill(1, 0, length);
+    }
+    if (present !== undefined) valid?.set(present.subarray(from, to), length);
+    else valid?.fill(isAbsent ? 0 : 1, length, length + to - from);
+    length += to - from;
+  };
+  let column: Column = rows.column();
+  return {
+    get column() {
+      return column;
+    },
+    append(source, from, to) {
+      if (source === undefined) rows.skip(to - from);
+      else if (rows instanceof ListRows && source.layout === 'list') rows.append(source, from, to);
+      else if (rows instanceof VectorRows && source.layout === 'vector') rows.append(source, from, to);
+      else if (rows instanceof FixedItems || rows instanceof BytesItems)
+        appendItems(rows, source as FixedColumn | BytesColumn, from, to);
+      else assert(false, `field ${field.fieldId} changed its layout`);
+      remember(source?.valid, from, to, source === undefined);
+      column = valid === undefined ? rows.column() : { ...rows.column(), valid };
+    },
+  };
+}
+
+/** A column of nulls, for a field that is younger than the rows. */
+export function nullColumn(field: FieldSchema, rowCount: number): Column {
+  const writer = columnWriter(field, rowCount, new Float32Array(rowCount * (field.dim ?? 0)));
+  writer.append(undefined, 0, rowCount);
+  return writer.column;
+}

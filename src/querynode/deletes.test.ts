@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { keysOf } from '../../tests/query-world.ts';
+import type { HybridTime } from '../model/hybrid-time.ts';
+import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
+import { DeleteMap } from './deletes.ts';
+import { KeyIndex } from './key-index.ts';
+import { keyList } from './keys.ts';
+
+const here = 1n as PartitionId;
+const other = 2n as PartitionId;
+const deletion = fc.record({
+  key: fc.oneof(fc.nat(20), fc.nat(300)),
+  ts: fc.bigInt(1n, 50n),
+  scope: fc.constantFrom(here, other, ALL_PARTITIONS),
+});
+
+for (const type of ['Int64', 'VarChar'] as const)
+  test(`deletes of ${type} keys give the same result in any order and any number of times`, () => {
+    fc.assert(
+      fc.property(
+        fc.array(deletion, { maxLength: 600, size: 'max' }),
+        fc.infiniteStream(fc.double({ noNaN: true })),
+        (all, chance) => {
+          const shuffled = [...all, ...all.slice(0, 20)]
+            .map((each) => ({ each, at: chance.next().value as number }))
+            .sort((a, b) => a.at - b.at)
+            .map(({ each }) => each);
+          const maps = [all, shuffled].map((list) => {
+            const map = new DeleteMap();
+            for (const { key, ts, scope } of list)
+              map.put(scope, keyList(keysOf(type, [key])).column, 0, ts as HybridTime);
+            return map;
+          });
+          for (let key = 0; key < 301; key++) {
+            const expected =
+              all
+                .filter((each) => each.key === key && each.scope !== other)
+                .map(({ ts }) => ts)
+                .sort((a, b) => Number(a - b))
+                .at(-1) ?? 0n;
+            for (const map of maps)
+              assert.equal(map.get(here, keyList(keysOf(type, [key])).column, 0), expected);
+          }
+          assert.equal(maps[0]?.size, maps[1]?.size);
+          assert.equal(maps[0]?.size, new Set(all.map(({ key, scope }) => `${key} ${scope}`)).size);
+        },
+      ),
+      { seed: 20260731, numRuns: 30 },
+    );
+  });
+
+test('keys at the ends of Int64 and keys that share a half are told apart', () => {
+  const values = BigInt64Array.from([
+    0n,
+    -1n,
+    2n ** 63n - 1n,
+    -(2n ** 63n),
+    1n,
+    2n ** 32n,
+    2n ** 32n + 1n,
+    -(2n ** 32n),
+  ]);
+  const { column, count } = keyList({ type: 'Int64', values });
+  const map = new DeleteMap();
+  const index = new KeyIndex(count);
+  for (let i = 0; i < count; i++) {
+    map.put(ALL_PARTITIONS, column, i, BigInt(i + 1) as HybridTime);
+    index.add(column, i);
+  }
+  for (let i = 0; i < count; i++) {
+    assert.equal(map.get(here, column, i), BigInt(i + 1));
+    assert.equal(index.find(column, column, i), i);
+  }
+});
+
+test('a key that comes many times costs no more than many keys, and all its rows are found, newest first', () => {
+  const count = 200_000;
+  const { column } = keyList({ type: 'Int64', values: new BigInt64Array(count).fill(7n) });
+  const index = new KeyIndex(count);
+  for (let row = 0; row < count; row++) index.add(column, row);
+  let row = index.find(column, column, 0);
+  for (let expected = count - 1; expected >= 0; expected--) {
+    assert.equal(row, expected);
+    row = index.older(row);
+  }
+  assert.equal(row, -1);
+});

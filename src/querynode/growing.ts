@@ -1,0 +1,119 @@
+/**
+ * Rows that stand only in the log. They fill units whose size doubles from small to a maximum, so that many one-row inserts
+ * make few units, a small segment takes little memory, and no row is ever moved.
+ */
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { FieldId } from '../model/ids.ts';
+import type { Column, RowBatch } from '../model/rows.ts';
+import type { CollectionSchema } from '../model/schema.ts';
+import { type ColumnWriter, columnWriter } from './column-writer.ts';
+import type { DeleteMap } from './deletes.ts';
+import { Unit, type UnitPlace } from './unit.ts';
+import type { VectorBlock, VectorEngine } from './vectors.ts';
+
+const MIN_ROWS = 64;
+const MAX_ROWS = 65_536;
+/** A unit holds no more vectors than this, but at least one row. */
+const MAX_VECTOR_BYTES = 16 * 2 ** 20;
+/** A unit that holds so many bytes of text takes no more rows. */
+const MAX_TEXT_BYTES = 32 * 2 ** 20;
+
+interface Chunk {
+  readonly unit: Unit;
+  readonly timestamps: BigInt64Array;
+  readonly writers: ReadonlyMap<FieldId, ColumnWriter>;
+  textBytes: number;
+}
+
+export class GrowingSegment {
+  readonly place: UnitPlace;
+  readonly #engine: VectorEngine;
+  readonly #chunks: Chunk[] = [];
+
+  constructor(place: UnitPlace, engine: VectorEngine) {
+    this.place = place;
+    this.#engine = engine;
+  }
+
+  get units(): Unit[] {
+    return this.#chunks.map(({ unit }) => unit);
+  }
+
+  /** The rows of one write; they are visible when it returns. */
+  append(schema: CollectionSchema, rows: RowBatch, ts: HybridTime, deletes: DeleteMap): void {
+    for (let from = 0; from < rows.rowCount; ) {
+      const chunk = this.#chunkFor(schema, rows.rowCount - from);
+      const to = Math.min(
+        rows.rowCount,
+        from + chunk.unit.capacity - chunk.unit.rowCount,
+        rowsOfText(rows, from),
+      );
+      const start = chunk.unit.rowCount;
+      for (const [fieldId, writer] of chunk.writers) writer.append(rows.columns.get(fieldId), from, to);
+      for (const column of rows.columns.values()) chunk.textBytes += textBytes(column, from, to);
+      chunk.timestamps.fill(ts, start, start + to - from);
+      chunk.unit.reveal(start + to - from, deletes);
+      from = to;
+    }
+  }
+
+  release(): void {
+    for (const { unit } of this.#chunks) unit.release();
+    this.#chunks.length = 0;
+  }
+
+  #chunkFor(schema: CollectionSchema, rows: number): Chunk {
+    const last = this.#chunks.at(-1);
+    const hasRoom = last !== undefined && last.unit.rowCount < last.unit.capacity;
+    if (hasRoom && last.textBytes < MAX_TEXT_BYTES && knowsFields(last, schema)) return last;
+    const before = this.#chunks.reduce((sum, { unit }) => sum + unit.capacity, 0);
+    const chunk = this.#open(schema, Math.max(MIN_ROWS, before, rows));
+    this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  #open(schema: CollectionSchema, wantedRows: number): Chunk {
+    const vectorBytes = schema.fields.reduce((sum, { dim }) => sum + 4 * (dim ?? 0), 0);
+    const capacity = Math.max(
+      1,
+      Math.min(
+        wantedRows,
+        MAX_ROWS,
+        vectorBytes === 0 ? MAX_ROWS : Math.floor(MAX_VECTOR_BYTES / vectorBytes),
+      ),
+    );
+    const vectors = new Map<FieldId, VectorBlock>();
+    const writers = new Map<FieldId, ColumnWriter>();
+    try {
+      for (const { fieldId, dim } of schema.fields)
+        if (dim !== undefined) vectors.set(fieldId, this.#engine.allocate(capacity * dim));
+    } catch (error) {
+      for (const block of vectors.values()) block.free();
+      throw error;
+    }
+    for (const field of schema.fields)
+      writers.set(field.fieldId, columnWriter(field, capacity, vectors.get(field.fieldId)?.values));
+    const timestamps = new BigInt64Array(capacity);
+    const { place } = this;
+    const unit = new Unit({ place, schema, capacity, columns: writers, timestamps, vectors });
+    return { unit, timestamps, writers, textBytes: 0 };
+  }
+}
+
+const knowsFields = ({ writers }: Chunk, schema: CollectionSchema): boolean =>
+  schema.fields.every(({ fieldId }) => writers.has(fieldId));
+
+function textBytes(column: Column, from: number, to: number): number {
+  if (column.layout === 'bytes') return (column.offsets[to] ?? 0) - (column.offsets[from] ?? 0);
+  if (column.layout === 'list' && column.items.layout === 'bytes')
+    return textBytes(column.items, column.offsets[from] ?? 0, column.offsets[to] ?? 0);
+  return 0;
+}
+
+/** End of the rows from `from` on whose longest text column stays within the bound; at least one row. */
+function rowsOfText(rows: RowBatch, from: number): number {
+  let to = rows.rowCount;
+  for (const column of rows.columns.values())
+    while (to > from + 1 && textBytes(column, from, to) > MAX_TEXT_BYTES) to = from + ((to - from) >> 1);
+  return to;
+}

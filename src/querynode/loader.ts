@@ -1,0 +1,205 @@
+/** From a view of the catalog to units: decides what has changed, loads it, hands it over in one step. */
+import { DbError } from '../errors/db-error.ts';
+import type { FieldId } from '../model/ids.ts';
+import type { SegmentIndex, SegmentRecord } from '../model/records.ts';
+import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
+import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import { mapLimited } from '../support/limiter.ts';
+import type { CollectionView, SearchRequest } from './api.ts';
+import type { CollectionRows, SealedSegment } from './collection.ts';
+import { keyList } from './keys.ts';
+import type { Pacer } from './pacer.ts';
+import { keyFieldOf, requireField, Shared, Unit, type UnitIndex } from './unit.ts';
+import type { GraphIndex, VectorBlock, VectorEngine } from './vectors.ts';
+
+export interface GraphShape {
+  readonly rowCount: number;
+  readonly dim: number;
+  readonly metric: SearchRequest['metric'];
+}
+
+/** Reads the files of flushed segments, checksums verified, off the event loop. Throws `data-integrity`, `object-not-found`. */
+export interface SegmentFiles {
+  /** Vectors go to the blocks; their columns are among the result's. */
+  rows(
+    record: SegmentRecord,
+    schema: CollectionSchema,
+    vectors: ReadonlyMap<FieldId, VectorBlock>,
+  ): Promise<{ readonly batch: RowBatch; readonly timestamps: BigInt64Array }>;
+  deletes(
+    record: SegmentRecord,
+    keyField: FieldSchema,
+  ): Promise<{ readonly keys: PrimaryKeys; readonly timestamps: BigInt64Array }>;
+  /** The file must fit `shape`. Undefined: of a kind this node cannot search; it scans instead. */
+  graph(
+    index: SegmentIndex,
+    vectors: VectorBlock,
+    shape: GraphShape,
+  ): Promise<{ readonly graph: GraphIndex; free(): void } | undefined>;
+}
+
+export interface LoadOptions {
+  readonly files: SegmentFiles;
+  readonly engine: VectorEngine;
+  readonly pacer: Pacer;
+  readonly signal: AbortSignal;
+  /** Segments loaded at once. */
+  readonly parallelLoads: number;
+  readonly onLoaded: (record: SegmentRecord) => void;
+}
+
+export interface UpdatePlan {
+  readonly load: readonly SegmentRecord[];
+  /** Same rows, other index files. */
+  readonly reindex: readonly SegmentRecord[];
+  /** L0 segments whose deletes are not known. */
+  readonly deletes: readonly SegmentRecord[];
+}
+
+const rowFiles = ({ files }: SegmentRecord): string =>
+  files.map(({ key, crc32, sizeBytes }) => `${key} ${sizeBytes} ${crc32}`).join('\n');
+const indexBuilds = ({ indexes }: SegmentRecord): string => indexes.map(({ buildId }) => buildId).join();
+
+/** Pure: what stands between the rows in memory and the view. */
+export function planUpdate(rows: CollectionRows, view: CollectionView): UpdatePlan {
+  const plan = {
+    load: [] as SegmentRecord[],
+    reindex: [] as SegmentRecord[],
+    deletes: [] as SegmentRecord[],
+  };
+  for (const record of view.segments) {
+    const present = rows.sealed(record.segmentId)?.record;
+    if (record.level === 'L0') {
+      if (!rows.knowsDeletes(record.segmentId)) plan.deletes.push(record);
+    } else if (present === undefined || rowFiles(present) !== rowFiles(record)) plan.load.push(record);
+    else if (indexBuilds(present) !== indexBuilds(record)) plan.reindex.push(record);
+  }
+  return plan;
+}
+
+/** All or nothing: when it rejects, readers go on with what they had and nothing of the attempt is kept. */
+export async function applyView(
+  rows: CollectionRows,
+  view: CollectionView,
+  options: LoadOptions,
+): Promise<void> {
+  const plan = planUpdate(rows, view);
+  const loaded: SealedSegment[] = [];
+  const reindexed: { readonly record: SegmentRecord; readonly indexes: ReadonlyMap<FieldId, UnitIndex> }[] =
+    [];
+  try {
+    await mapLimited([...plan.deletes, ...plan.load], options.parallelLoads, async (record) => {
+      if (record.level === 'L0') await loadDeletes(rows, record, view.schema, options);
+      else {
+        const unit = await loadUnit(record, view, options);
+        loaded.push({ record, unit });
+        await rows.prepare(unit, options.pacer);
+      }
+      options.onLoaded(record);
+    });
+    await mapLimited(plan.reindex, options.parallelLoads, async (record) => {
+      const unit = rows.sealed(record.segmentId)?.unit;
+      if (unit !== undefined)
+        reindexed.push({ record, indexes: await loadIndexes(record, unit, view, options) });
+    });
+    options.signal.throwIfAborted();
+  } catch (error) {
+    for (const { unit } of loaded) rows.discard(unit);
+    for (const { record, indexes } of reindexed) {
+      const kept = new Set(rows.sealed(record.segmentId)?.unit.indexes.values());
+      for (const index of indexes.values()) if (!kept.has(index)) index.memory.release();
+    }
+    throw error;
+  }
+  rows.swap({ view, loaded, reindexed });
+}
+
+async function loadDeletes(
+  rows: CollectionRows,
+  record: SegmentRecord,
+  schema: CollectionSchema,
+  { files, pacer, signal }: LoadOptions,
+): Promise<void> {
+  signal.throwIfAborted();
+  const { keys, timestamps } = await files.deletes(record, keyFieldOf(schema));
+  if (keys.values.length !== record.rowCount || timestamps.length !== record.rowCount)
+    throw damaged(record, `holds ${keys.values.length} deletes instead of ${record.rowCount}`);
+  await rows.applyDeletes(record, keyList(keys), timestamps, pacer);
+  rows.noteDeletes(record.segmentId);
+}
+
+const damaged = ({ segmentId }: SegmentRecord, what: string): DbError =>
+  new DbError('data-integrity', `segment ${segmentId} ${what}`);
+
+async function loadUnit(record: SegmentRecord, view: CollectionView, options: LoadOptions): Promise<Unit> {
+  options.signal.throwIfAborted();
+  const { schema } = view;
+  const { segmentId, partitionId, channel, rowCount } = record;
+  const vectors = new Map<FieldId, VectorBlock>();
+  let unit: Unit | undefined;
+  try {
+    for (const { fieldId, dim } of schema.fields)
+      if (dim !== undefined) {
+        const graph = record.indexes.find((index) => index.fieldId === fieldId);
+        vectors.set(fieldId, options.engine.allocate(rowCount * dim, graph?.file.sizeBytes));
+      }
+    const { batch, timestamps } = await options.files.rows(record, schema, vectors);
+    if (batch.rowCount !== rowCount || timestamps.length !== rowCount)
+      throw damaged(record, `holds ${batch.rowCount} rows instead of ${rowCount}`);
+    const place = { segmentId, partitionId, channel };
+    const columns = new Map([...batch.columns].map(([fieldId, column]) => [fieldId, { column }]));
+    unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors });
+    unit.setIndexes(await loadIndexes(record, unit, view, options));
+    return unit;
+  } catch (error) {
+    if (unit !== undefined) unit.release();
+    else for (const block of vectors.values()) block.free();
+    throw error;
+  }
+}
+
+const metrics: readonly string[] = ['L2', 'IP', 'COSINE'] satisfies SearchRequest['metric'][];
+
+/** The metric the user built the index for; undefined when its definition is gone or names another. */
+function metricOf(view: CollectionView, { indexId }: SegmentIndex): SearchRequest['metric'] | undefined {
+  const metric = view.indexes.find((each) => each.indexId === indexId)?.params['metric_type'];
+  return metric !== undefined && metrics.includes(metric) ? (metric as SearchRequest['metric']) : undefined;
+}
+
+/** Indexes the unit already has are taken over. */
+async function loadIndexes(
+  record: SegmentRecord,
+  unit: Unit,
+  view: CollectionView,
+  { files, signal }: LoadOptions,
+): Promise<ReadonlyMap<FieldId, UnitIndex>> {
+  const indexes = new Map<FieldId, UnitIndex>();
+  try {
+    for (const index of record.indexes) {
+      signal.throwIfAborted();
+      const present = unit.indexes.get(index.fieldId);
+      const isSame = present?.buildId === index.buildId;
+      const opened = isSame ? present : await openIndex(index, unit, view, files);
+      if (opened !== undefined) indexes.set(index.fieldId, opened);
+    }
+    return indexes;
+  } catch (error) {
+    const kept = new Set(unit.indexes.values());
+    for (const index of indexes.values()) if (!kept.has(index)) index.memory.release();
+    throw error;
+  }
+}
+
+async function openIndex(
+  index: SegmentIndex,
+  unit: Unit,
+  view: CollectionView,
+  files: SegmentFiles,
+): Promise<UnitIndex | undefined> {
+  const vectors = unit.vectors.get(index.fieldId);
+  const metric = metricOf(view, index);
+  if (vectors === undefined || metric === undefined) return undefined;
+  const dim = requireField(view.schema, index.fieldId).dim ?? 0;
+  const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim, metric });
+  return opened && { buildId: index.buildId, graph: opened.graph, memory: new Shared([opened]) };
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Pacer, Turns } from './pacer.ts';
+
+test('many pieces of work together do no more in one turn of the event loop than one alone', async () => {
+  const turns = new Turns(100);
+  const { signal } = new AbortController();
+  let inTurn = 0;
+  let most = 0;
+  let isRunning = true;
+  const count = () => {
+    most = Math.max(most, inTurn);
+    inTurn = 0;
+    if (isRunning) setImmediate(count);
+  };
+  setImmediate(count);
+  const work = async () => {
+    const pacer = new Pacer(turns, signal);
+    for (let i = 0; i < 40; i++) {
+      inTurn += 20;
+      await pacer.spend(20);
+    }
+  };
+  await Promise.all(Array.from({ length: 12 }, work));
+  isRunning = false;
+  // The turn in which all begin lets each take its first step.
+  assert(most <= 100 + 12 * 20, `${most} units in a turn`);
+});
+
+test('work that waits for its turn ends when it is told to', async () => {
+  const stop = new AbortController();
+  const waiting = new Pacer(new Turns(1), stop.signal).spend(1);
+  stop.abort(new Error('enough'));
+  await assert.rejects(async () => waiting, /enough/);
+});

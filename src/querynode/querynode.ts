@@ -1,0 +1,193 @@
+/** The query node: which collections are loaded, and who may read them when. */
+import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { CollectionId, PartitionId } from '../model/ids.ts';
+import type { RowBatch } from '../model/rows.ts';
+import type { StreamingNode } from '../streamingnode/api.ts';
+import type { Clock } from '../support/clock.ts';
+import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResult } from './api.ts';
+import type { Filters } from './filter.ts';
+import { LoadedCollection } from './loaded.ts';
+import type { SegmentFiles } from './loader.ts';
+import { Pacer, Turns } from './pacer.ts';
+import { countRowsOf, queryRows } from './query.ts';
+import type { ReadContext } from './reads.ts';
+import { searchRows } from './search.ts';
+import type { VectorEngine } from './vectors.ts';
+
+export interface QueryNodeLimits {
+  /** Segments of a collection loaded at once. */
+  readonly parallelLoads: number;
+  /** Units of a search looked at at once. */
+  readonly parallelUnits: number;
+  /** Reads that may wait for loading collections. */
+  readonly waitingReads: number;
+  /** How long such a read waits. */
+  readonly waitMs: number;
+  /** Largest answer. */
+  readonly answerBytes: number;
+}
+
+export const defaultLimits: QueryNodeLimits = {
+  parallelLoads: 4,
+  parallelUnits: 4,
+  waitingReads: 1024,
+  waitMs: 30_000,
+  answerBytes: 256 * 2 ** 20,
+};
+
+export interface QueryNodeOptions {
+  readonly streamingNode: StreamingNode;
+  readonly files: SegmentFiles;
+  readonly engine: VectorEngine;
+  readonly filters: Filters;
+  readonly clock: Clock;
+  readonly limits?: Partial<QueryNodeLimits>;
+}
+
+export class LocalQueryNode implements QueryNode {
+  readonly #options: QueryNodeOptions;
+  readonly #limits: QueryNodeLimits;
+  readonly #collections = new Map<CollectionId, LoadedCollection>();
+  readonly #turns = new Turns();
+  #waiting = 0;
+  #appliedTs = 0n as HybridTime;
+  #isClosed = false;
+
+  constructor(options: QueryNodeOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+  }
+
+  /** Takes its place in the log before it returns a promise: `view` must be the catalog's at the moment of the call. */
+  async load(view: CollectionView): Promise<void> {
+    if (this.#isClosed) throw new DbError('service-unavailable', 'the query node is closed');
+    const present = this.#collections.get(view.collectionId);
+    if (present !== undefined) {
+      await Promise.all([present.whenLoaded(), present.update(view)]);
+      return;
+    }
+    const { files, engine, streamingNode } = this.#options;
+    const collection = new LoadedCollection(view, {
+      files,
+      engine,
+      parallelLoads: this.#limits.parallelLoads,
+      turns: this.#turns,
+    });
+    this.#collections.set(view.collectionId, collection);
+    try {
+      await collection.load(view, streamingNode, (ts) => {
+        if (ts > this.#appliedTs) this.#appliedTs = ts;
+      });
+    } catch (error) {
+      if (this.#collections.get(view.collectionId) === collection)
+        this.#collections.delete(view.collectionId);
+      await collection.close(notLoaded(view.collectionId, messageOf(error), error));
+      throw error;
+    }
+  }
+
+  async update(view: CollectionView): Promise<void> {
+    await this.#collections.get(view.collectionId)?.update(view);
+  }
+
+  async release(collectionId: CollectionId): Promise<void> {
+    const collection = this.#collections.get(collectionId);
+    if (collection === undefined) return;
+    this.#collections.delete(collectionId);
+    await collection.close(notLoaded(collectionId, 'it was released'));
+  }
+
+  progress(collectionId: CollectionId): number | undefined {
+    return this.#collections.get(collectionId)?.progress;
+  }
+
+  search(request: SearchRequest): Promise<SearchResult> {
+    const { engine } = this.#options;
+    const { parallelUnits } = this.#limits;
+    return this.#read(request, (context) => searchRows({ ...context, engine, parallelUnits }, request));
+  }
+
+  query(request: QueryRequest): Promise<RowBatch> {
+    return this.#read(request, (context) => queryRows(context, request));
+  }
+
+  async count(request: Omit<QueryRequest, 'outputFields' | 'limit' | 'offset'>): Promise<number> {
+    if (request.filter !== undefined)
+      return this.#read(request, (context) => countRowsOf(context, request.filter));
+    const collection = await this.#open(request.collectionId);
+    return collection.whileOpen(() => collection.rows.count(request.partitionIds));
+  }
+
+  get visibleTs(): HybridTime {
+    let visible: bigint = this.#appliedTs;
+    for (const { rows } of this.#collections.values()) {
+      const { backlogTs } = rows;
+      if (backlogTs !== undefined && backlogTs <= visible) visible = backlogTs - 1n;
+    }
+    return visible as HybridTime;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const collections = [...this.#collections.values()];
+    this.#collections.clear();
+    const reason = new DbError('service-unavailable', 'the query node is closing');
+    await Promise.all(collections.map((collection) => collection.close(reason)));
+  }
+
+  async #read<T>(
+    request: { readonly collectionId: CollectionId; readonly partitionIds?: readonly PartitionId[] },
+    work: (context: ReadContext) => Promise<T>,
+  ): Promise<T> {
+    const collection = await this.#open(request.collectionId);
+    return collection.whileOpen(async () => {
+      const views = await collection.rows.read(request.partitionIds);
+      try {
+        return await work({
+          schema: collection.rows.schema,
+          views,
+          filters: this.#options.filters,
+          pacer: new Pacer(this.#turns, collection.signal),
+          maxBytes: this.#limits.answerBytes,
+        });
+      } finally {
+        for (const view of views) view.release();
+      }
+    });
+  }
+
+  /** The collection once it is loaded. */
+  async #open(collectionId: CollectionId): Promise<LoadedCollection> {
+    const collection = this.#collections.get(collectionId);
+    if (collection === undefined) throw notLoaded(collectionId, 'load it first');
+    if (collection.isLoaded) return collection;
+    if (this.#waiting >= this.#limits.waitingReads)
+      throw new DbError('resource-exhausted', `${this.#waiting} reads wait for loading collections`);
+    this.#waiting++;
+    const timer = new AbortController();
+    try {
+      await Promise.race([collection.whenLoaded(), this.#timeOut(collectionId, timer.signal)]);
+      return collection;
+    } catch (error) {
+      if (isDbError(error, 'collection-on-recovering') || isDbError(error, 'service-unavailable'))
+        throw error;
+      throw notLoaded(collectionId, messageOf(error), error);
+    } finally {
+      this.#waiting--;
+      timer.abort();
+    }
+  }
+
+  async #timeOut(collectionId: CollectionId, signal: AbortSignal): Promise<void> {
+    const isLate = await this.#options.clock.sleep(this.#limits.waitMs, signal).then(
+      () => true,
+      () => false,
+    );
+    if (isLate)
+      throw new DbError('collection-on-recovering', `collection ${collectionId} is still being loaded`);
+  }
+}
+
+const notLoaded = (collectionId: CollectionId, why: string, cause?: unknown): DbError =>
+  new DbError('collection-not-loaded', `collection ${collectionId} is not loaded: ${why}`, { cause });

@@ -1,0 +1,150 @@
+/** Pure: best hits of many units to best hits of the collection. */
+import { compareKeys, type KeyColumn } from './keys.ts';
+
+/** Hits of one query in one unit, best first. */
+export interface UnitHits {
+  readonly unit: number;
+  readonly rows: Uint32Array;
+  readonly scores: Float32Array;
+  /** Key of row `r` at `r`. */
+  readonly keys: KeyColumn;
+}
+
+export interface Hit {
+  readonly unit: number;
+  readonly row: number;
+  readonly score: number;
+}
+
+export interface ReduceOptions {
+  readonly offset: number;
+  /** Hits wanted behind the offset. */
+  readonly limit: number;
+  /** True for IP and COSINE. */
+  readonly isLargerBetter: boolean;
+}
+
+interface Cursor {
+  readonly hits: UnitHits;
+  at: number;
+}
+
+const rowAt = ({ hits, at }: Cursor): number => hits.rows[at] ?? 0;
+const scoreAt = ({ hits, at }: Cursor): number => hits.scores[at] ?? 0;
+
+/**
+ * Merges by score, equal scores by key ascending, a key at most once (its best hit). Sorting each list by (score, key) first
+ * makes the answer independent of how rows are spread over units.
+ */
+export function reduceHits(lists: readonly UnitHits[], options: ReduceOptions): Hit[] {
+  const sign = options.isLargerBetter ? -1 : 1;
+  const heap = new MergeHeap(sign);
+  for (const list of lists) if (list.rows.length > 0) heap.push({ hits: orderTies(list), at: 0 });
+  const wanted = options.offset + options.limit;
+  const hits: Hit[] = [];
+  const seen = new Set<string | bigint>();
+  while (hits.length < wanted) {
+    const best = heap.top();
+    if (best === undefined) break;
+    const row = rowAt(best);
+    const key = seenKey(best.hits.keys, row);
+    if (!seen.has(key)) {
+      seen.add(key);
+      hits.push({ unit: best.hits.unit, row, score: scoreAt(best) });
+    }
+    heap.advance();
+  }
+  return hits.slice(options.offset);
+}
+
+function seenKey(keys: KeyColumn, row: number): string | bigint {
+  if (keys.type === 'VarChar')
+    return Buffer.from(
+      keys.data.buffer,
+      keys.data.byteOffset + (keys.offsets[row] ?? 0),
+      (keys.offsets[row + 1] ?? 0) - (keys.offsets[row] ?? 0),
+    ).toString('latin1');
+  return (BigInt(keys.halves[2 * row + 1] ?? 0) << 32n) | BigInt((keys.halves[2 * row] ?? 0) >>> 0);
+}
+
+/** The list with runs of one score in key order. */
+function orderTies(list: UnitHits): UnitHits {
+  const { rows, scores, keys } = list;
+  let ordered: Uint32Array | undefined;
+  for (let from = 0; from < rows.length; ) {
+    let to = from + 1;
+    while (to < rows.length && scores[to] === scores[from]) to++;
+    if (to - from > 1) {
+      ordered ??= rows.slice();
+      ordered.subarray(from, to).sort((a, b) => compareKeys(keys, a, keys, b));
+    }
+    from = to;
+  }
+  return ordered === undefined ? list : { ...list, rows: ordered };
+}
+
+/** A binary heap of cursors, the best hit on top. */
+class MergeHeap {
+  readonly #cursors: Cursor[] = [];
+  readonly #sign: number;
+
+  constructor(sign: number) {
+    this.#sign = sign;
+  }
+
+  top(): Cursor | undefined {
+    return this.#cursors[0];
+  }
+
+  push(cursor: Cursor): void {
+    const cursors = this.#cursors;
+    let at = cursors.length;
+    cursors.push(cursor);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#isBefore(at, parent)) break;
+      this.#swap(at, parent);
+      at = parent;
+    }
+  }
+
+  advance(): void {
+    const top = this.#cursors[0];
+    if (top === undefined) return;
+    top.at++;
+    if (top.at >= top.hits.rows.length) {
+      const last = this.#cursors.pop();
+      if (last === undefined || this.#cursors.length === 0) return;
+      this.#cursors[0] = last;
+    }
+    this.#sink();
+  }
+
+  #sink(): void {
+    let at = 0;
+    for (;;) {
+      const left = 2 * at + 1;
+      if (left >= this.#cursors.length) return;
+      const right = left + 1;
+      const child = right < this.#cursors.length && this.#isBefore(right, left) ? right : left;
+      if (!this.#isBefore(child, at)) return;
+      this.#swap(child, at);
+      at = child;
+    }
+  }
+
+  #isBefore(i: number, j: number): boolean {
+    const a = this.#cursors[i];
+    const b = this.#cursors[j];
+    if (a === undefined || b === undefined) return false;
+    const byScore = this.#sign * (scoreAt(a) - scoreAt(b));
+    if (byScore !== 0) return byScore < 0;
+    return compareKeys(a.hits.keys, rowAt(a), b.hits.keys, rowAt(b)) < 0;
+  }
+
+  #swap(i: number, j: number): void {
+    const held = this.#cursors[i] as Cursor;
+    this.#cursors[i] = this.#cursors[j] as Cursor;
+    this.#cursors[j] = held;
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * A unit is what is searched at once: a flushed segment, or a part of a growing one. Rows are never changed or moved; what
+ * changes is how many there are (only growing ones) and which of them live.
+ */
+
+import { DbError } from '../errors/db-error.ts';
+import type { BuildId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
+import type { Column } from '../model/rows.ts';
+import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import { assert, present } from '../support/assert.ts';
+import { LiveRows } from './bitmap.ts';
+import type { DeleteMap } from './deletes.ts';
+import { KeyIndex } from './key-index.ts';
+import { type KeyColumn, keysOfColumn } from './keys.ts';
+import type { Pacer } from './pacer.ts';
+import type { GraphIndex, VectorBlock } from './vectors.ts';
+
+/** Memory that is given back by hand, once. */
+export interface Freeable {
+  free(): void;
+}
+
+/** Memory with several holders; the last one frees it. Whoever makes it holds it. */
+export class Shared {
+  readonly #memory: readonly Freeable[];
+  #holders = 1;
+
+  constructor(memory: readonly Freeable[]) {
+    this.#memory = memory;
+  }
+
+  retain(): void {
+    assert(this.#holders > 0, 'memory is used after it was freed');
+    this.#holders++;
+  }
+
+  release(): void {
+    assert(this.#holders > 0, 'memory is freed twice');
+    this.#holders--;
+    if (this.#holders === 0) for (const block of this.#memory) block.free();
+  }
+}
+
+/** Where a segment's rows belong. */
+export interface UnitPlace {
+  readonly segmentId: SegmentId;
+  readonly partitionId: PartitionId;
+  readonly channel: string;
+}
+
+/** A graph index of a vector field and the memory it stands in. */
+export interface UnitIndex {
+  readonly buildId: BuildId;
+  readonly graph: GraphIndex;
+  readonly memory: Shared;
+}
+
+export interface UnitParts {
+  readonly place: UnitPlace;
+  readonly schema: CollectionSchema;
+  readonly capacity: number;
+  /** Columns of `capacity` rows, or writers of such. */
+  readonly columns: ReadonlyMap<FieldId, { readonly column: Column }>;
+  readonly timestamps: BigInt64Array;
+  /** Vectors by field: `capacity * dim` floats. */
+  readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
+}
+
+/** What a reader sees of a unit: rows and deletes that arrive later do not change it. To be released. */
+export interface UnitView {
+  readonly unit: Unit;
+  readonly rowCount: number;
+  readonly live: Uint32Array;
+  readonly liveCount: number;
+  readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+  release(): void;
+}
+
+/** The primary key of a schema. */
+export const keyFieldOf = ({ fields }: CollectionSchema): FieldSchema =>
+  present(
+    fields.find(({ isPrimaryKey }) => isPrimaryKey),
+    'the primary key field',
+  );
+
+export function requireField({ fields }: CollectionSchema, fieldId: FieldId): FieldSchema {
+  const field = fields.find((each) => each.fieldId === fieldId);
+  if (field === undefined) throw new DbError('parameter-invalid', `the collection has no field ${fieldId}`);
+  return field;
+}
+
+/** Derived columns kept for filters. */
+const MAX_DERIVED = 64;
+/** Rows to look at between two questions whether to pause, and what one costs. */
+const PREPARE_ROWS = 4096;
+const COST_PER_KEY = 12;
+
+export class Unit {
+  readonly place: UnitPlace;
+  readonly capacity: number;
+  readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
+  readonly #keyField: FieldId;
+  readonly #columns: UnitParts['columns'];
+  readonly #timestamps: BigInt64Array;
+  readonly #memory: Shared;
+  readonly #live: LiveRows;
+  readonly #keyIndex: KeyIndex;
+  #cache = { rowCount: 0, derived: new Map<string, unknown>() };
+  #keyColumn: Column | undefined;
+  #keys: KeyColumn | undefined;
+  #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
+  #rowCount = 0;
+
+  constructor(parts: UnitParts) {
+    this.place = parts.place;
+    this.capacity = parts.capacity;
+    this.vectors = parts.vectors;
+    this.#keyField = keyFieldOf(parts.schema).fieldId;
+    this.#columns = parts.columns;
+    this.#timestamps = parts.timestamps;
+    this.#memory = new Shared([...parts.vectors.values()]);
+    this.#live = new LiveRows(parts.capacity);
+    this.#keyIndex = new KeyIndex(parts.capacity);
+  }
+
+  get rowCount(): number {
+    return this.#rowCount;
+  }
+
+  get liveCount(): number {
+    return this.#live.count;
+  }
+
+  get keys(): KeyColumn {
+    const column = this.column(this.#keyField);
+    assert(column !== undefined, `segment ${this.place.segmentId} has no key column`);
+    if (this.#keys === undefined || column !== this.#keyColumn) {
+      this.#keyColumn = column;
+      this.#keys = keysOfColumn(column);
+    }
+    return this.#keys;
+  }
+
+  /** Rows beyond `rowCount` are not to be read. Undefined when the field is younger than the segment. */
+  column(fieldId: FieldId): Column | undefined {
+    return this.#columns.get(fieldId)?.column;
+  }
+
+  /** Where what is derived from the first `rowCount` rows may be kept. */
+  cacheFor(rowCount: number): Map<string, unknown> {
+    if (this.#cache.rowCount !== rowCount || this.#cache.derived.size > MAX_DERIVED)
+      this.#cache = { rowCount, derived: new Map() };
+    return this.#cache.derived;
+  }
+
+  timestampAt(row: number): bigint {
+    return this.#timestamps[row] ?? 0n;
+  }
+
+  /** The rows up to `to`, already written, become visible unless `deletes` kill them. */
+  reveal(to: number, deletes: DeleteMap): void {
+    const { keys } = this;
+    const from = this.#rowCount;
+    this.#live.setRange(from, to);
+    this.#rowCount = to;
+    for (let row = from; row < to; row++) {
+      this.#keyIndex.add(keys, row);
+      this.#judge(row, keys, deletes);
+    }
+  }
+
+  /**
+   * `reveal` in slices, for a unit that nobody reads yet and that is written completely. Deletes that come meanwhile must be
+   * both in `deletes` and given to `kill`.
+   */
+  async revealAll(deletes: DeleteMap, pacer: Pacer): Promise<void> {
+    const { keys } = this;
+    this.#live.setRange(0, this.capacity);
+    this.#rowCount = this.capacity;
+    await this.#inSlices(pacer, (row) => this.#keyIndex.add(keys, row));
+    if (deletes.size > this.capacity) await this.#inSlices(pacer, (row) => this.#judge(row, keys, deletes));
+    else
+      for (const slice of deletes.covering(this.place.partitionId)) {
+        slice.visit((deleted, at, ts) => this.kill(deleted, at, ts));
+        await pacer.spend(slice.count * COST_PER_KEY);
+      }
+  }
+
+  /** Rows with key `at` of `keys` that are older than `ts` die. */
+  kill(keys: KeyColumn, at: number, ts: bigint): void {
+    let row = this.#keyIndex.find(this.keys, keys, at);
+    while (row >= 0) {
+      if (this.timestampAt(row) < ts) this.#live.clear(row);
+      row = this.#keyIndex.older(row);
+    }
+  }
+
+  /** Rows that carry key `at` of `keys`, newest first. */
+  *rowsOf(keys: KeyColumn, at: number): Generator<number> {
+    let row = this.#keyIndex.find(this.keys, keys, at);
+    while (row >= 0) {
+      yield row;
+      row = this.#keyIndex.older(row);
+    }
+  }
+
+  get indexes(): ReadonlyMap<FieldId, UnitIndex> {
+    return this.#indexes;
+  }
+
+  /** Takes over the hold on the new indexes; those that are gone are let go. Readers keep what they have. */
+  setIndexes(indexes: ReadonlyMap<FieldId, UnitIndex>): void {
+    const kept = new Set(indexes.values());
+    for (const index of this.#indexes.values()) if (!kept.has(index)) index.memory.release();
+    this.#indexes = indexes;
+  }
+
+  view(): UnitView {
+    const indexes = this.#indexes;
+    this.#memory.retain();
+    for (const { memory } of indexes.values()) memory.retain();
+    return {
+      unit: this,
+      rowCount: this.#rowCount,
+      live: this.#live.share(),
+      liveCount: this.#live.count,
+      indexes,
+      release: () => {
+        this.#memory.release();
+        for (const { memory } of indexes.values()) memory.release();
+      },
+    };
+  }
+
+  /** The owner lets go. */
+  release(): void {
+    this.setIndexes(new Map());
+    this.#memory.release();
+  }
+
+  #judge(row: number, keys: KeyColumn, deletes: DeleteMap): void {
+    const ts = this.timestampAt(row);
+    if (ts < deletes.maxTs && ts < deletes.get(this.place.partitionId, keys, row)) this.#live.clear(row);
+  }
+
+  async #inSlices(pacer: Pacer, visit: (row: number) => void): Promise<void> {
+    for (let from = 0; from < this.capacity; from += PREPARE_ROWS) {
+      const to = Math.min(this.capacity, from + PREPARE_ROWS);
+      for (let row = from; row < to; row++) visit(row);
+      await pacer.spend((to - from) * COST_PER_KEY);
+    }
+  }
+}

@@ -1,0 +1,163 @@
+/** The rows of a segment as one Parquet file. Layout in docs/formats.md, "Segment files". */
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { FieldId } from '../model/ids.ts';
+import type { Column, RowBatch } from '../model/rows.ts';
+import type { FieldSchema } from '../model/schema.ts';
+import { assert } from '../support/assert.ts';
+import { absentColumn } from './absent-column.ts';
+import { lengthOf } from './concat.ts';
+import { damaged } from './damage.ts';
+import { type ColumnPlan, planColumn, planVectors, readPlan } from './decode-column.ts';
+import { encodeColumn } from './encode-column.ts';
+import { type RangedReader, readFooter, type StoredColumn } from './parquet-reader.ts';
+import { type ColumnToWrite, encodeFile, TIMESTAMP_NAME } from './parquet-writer.ts';
+
+/** Rows of one write. */
+export interface WrittenRows {
+  readonly ts: HybridTime;
+  readonly rows: RowBatch;
+}
+
+/** The timestamps of writes of `counts` rows or keys, as the column every file begins with. */
+export function timestampColumn(
+  writes: readonly { readonly ts: HybridTime; readonly count: number }[],
+): ColumnToWrite {
+  const values = new BigInt64Array(writes.reduce((sum, { count }) => sum + count, 0));
+  let at = 0;
+  for (const { ts, count } of writes) {
+    values.fill(ts, at, at + count);
+    at += count;
+  }
+  const body = encodeColumn([{ layout: 'fixed', type: 'Int64', values }], false);
+  return { name: TIMESTAMP_NAME, dataType: 'Int64', isOptional: false, body };
+}
+
+/**
+ * The bytes of a rows file: the rows of `writes` in order. Fields that rows lack get their default or null; columns of other
+ * fields are left out. Throws `data-integrity` when a column is not of its field's type.
+ */
+export function encodeRows(
+  fields: readonly FieldSchema[],
+  writes: readonly WrittenRows[],
+): Uint8Array<ArrayBuffer> {
+  const rowCount = writes.reduce((sum, { rows }) => sum + rows.rowCount, 0);
+  assert(rowCount > 0, 'a rows file has rows');
+  const timestamps = timestampColumn(writes.map(({ ts, rows }) => ({ ts, count: rows.rowCount })));
+  return encodeFile('rows', rowCount, [timestamps, ...fields.map((field) => fieldColumn(field, writes))]);
+}
+
+function fieldColumn(field: FieldSchema, writes: readonly WrittenRows[]): ColumnToWrite {
+  const { fieldId, name, dataType, elementType, dim } = field;
+  const columns = writes.map(({ rows }) => rows.columns.get(fieldId) ?? absentColumn(field, rows.rowCount));
+  columns.forEach((column, i) => {
+    if (!isOf(column, field) || lengthOf(column) !== writes[i]?.rows.rowCount)
+      throw damaged(`rows with a wrong column for field '${name}'`);
+  });
+  const isOptional = field.nullable || columns.some(({ valid }) => valid?.includes(0) === true);
+  const body = encodeColumn(columns, isOptional);
+  return {
+    name,
+    fieldId,
+    dataType,
+    isOptional,
+    body,
+    ...(dataType === 'Array' ? { elementType } : {}),
+    ...(dataType === 'FloatVector' ? { dim } : {}),
+  };
+}
+
+const isOf = (column: Column, { dataType, elementType, dim }: FieldSchema): boolean =>
+  column.type === dataType &&
+  (column.layout !== 'list' || column.items.type === elementType) &&
+  (column.layout !== 'vector' || column.dim === dim);
+
+/** What a rows file says about itself. */
+export interface RowsMeta {
+  readonly rowCount: number;
+  readonly timestamps: StoredColumn;
+  readonly fields: ReadonlyMap<FieldId, StoredColumn>;
+}
+
+/** Reads the footer. Throws `data-integrity`. */
+export async function readRowsMeta(reader: RangedReader): Promise<RowsMeta> {
+  const { rowCount, columns } = await readFooter(reader, 'rows');
+  const [timestamps, ...others] = columns;
+  if (timestamps === undefined) throw damaged('no timestamps');
+  const fields = new Map<FieldId, StoredColumn>();
+  for (const column of others) {
+    if (column.fieldId === undefined || fields.has(column.fieldId as FieldId))
+      throw damaged(`column '${column.name}' has no field of its own`);
+    fields.set(column.fieldId as FieldId, column);
+  }
+  return { rowCount, timestamps, fields };
+}
+
+/**
+ * The column of a field; of its default or nulls where the file does not have it. Throws `data-integrity`, also when the
+ * file's column is not of the field's type.
+ */
+export function planField(meta: RowsMeta, field: FieldSchema): ColumnPlan<Column> {
+  const stored = meta.fields.get(field.fieldId);
+  if (stored === undefined) return { fetches: [], decode: () => absentColumn(field, meta.rowCount) };
+  checkStored(stored, field);
+  return planColumn(stored);
+}
+
+/** The vectors of a field straight into `target`; see `planVectors`. */
+export function planVectorField(
+  meta: RowsMeta,
+  field: FieldSchema,
+  target: Float32Array,
+): ColumnPlan<Uint8Array | undefined> {
+  const stored = meta.fields.get(field.fieldId);
+  if (stored !== undefined) {
+    checkStored(stored, field);
+    return planVectors(stored, target);
+  }
+  if (!field.nullable) throw damaged(`field '${field.name}' is missing`);
+  target.fill(0);
+  return { fetches: [], decode: () => new Uint8Array(meta.rowCount) };
+}
+
+function checkStored(stored: StoredColumn, { name, dataType, elementType, dim }: FieldSchema): void {
+  const isRight =
+    stored.dataType === dataType &&
+    (dataType !== 'Array' || stored.elementType === elementType) &&
+    (dataType !== 'FloatVector' || stored.dim === dim);
+  if (!isRight) throw damaged(`the column of field '${name}' is of type ${stored.dataType}`);
+}
+
+export function planTimestamps({ timestamps }: Pick<RowsMeta, 'timestamps'>): ColumnPlan<BigInt64Array> {
+  const { fetches, decode } = planColumn(timestamps);
+  return {
+    fetches,
+    decode() {
+      const column = decode();
+      assert(column.layout === 'fixed' && column.values instanceof BigInt64Array, 'timestamps are Int64');
+      return column.values;
+    },
+  };
+}
+
+/** Columns of these fields. */
+export async function readColumns(
+  reader: RangedReader,
+  meta: RowsMeta,
+  fields: readonly FieldSchema[],
+): Promise<Map<FieldId, Column>> {
+  const columns = new Map<FieldId, Column>();
+  for (const field of fields) columns.set(field.fieldId, await readPlan(reader, planField(meta, field)));
+  return columns;
+}
+
+/** The timestamp of every row. */
+export const readTimestamps = (reader: RangedReader, meta: RowsMeta): Promise<BigInt64Array> =>
+  readPlan(reader, planTimestamps(meta));
+
+/** Vectors straight from the file into `target`; answers which rows have one (undefined: all). Null rows are zeros. */
+export const readVectors = (
+  reader: RangedReader,
+  meta: RowsMeta,
+  field: FieldSchema,
+  target: Float32Array,
+): Promise<Uint8Array | undefined> => readPlan(reader, planVectorField(meta, field, target));

@@ -1,0 +1,4 @@
+import { MemoryStore } from './memory.ts';
+import { objectStoreSuite } from './object-store.suite.ts';
+
+objectStoreSuite('memory', () => Promise.resolve(new MemoryStore(() => 0)));

@@ -1,0 +1,75 @@
+import { DbError, messageOf } from '../errors/db-error.ts';
+import type { AppliedWrite } from '../wal/message.ts';
+import type { WalPosition } from '../wal/wal.ts';
+
+interface UnderWay {
+  readonly write: AppliedWrite;
+  readonly position: WalPosition;
+  readonly resolve: () => void;
+  readonly reject: (error: DbError) => void;
+  durable: boolean;
+}
+
+/**
+ * Writes between their place in the log and their acknowledgement. They are applied in log order, each when it and all
+ * before it are durable. The first one that fails ends it all: nothing after it was, or will be, applied.
+ */
+export class Pipeline {
+  readonly #apply: (write: AppliedWrite, position: WalPosition) => void;
+  readonly #underWay: UnderWay[] = [];
+  #failure: DbError | undefined;
+  /** Settles last, as the writes are applied in order or refused together. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(apply: (write: AppliedWrite, position: WalPosition) => void) {
+    this.#apply = apply;
+  }
+
+  get failure(): DbError | undefined {
+    return this.#failure;
+  }
+
+  /** Called in the order of the log. Resolves when the write is applied. */
+  add(write: AppliedWrite, position: WalPosition, durable: Promise<void>): Promise<void> {
+    const applied = new Promise<void>((resolve, reject) => {
+      const entry: UnderWay = { write, position, resolve, reject, durable: false };
+      this.#underWay.push(entry);
+      durable.then(
+        () => {
+          entry.durable = true;
+          this.#drain();
+        },
+        (error: unknown) => this.#fail(error),
+      );
+    });
+    this.#last = applied.catch(() => undefined);
+    return applied;
+  }
+
+  /** Resolves when everything under way now has been applied or refused. */
+  settled(): Promise<void> {
+    return this.#last;
+  }
+
+  /** The oldest log file that holds something under way. */
+  get firstFile(): number | undefined {
+    return this.#underWay[0]?.position.file;
+  }
+
+  #drain(): void {
+    if (this.#failure !== undefined) return;
+    for (let next = this.#underWay[0]; next?.durable === true; next = this.#underWay[0]) {
+      this.#underWay.shift();
+      this.#apply(next.write, next.position);
+      next.resolve();
+    }
+  }
+
+  #fail(cause: unknown): void {
+    this.#failure ??=
+      cause instanceof DbError
+        ? cause
+        : new DbError('storage-failed', `the log failed: ${messageOf(cause)}`, { cause });
+    for (const { reject } of this.#underWay.splice(0)) reject(this.#failure);
+  }
+}

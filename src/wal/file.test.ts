@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, open, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isDbError } from '../errors/db-error.ts';
+import type { HybridTime } from '../model/hybrid-time.ts';
+import { seededRandom } from '../support/random.ts';
+import { FileWal } from './file.ts';
+import { FileWalReader } from './file-reader.ts';
+import { replayed, walSuite } from './wal.suite.ts';
+
+const options = { random: seededRandom(1), fileBytes: 1000 };
+const newestIn = async (root: string): Promise<string> => {
+  const numbers = (await readdir(root)).map((name) => Number.parseInt(name, 10));
+  return join(root, `${Math.max(...numbers)}.log`);
+};
+
+walSuite('log in files', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'tidemark-wal-'));
+  let wal = await FileWal.open(root, options);
+  return {
+    wal,
+    async reopen() {
+      await wal.close();
+      wal = await FileWal.open(root, options);
+      return wal;
+    },
+    async damage({ file, offset }, byte) {
+      await using handle = await open(join(root, `${file}.log`), 'r+');
+      const one = new Uint8Array(1);
+      await handle.read(one, 0, 1, offset + byte);
+      await handle.write(Uint8Array.of(one[0]! ^ 0x5a), 0, 1, offset + byte);
+    },
+    async cutTail(bytes) {
+      const path = await newestIn(root);
+      await truncate(path, (await stat(path)).size - bytes);
+    },
+    async dispose() {
+      await wal.close();
+      await rm(root, { recursive: true });
+    },
+  };
+});
+
+const inDirectory = (sentence: string, run: (root: string) => Promise<void>, skip = false) =>
+  test(sentence, { skip }, async () => {
+    const root = await mkdtemp(join(tmpdir(), 'tidemark-wal-'));
+    try {
+      await run(root);
+    } finally {
+      await rm(root, { recursive: true });
+    }
+  });
+const append = (wal: FileWal, n: number) => wal.append(BigInt(n) as HybridTime, [new Uint8Array(40).fill(n)]);
+
+inDirectory('a log file that was only begun is begun again', async (root) => {
+  const first = await FileWal.open(root, options);
+  await append(first, 1).durable;
+  await first.close();
+  for (const header of [new Uint8Array(), new Uint8Array(5), new Uint8Array(32)]) {
+    await writeFile(join(root, '2.log'), header);
+    const wal = await FileWal.open(root, options);
+    assert.equal((await replayed(wal)).length, 1);
+    assert.equal(wal.currentFile, 2);
+    await wal.close();
+  }
+  const wal = await FileWal.open(root, options);
+  await replayed(wal);
+  await append(wal, 2).durable;
+  await wal.close();
+  assert.equal((await replayed(await FileWal.open(root, options))).length, 2);
+});
+
+inDirectory('a missing file in the middle, or one under another name, is an error', async (root) => {
+  const wal = await FileWal.open(root, options);
+  await Promise.all(Array.from({ length: 60 }, (_, n) => append(wal, n).durable));
+  await wal.close();
+  await rename(join(root, '2.log'), join(root, '2.gone'));
+  const isDamage = (error: unknown) => isDbError(error, 'data-integrity');
+  await assert.rejects(FileWal.open(root, options), isDamage);
+  await rename(join(root, '3.log'), join(root, '2.log'));
+  await rename(join(root, '2.gone'), join(root, '3.log'));
+  await assert.rejects(replayed(await FileWal.open(root, options)), isDamage);
+});
+
+inDirectory('what recovery cut is told', async (root) => {
+  const wal = await FileWal.open(root, options);
+  await append(wal, 1).durable;
+  const { position, durable } = append(wal, 2);
+  await durable;
+  await wal.close();
+  const path = join(root, '1.log');
+  await truncate(path, (await stat(path)).size - 10);
+  const again = await FileWal.open(root, options);
+  await replayed(again);
+  assert.deepEqual(again.tornTail, { file: 1, offset: position.offset, bytes: 62 });
+  await again.close();
+});
+
+inDirectory('a reader elsewhere reads what the log has written, with few files open', async (root) => {
+  const wal = await FileWal.open(root, { ...options, fileBytes: 100 });
+  const appended = Array.from({ length: 40 }, (_, n) => append(wal, n));
+  await Promise.all(appended.map(({ durable }) => durable));
+  const reader = new FileWalReader(root);
+  const shuffled = [...appended, ...appended].sort(
+    (a, b) => ((a.position.file * 7) % 11) - ((b.position.file * 7) % 11),
+  );
+  const read = await Promise.all(shuffled.map(({ position }) => reader.read(position)));
+  for (const [i, payload] of read.entries())
+    assert.deepEqual(payload, new Uint8Array(40).fill(appended.indexOf(shuffled[i]!)));
+  await reader.close();
+  await wal.close();
+});
+
+/** Files on a disk that is full after `room` more bytes. */
+const fullAfter = (room: number): typeof open => {
+  let left = room;
+  return async (...at) => {
+    const handle = await open(...at);
+    const writev = handle.writev.bind(handle);
+    handle.writev = (async (pieces: Uint8Array[], position?: number) => {
+      const bytes = Buffer.concat(pieces).subarray(0, left);
+      left -= bytes.length;
+      if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      return await writev([bytes], position);
+    }) as typeof handle.writev;
+    return handle;
+  };
+};
+
+for (const [room, expected] of [
+  [0, []],
+  [32 + 72, [1]],
+  [32 + 72 + 50, [1]],
+  [32 + 72 + 72 + 50, [1]],
+] as const)
+  inDirectory(
+    `a disk full after ${room} bytes refuses what does not fit and all that follows`,
+    async (root) => {
+      const wal = await FileWal.open(root, { ...options, open: fullAfter(room) });
+      const first = append(wal, 1);
+      const isFull = (error: unknown) => isDbError(error, 'storage-full');
+      if (expected.length === 0) await assert.rejects(first.durable, isFull);
+      else await first.durable;
+      for (const { durable } of [append(wal, 2), append(wal, 3)]) await assert.rejects(durable, isFull);
+      await assert.rejects(append(wal, 4).durable, isFull);
+      await wal.close();
+      const again = await FileWal.open(root, options);
+      assert.deepEqual(
+        (await replayed(again)).map(({ ts }) => Number(ts)),
+        expected,
+      );
+      assert.equal(again.tornTail, undefined);
+      await append(again, 5).durable;
+      await again.close();
+    },
+  );

@@ -1,0 +1,3 @@
+export { chainDuplicates, insertRows } from './build';
+export { drain, inverseNorm, readPass, scan, writeInverseNorms } from './flat';
+export { checkGraph, searchGraph } from './graph';

@@ -29,7 +29,7 @@ import { type DataDir, openDataDir } from './storage/data-dir.ts';
 import { LocalStore } from './storage/local.ts';
 import { LogStreamingNode } from './streamingnode/streamingnode.ts';
 import type { Log } from './support/log.ts';
-import { systemClock } from './support/system-clock.ts';
+import { backgroundClock, systemClock } from './support/system-clock.ts';
 import { systemLog } from './support/system-log.ts';
 import { systemRandom } from './support/system-random.ts';
 import { ThreadWorkers } from './support/system-workers.ts';
@@ -167,7 +167,7 @@ function openWorkers(dir: DataDir, maxThreads: number, closing: Closing): Thread
     maxThreads,
     maxQueued: MAX_QUEUED_TASKS,
     idleMs: WORKER_IDLE_MS,
-    clock: systemClock,
+    clock: backgroundClock,
   });
   closing.add(() => workers.close());
   return workers;

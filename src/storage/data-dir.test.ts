@@ -23,25 +23,25 @@ test('a data directory can be opened once at a time', () =>
     await assert.rejects(openDataDir(path), refused(new RegExp(`in use by process ${process.pid}`)));
     await first.release();
     await (await openDataDir(path)).release();
-    assert.deepEqual(await readdir(path), ['tidemark.json']);
+    assert.deepEqual((await readdir(path)).sort(), ['lock.1', 'tidemark.json']);
   }));
 
 test('of many starters at one stale lock exactly one wins', () =>
   withDir(async (path) => {
-    await writeFile(join(path, 'lock'), JSON.stringify({ pid: 2 ** 22 + 1, started: 'gone' }));
+    await writeFile(join(path, 'lock.7'), JSON.stringify({ pid: 2 ** 22 + 1, started: 'gone' }));
     const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => openDataDir(path)));
     assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
   }));
 
 test('a lock of a process id that now belongs to another process is stale', () =>
   withDir(async (path) => {
-    await writeFile(join(path, 'lock'), JSON.stringify({ pid: process.pid, started: 'another boot/1' }));
+    await writeFile(join(path, 'lock.7'), JSON.stringify({ pid: process.pid, started: 'another boot/1' }));
     await (await openDataDir(path)).release();
   }));
 
 test('a lock file cut short by a crash is stale', () =>
   withDir(async (path) => {
-    await writeFile(join(path, 'lock'), '{"pid":');
+    await writeFile(join(path, 'lock.7'), '{"pid":');
     await (await openDataDir(path)).release();
   }));
 

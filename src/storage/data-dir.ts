@@ -1,6 +1,6 @@
 /** The data directory of a server: its format marker and the lock that keeps a second server out. */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DbError, messageOf } from '../errors/db-error.ts';
 import { parseJson } from '../support/json.ts';
@@ -29,15 +29,12 @@ export async function openDataDir(path: string): Promise<DataDir> {
   try {
     await mkdir(path, { recursive: true });
     await checkFormat(path);
-    const lock = join(path, 'lock');
-    const token = await acquire(lock, path);
+    const release = await acquire(path);
     return {
       catalog: join(path, 'catalog'),
       wal: join(path, 'wal'),
       objects: join(path, 'objects'),
-      release: async () => {
-        if ((await readFile(lock, 'utf8').catch(() => '')) === token) await rm(lock, { force: true });
-      },
+      release,
     };
   } catch (error) {
     if (error instanceof DbError) throw error;
@@ -73,45 +70,56 @@ async function checkFormat(path: string): Promise<void> {
     );
 }
 
-/** Takes the lock file; its creation by `link` is atomic, so exactly one process wins. */
-async function acquire(lock: string, path: string): Promise<string> {
-  const unique = randomUUID();
-  const token = JSON.stringify({ pid: process.pid, started: await startOf(process.pid), unique });
-  const own = `${lock}.${unique}`;
-  await writeFile(own, token);
+/**
+ * Locks are numbered files; the highest one is the lock. It is taken over by creating the next number, which is atomic, so of many
+ * starters that find a dead holder exactly one wins. It is never removed by its holder, only marked free: were the highest
+ * number to vanish, a slow starter could create it again beside a new holder. Only a winner removes lower ones.
+ */
+async function acquire(path: string): Promise<() => Promise<void>> {
+  const own = join(path, `${LOCK}new.${randomUUID()}`);
+  await writeFile(own, JSON.stringify({ pid: process.pid, started: await startOf(process.pid) }));
   try {
     for (;;) {
-      try {
-        await link(own, lock);
-        return token;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      const held = await readFile(lock, 'utf8').catch(() => undefined);
-      if (held === undefined) continue;
-      const holder = parseHolder(held);
-      if (holder !== undefined && (await isAlive(holder)))
-        throw new DbError(
-          'parameter-invalid',
-          `the data directory '${path}' is in use by process ${holder.pid}. Stop that server, or choose another directory with --data`,
-        );
-      await removeStale(lock, held, unique);
+      const numbers = await lockNumbers(path);
+      const highest = numbers.at(-1) ?? -1;
+      if (highest >= 0) await refuseLiving(lockFile(path, highest), path);
+      const mine = lockFile(path, highest + 1);
+      if (!(await linked(own, mine))) continue;
+      for (const lower of numbers) await rm(lockFile(path, lower), { force: true });
+      return () => writeFile(mine, FREE);
     }
   } finally {
     await rm(own, { force: true });
   }
 }
 
-/** Moves a dead process's lock aside; puts it back if another starter has replaced it meanwhile. */
-async function removeStale(lock: string, held: string, unique: string): Promise<void> {
-  const aside = `${lock}.stale.${unique}`;
+const LOCK = 'lock.';
+const FREE = 'free';
+const lockFile = (path: string, number: number): string => join(path, `${LOCK}${number}`);
+
+const lockNumbers = async (path: string): Promise<readonly number[]> =>
+  (await readdir(path))
+    .flatMap((name) => /^lock\.(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+
+async function refuseLiving(lock: string, path: string): Promise<void> {
+  const holder = parseHolder(await readFile(lock, 'utf8').catch(() => ''));
+  if (holder !== undefined && (await isAlive(holder)))
+    throw new DbError(
+      'parameter-invalid',
+      `the data directory '${path}' is in use by process ${holder.pid}. Stop that server, or choose another directory with --data`,
+    );
+}
+
+/** False when the name is taken. */
+async function linked(own: string, name: string): Promise<boolean> {
   try {
-    await rename(lock, aside);
-    if ((await readFile(aside, 'utf8')) !== held) await link(aside, lock);
+    await link(own, name);
+    return true;
   } catch (error) {
-    if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-  } finally {
-    await rm(aside, { force: true });
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
   }
 }
 

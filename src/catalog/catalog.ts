@@ -6,7 +6,15 @@
 import { DbError } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
 import { decodeRecord, encodeRecord } from './codec.ts';
-import { type Kv, type KvCondition, type KvOp, MAX_OPS_PER_COMMIT } from './kv.ts';
+import {
+  assertBounds,
+  type Kv,
+  type KvCondition,
+  type KvOp,
+  MAX_COMMIT_BYTES,
+  MAX_OPS_PER_COMMIT,
+  sizeOf,
+} from './kv.ts';
 
 type IndexValue = bigint | string | undefined;
 
@@ -49,6 +57,7 @@ interface Mirror {
 
 interface Waiting {
   readonly changes: readonly Change[];
+  readonly ops: readonly KvOp[];
   readonly resolve: (outcome: 'committed' | 'stale') => void;
   readonly reject: (error: unknown) => void;
 }
@@ -62,13 +71,20 @@ export interface CatalogOptions {
 
 const EPOCH_KEY = 'meta/epoch';
 const HIGH_WATER_KEY = 'meta/high-water';
-/** Operations a batch needs for itself: the high-water mark. */
+/** What a batch needs for itself: the high-water mark. */
 const OWN_OPS = 1;
+const OWN_BYTES = 64;
 
 /** The most changes one commit can hold. */
 export const MAX_CHANGES_PER_COMMIT = MAX_OPS_PER_COMMIT - OWN_OPS;
 
-const idOf = (change: Change): string => String(change.table.idOf(change.is ?? change.was));
+const bytesOf = (ops: readonly KvOp[]): number => ops.reduce((sum, op) => sum + sizeOf(op), 0);
+const idOf = (change: Change): string => {
+  const { table, is, was } = change;
+  const id = String(table.idOf(is ?? was));
+  assert(was === undefined || id === String(table.idOf(was)), `a change moves ${table.name}/${id}`);
+  return id;
+};
 const keyOf = (change: Change): string => `${change.table.name}/${idOf(change)}`;
 const opOf = (change: Change): KvOp =>
   change.is === undefined
@@ -83,7 +99,7 @@ export class Catalog {
   readonly #waiting: Waiting[] = [];
   /** Guards every commit: a second coordinator that has opened the catalog makes ours stale for good. */
   readonly #fence: KvCondition;
-  #writing = false;
+  #writing: Promise<void> | undefined;
   #failure: DbError | undefined;
   /** The high-water mark found at open. */
   readonly recoveredHighWater: bigint;
@@ -156,15 +172,21 @@ export class Catalog {
 
   /**
    * All changes or none. `stale` when a record is no longer the one a change was based on: read again and decide again.
-   * At most `MAX_CHANGES_PER_COMMIT` changes. Concurrent commits share one write. Rejects with `storage-full` (nothing
-   * written) or, for good, with `service-unavailable` once the outcome of a write is unknown or another coordinator took over.
+   * At most `MAX_CHANGES_PER_COMMIT` changes, each of another record. Concurrent commits share one write; with no changes it
+   * stores the high-water mark alone. Rejects with `resource-exhausted` (records too large for one write) or `storage-full`,
+   * nothing written; or, for good, with `service-unavailable` once the outcome of a write is unknown or another coordinator
+   * took over.
    */
   async commit(changes: readonly Change[]): Promise<'committed' | 'stale'> {
     assert(changes.length <= MAX_CHANGES_PER_COMMIT, `a commit of ${changes.length} changes`);
     if (this.#failure !== undefined) throw this.#failure;
+    const ops = changes.map(opOf);
+    assertBounds(ops);
+    if (bytesOf(ops) > MAX_COMMIT_BYTES - OWN_BYTES)
+      throw new DbError('resource-exhausted', `a commit of ${bytesOf(ops)} bytes`);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ changes, resolve, reject });
-      if (!this.#writing) void this.#writeAll();
+      this.#waiting.push({ changes, ops, resolve, reject });
+      this.#writing ??= this.#writeAll();
     });
   }
 
@@ -177,22 +199,22 @@ export class Catalog {
     );
   }
 
+  /** Ends what is being written; what still waits, and every later commit, is refused. */
   async close(): Promise<void> {
     this.#failure ??= new DbError('service-unavailable', 'the catalog is closed');
+    await this.#writing;
     await this.#kv.close();
   }
 
   async #writeAll(): Promise<void> {
-    this.#writing = true;
     while (this.#waiting.length > 0) await this.#writeBatch();
-    this.#writing = false;
+    this.#writing = undefined;
   }
 
   /** Takes as many waiting commits as fit, checks each against what is current after those before it, writes them at once. */
   async #writeBatch(): Promise<void> {
     const { accepted, ops } = this.#takeBatch();
-    if (accepted.length === 0) return;
-    const error = await this.#write(ops);
+    const error = accepted.length === 0 ? undefined : await this.#write(ops);
     for (const { changes, resolve, reject } of accepted) {
       if (error !== undefined) {
         reject(error);
@@ -207,21 +229,23 @@ export class Catalog {
   #takeBatch(): { readonly accepted: readonly Waiting[]; readonly ops: readonly KvOp[] } {
     const pending = new Map<string, object | undefined>();
     const accepted: Waiting[] = [];
-    const ops: KvOp[] = [];
+    /** By key: of two commits that change one record after each other only the later state is written. */
+    const ops = new Map<string, KvOp>();
+    let bytes = OWN_BYTES;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      if (ops.length + next.changes.length > MAX_CHANGES_PER_COMMIT) break;
+      if (ops.size + next.ops.length > MAX_CHANGES_PER_COMMIT) break;
+      if (bytes + bytesOf(next.ops) > MAX_COMMIT_BYTES) break;
       this.#waiting.shift();
       if (!next.changes.every((change) => this.#isCurrent(change, pending))) {
         next.resolve('stale');
         continue;
       }
       accepted.push(next);
-      for (const change of next.changes) {
-        pending.set(keyOf(change), change.is);
-        ops.push(opOf(change));
-      }
+      bytes += bytesOf(next.ops);
+      for (const change of next.changes) pending.set(keyOf(change), change.is);
+      for (const op of next.ops) ops.set(op.key, op);
     }
-    return { accepted, ops };
+    return { accepted, ops: [...ops.values()] };
   }
 
   async #write(ops: readonly KvOp[]): Promise<DbError | undefined> {

@@ -1,3 +1,6 @@
+import { DbError } from '../errors/db-error.ts';
+import { assert } from '../support/assert.ts';
+
 /**
  * The catalog's storage: an ordered map from string keys to bytes. Adapters: LMDB (embedded), memory, later etcd.
  *
@@ -6,6 +9,8 @@
  */
 export const MAX_OPS_PER_COMMIT = 128;
 export const MAX_COMMIT_BYTES = 1_500_000;
+/** LMDB's limit, rounded down; etcd has none of its own. */
+export const MAX_KEY_BYTES = 1_900;
 
 export type KvOp =
   | { readonly kind: 'put'; readonly key: string; readonly value: Uint8Array }
@@ -24,12 +29,32 @@ export interface KvEntry {
 
 export interface Kv {
   get(key: string): Promise<Uint8Array | undefined>;
-  /** All entries whose key begins with `prefix`, in key order. */
+  /** All entries whose key begins with `prefix`, in the order of the keys' UTF-8 bytes. */
   range(prefix: string): Promise<readonly KvEntry[]>;
   /**
-   * `stale` when a condition does not hold; then nothing was written. Rejects with `resource-exhausted` when the bounds are
+   * No key may stand in two operations. `stale` when a condition does not hold; then nothing was written. Rejects with `resource-exhausted` when the bounds are
    * exceeded (nothing written), `storage-full` (nothing written) or `storage-failed`: the outcome is then unknown.
    */
   commit(ops: readonly KvOp[], conditions?: readonly KvCondition[]): Promise<'committed' | 'stale'>;
   close(): Promise<void>;
 }
+
+/** Bytes an operation counts for against `MAX_COMMIT_BYTES`. */
+export const sizeOf = (op: KvOp): number =>
+  Buffer.byteLength(op.key) + (op.kind === 'put' ? op.value.length : 0);
+
+/** Throws `resource-exhausted` for more than one transaction can hold. */
+export function assertBounds(ops: readonly KvOp[]): void {
+  const bytes = ops.reduce((sum, op) => sum + sizeOf(op), 0);
+  if (ops.length > MAX_OPS_PER_COMMIT || bytes > MAX_COMMIT_BYTES)
+    throw new DbError('resource-exhausted', `a commit of ${ops.length} operations and ${bytes} bytes`);
+  const long = ops.find((op) => Buffer.byteLength(op.key) > MAX_KEY_BYTES);
+  if (long !== undefined) throw new DbError('resource-exhausted', `a key of ${long.key.length} characters`);
+  assert(
+    new Set(ops.map((op) => op.key)).size === ops.length,
+    'a key stands in two operations of one commit',
+  );
+}
+
+export const sameBytes = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : Buffer.compare(a, b) === 0;

@@ -1,24 +1,21 @@
-import { DbError } from '../errors/db-error.ts';
-import {
-  type Kv,
-  type KvCondition,
-  type KvEntry,
-  type KvOp,
-  MAX_COMMIT_BYTES,
-  MAX_OPS_PER_COMMIT,
-} from './kv.ts';
+import { assertBounds, type Kv, type KvCondition, type KvEntry, type KvOp, sameBytes } from './kv.ts';
 
 /** A `Kv` in memory, for tests and the simulation. Its content outlives `close`, as a disk would. */
 export class MemoryKv implements Kv {
   readonly #entries = new Map<string, Uint8Array>();
 
-  get(key: string): Promise<Uint8Array | undefined> {
-    return Promise.resolve(this.#entries.get(key));
+  async get(key: string): Promise<Uint8Array | undefined> {
+    await Promise.resolve();
+    const value = this.#entries.get(key);
+    return value && new Uint8Array(value);
   }
 
-  range(prefix: string): Promise<readonly KvEntry[]> {
-    const keys = [...this.#entries.keys()].filter((key) => key.startsWith(prefix)).sort();
-    return Promise.resolve(keys.map((key) => ({ key, value: this.#entries.get(key) as Uint8Array })));
+  async range(prefix: string): Promise<readonly KvEntry[]> {
+    await Promise.resolve();
+    return [...this.#entries]
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, value]) => ({ key, value: new Uint8Array(value) }))
+      .sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)));
   }
 
   async commit(
@@ -29,7 +26,7 @@ export class MemoryKv implements Kv {
     await Promise.resolve();
     if (!conditions.every(({ key, value }) => sameBytes(this.#entries.get(key), value))) return 'stale';
     for (const op of ops)
-      if (op.kind === 'put') this.#entries.set(op.key, op.value);
+      if (op.kind === 'put') this.#entries.set(op.key, new Uint8Array(op.value));
       else this.#entries.delete(op.key);
     return 'committed';
   }
@@ -38,13 +35,3 @@ export class MemoryKv implements Kv {
     return Promise.resolve();
   }
 }
-
-/** Throws `resource-exhausted` for more than one transaction can hold. */
-export function assertBounds(ops: readonly KvOp[]): void {
-  const bytes = ops.reduce((sum, op) => sum + op.key.length + (op.kind === 'put' ? op.value.length : 0), 0);
-  if (ops.length > MAX_OPS_PER_COMMIT || bytes > MAX_COMMIT_BYTES)
-    throw new DbError('resource-exhausted', `a commit of ${ops.length} operations and ${bytes} bytes`);
-}
-
-export const sameBytes = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
-  a === undefined || b === undefined ? a === b : Buffer.compare(a, b) === 0;

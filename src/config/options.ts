@@ -46,7 +46,7 @@ export const options = {
     oneOf: ['debug', 'info', 'warn', 'error', 'silent'],
   }),
   'proxy.grpc.serverMaxRecvSize': number(268_435_456, 'bytes', 1_048_576, 2_000_000_000, 'Largest request.'),
-  'dataCoord.segment.maxSize': number(512, 'MB', 1, 3072, 'A growing segment is sealed at this size.'),
+  'dataCoord.segment.maxSize': number(512, 'MB', 1, 1536, 'A growing segment is sealed at this size.'),
   'dataCoord.segment.maxLife': number(3600, 's', 1, 86_400, 'A growing segment is sealed at this age.'),
   'indexCoord.segment.minSegmentNumRowsToEnableIndex': number(
     1024,

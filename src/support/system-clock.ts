@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 
-export const systemClock: Clock = {
+const clockOf = (keepsAlive: boolean): Clock => ({
   nowMs: () => Date.now(),
   sleep(ms, signal) {
     if (signal.aborted) return Promise.reject(signal.reason as Error);
@@ -13,10 +13,16 @@ export const systemClock: Clock = {
         signal.removeEventListener('abort', onAbort);
         resolve();
       }, ms);
+      if (!keepsAlive) timer.unref();
       signal.addEventListener('abort', onAbort, { once: true });
     });
   },
-};
+});
+
+export const systemClock: Clock = clockOf(true);
+
+/** The system clock, but a sleep does not keep the process alive. */
+export const backgroundClock: Clock = clockOf(false);
 
 /** Milliseconds since this process was started. */
 export const systemUptimeMs = (): number => process.uptime() * 1000;

@@ -6,7 +6,7 @@ import { version } from '../version.ts';
 
 /**
  * Runs a server until SIGINT or SIGTERM, then stops it cleanly: what was acknowledged is on disk. A second signal ends the
- * process at once. Exit codes: 0 stopped as asked, 1 could not start or had to give up.
+ * process at once. Exit codes: 0 stopped as asked, 1 could not start.
  */
 export async function serve(config: Config, say: (text: string) => void): Promise<number> {
   const stopping = signals();
@@ -17,11 +17,9 @@ export async function serve(config: Config, say: (text: string) => void): Promis
   HTTP  http://${httpAddress}    /healthz, /metrics
   data  ${resolve(config['localStorage.path'])}
 Ctrl-C stops it.`);
-  const why = await Promise.race([stopping, server.failed]);
-  if (why instanceof Error) process.stderr.write(`tidemark: giving up: ${why.message}\n`);
-  else say('Stopping ...');
+  await stopping;
+  say('Stopping ...');
   await server.close();
-  if (why instanceof Error) return 1;
   say('Stopped. Everything acknowledged is on disk.');
   return 0;
 }

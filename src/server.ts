@@ -1,0 +1,247 @@
+/**
+ * The composition root: the only file that names adapters. Builds a standalone server, all roles in one process, and ends it in
+ * the reverse order: refuse, drain, stop loops, close adapters.
+ */
+import { AdminServer } from './admin/server.ts';
+import { LmdbKv } from './catalog/lmdb.ts';
+import type { Config } from './config/options.ts';
+import type { Coordinator } from './coordinator/api.ts';
+import { type CoordinatorLimits, openFoundations } from './coordinator/compose.ts';
+import { createCoordinator } from './coordinator/coordinator.ts';
+import { Cluster } from './coordinator/scheduler/cluster.ts';
+import { TaskScheduler } from './coordinator/scheduler/scheduler.ts';
+import { defaultSealLimits } from './coordinator/segments/seal-policy.ts';
+import type { SnapshotLimits } from './coordinator/snapshot/limits.ts';
+import { SnapshotService, snapshotTables } from './coordinator/snapshot-service.ts';
+import { copySegmentExecutor } from './datanode/copy-segment/executor.ts';
+import { LocalDataNode } from './datanode/datanode.ts';
+import { flushExecutor } from './datanode/flush/executor.ts';
+import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
+import { filterOf } from './expr/check.ts';
+import { compileFilter } from './expr/evaluate.ts';
+import { primaryKeysOf } from './expr/primary-keys.ts';
+import type { NodeId } from './model/ids.ts';
+import { MilvusServer } from './proxy/server.ts';
+import { ArenaEngine } from './querynode/arena-engine.ts';
+import { LocalQueryNode } from './querynode/querynode.ts';
+import { WorkerFiles } from './querynode/segment-files.ts';
+import { type DataDir, openDataDir } from './storage/data-dir.ts';
+import { LocalStore } from './storage/local.ts';
+import { LogStreamingNode } from './streamingnode/streamingnode.ts';
+import type { Log } from './support/log.ts';
+import { systemClock } from './support/system-clock.ts';
+import { systemLog } from './support/system-log.ts';
+import { systemRandom } from './support/system-random.ts';
+import { ThreadWorkers } from './support/system-workers.ts';
+import { VectorArena } from './vector-index/arena.ts';
+import { FileWal } from './wal/file.ts';
+import type { WorkerData } from './worker.ts';
+
+const MB = 2 ** 20;
+const SECOND = 1000;
+const WORKER_IDLE_MS = 30 * SECOND;
+/** The only data node of a standalone server. Stored with attempts, so that a restart asks the same node. */
+const STANDALONE_NODE = 1n as NodeId;
+const FILES_AT_ONCE = 8;
+/** A flush, load or scan beyond this is refused and tried again by whoever wanted it. */
+const MAX_QUEUED_TASKS = 100_000;
+
+export interface RunningServer {
+  readonly grpcAddress: string;
+  readonly httpAddress: string;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** What has been opened so far, closed in reverse order. */
+class Closing {
+  readonly #steps: (() => Promise<void>)[] = [];
+  #closed: Promise<void> | undefined;
+
+  add(step: () => Promise<void>): void {
+    this.#steps.unshift(step);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#run();
+    return this.#closed;
+  }
+
+  async #run(): Promise<void> {
+    for (const step of this.#steps) await step();
+  }
+}
+
+/** Opens the data directory, recovers, listens. Throws `DbError` with one clear sentence; then nothing stays open. */
+export async function startServer(config: Config, version: string): Promise<RunningServer> {
+  const closing = new Closing();
+  try {
+    return await open(config, version, closing);
+  } catch (error) {
+    await closing.close();
+    throw error;
+  }
+}
+
+async function open(config: Config, version: string, closing: Closing): Promise<RunningServer> {
+  const log = systemLog(config['log.level']);
+  const dir = await openDataDir(config['localStorage.path']);
+  closing.add(() => dir.release());
+  const planes = await openPlanes(config, dir, log, closing);
+  const { coordinator } = planes;
+  const host = config['proxy.ip'];
+  const proxy = await MilvusServer.listen({
+    ...planes,
+    host,
+    port: config['proxy.port'],
+    filters: { check: filterOf, primaryKeysOf },
+    clock: systemClock,
+    log,
+    limits: { maxReceiveBytes: config['proxy.grpc.serverMaxRecvSize'] },
+  });
+  closing.add(() => proxy.stop());
+  const admin = await AdminServer.listen({ host, port: config['metrics.port'], coordinator, version });
+  closing.add(() => admin.close());
+  return {
+    grpcAddress: `${host}:${proxy.port}`,
+    httpAddress: `${host}:${admin.port}`,
+    close: () => closing.close(),
+  };
+}
+
+interface Planes {
+  readonly coordinator: Coordinator;
+  readonly queryNode: LocalQueryNode;
+  readonly streamingNode: LogStreamingNode;
+}
+
+async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closing): Promise<Planes> {
+  const foundations = await openFoundations(await LmdbKv.open(dir.catalog), systemClock, snapshotTables);
+  const { catalog, time, registry } = foundations;
+  closing.add(() => catalog.close());
+  const store = await LocalStore.open(dir.objects);
+  closing.add(() => store.close());
+  const wal = await FileWal.open(dir.wal, { random: systemRandom });
+  closing.add(() => wal.close());
+  const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock: systemClock });
+  closing.add(() => streamingNode.close());
+  const readers = openWorkers(dir, config['queryNode.threads'], closing);
+  const queryNode = openQueryNode(config, streamingNode, store, readers);
+  closing.add(() => queryNode.close());
+  const scheduler = runScheduler(openDataNode(config, dir, store, log, closing), log, closing);
+  const coordinator = await createCoordinator({
+    ...foundations,
+    clock: systemClock,
+    log,
+    streamingNode,
+    queryNode,
+    scheduler,
+    limits: coordinatorLimits(config),
+    snapshots: (rooms) =>
+      new SnapshotService({
+        ...foundations,
+        ...rooms,
+        store,
+        clock: systemClock,
+        random: systemRandom,
+        scheduler,
+        log,
+        limits: snapshotLimits(config),
+      }),
+  });
+  closing.add(() => coordinator.close());
+  reportTornTail(wal, log);
+  return { coordinator, queryNode, streamingNode };
+}
+
+/** Bytes that were cut were never acknowledged; still, somebody may want to know that the last stop was not clean. */
+function reportTornTail({ tornTail }: FileWal, log: Log): void {
+  if (tornTail !== undefined) log.warn('torn-log-tail-cut', { ...tornTail });
+}
+
+function openWorkers(dir: DataDir, maxThreads: number, closing: Closing): ThreadWorkers {
+  const workerData: WorkerData = { objects: dir.objects, wal: dir.wal };
+  const workers = new ThreadWorkers({
+    script: new URL('./worker.js', import.meta.url),
+    workerData,
+    maxThreads,
+    maxQueued: MAX_QUEUED_TASKS,
+    idleMs: WORKER_IDLE_MS,
+    clock: systemClock,
+  });
+  closing.add(() => workers.close());
+  return workers;
+}
+
+function openDataNode(
+  config: Config,
+  dir: DataDir,
+  store: LocalStore,
+  log: Log,
+  closing: Closing,
+): LocalDataNode {
+  const workers = openWorkers(dir, config['dataNode.threads'], closing);
+  const dataNode = new LocalDataNode({
+    nodeId: STANDALONE_NODE,
+    slots: config['dataNode.slots'],
+    log,
+    executors: {
+      flush: flushExecutor(workers),
+      'build-index': indexBuildExecutor(workers),
+      'copy-segment': copySegmentExecutor(store, { filesAtOnce: FILES_AT_ONCE }),
+    },
+  });
+  closing.add(() => dataNode.close());
+  return dataNode;
+}
+
+function runScheduler(dataNode: LocalDataNode, log: Log, closing: Closing): TaskScheduler {
+  const cluster = new Cluster(systemClock);
+  cluster.join(dataNode);
+  const scheduler = new TaskScheduler({ cluster, clock: systemClock, random: systemRandom, log });
+  const stop = new AbortController();
+  const running = scheduler.run(stop.signal);
+  closing.add(async () => {
+    stop.abort();
+    await running;
+  });
+  return scheduler;
+}
+
+function openQueryNode(
+  config: Config,
+  streamingNode: LogStreamingNode,
+  store: LocalStore,
+  workers: ThreadWorkers,
+): LocalQueryNode {
+  const arena = new VectorArena({ maxBytes: config['queryNode.memoryLimit'] * MB });
+  const engine = new ArenaEngine({ arena, workers, scanThreads: config['queryNode.threads'] });
+  return new LocalQueryNode({
+    streamingNode,
+    files: new WorkerFiles({ workers, store, engine }),
+    engine,
+    filters: { compile: compileFilter, primaryKeys: primaryKeysOf },
+    clock: systemClock,
+  });
+}
+
+const coordinatorLimits = (config: Config): Partial<CoordinatorLimits> => ({
+  minRowsToIndex: config['indexCoord.segment.minSegmentNumRowsToEnableIndex'],
+  seal: {
+    ...defaultSealLimits,
+    maxSizeBytes: config['dataCoord.segment.maxSize'] * MB,
+    maxLifeMs: config['dataCoord.segment.maxLife'] * SECOND,
+  },
+});
+
+const snapshotLimits = (config: Config): Partial<SnapshotLimits> => ({
+  maxCompactionProtectionSeconds: config['dataCoord.snapshot.maxCompactionProtectionSeconds'],
+  maxSegmentsPerCopyTask: config['dataCoord.import.maxSegmentsPerCopyTask'],
+  maxCopyAttempts: config['dataCoord.copySegmentMaxAttempts'],
+  jobTimeoutMs: config['dataCoord.copySegmentJobTimeout'] * SECOND,
+  jobRetentionMs: config['dataCoord.copySegmentTaskRetention'] * SECOND,
+  checkIntervalMs: config['dataCoord.copySegmentCheckInterval'] * SECOND,
+  gcIntervalMs: config['dataCoord.gc.interval'] * SECOND,
+  dropToleranceMs: config['dataCoord.gc.dropTolerance'] * SECOND,
+  copyMode: config['dataCoord.copySegmentMode'] === 'physical' ? 'physical' : 'shared',
+});

@@ -1,0 +1,25 @@
+/** A worker thread: the heavy tasks of flush, index building, loading and scanning, over the files of one data directory. */
+import { workerData } from 'node:worker_threads';
+import { indexBuildContext } from './datanode/indexbuild/context.ts';
+import { indexBuildTasks } from './datanode/indexbuild/task.ts';
+import { flushTasks } from './segment/flush.ts';
+import { loadTasks } from './segment/load.ts';
+import { LocalStore } from './storage/local.ts';
+import { serveTasks } from './support/worker-side.ts';
+
+import { vectorTasks } from './vector-index/search-tasks.ts';
+import { FileWalReader } from './wal/file-reader.ts';
+
+export interface WorkerData {
+  readonly objects: string;
+  readonly wal: string;
+}
+
+const { objects, wal } = workerData as WorkerData;
+const store = await LocalStore.attach(objects);
+serveTasks({
+  ...flushTasks({ store, wal: new FileWalReader(wal) }),
+  ...loadTasks({ store }),
+  ...indexBuildTasks(indexBuildContext(store)),
+  ...vectorTasks(),
+});

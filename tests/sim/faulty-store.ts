@@ -1,0 +1,82 @@
+import type {
+  CopyOptions,
+  CopyResult,
+  ListedObject,
+  ObjectStat,
+  ObjectStore,
+} from '../../src/storage/object-store.ts';
+import { Faults, type FaultsOptions } from './faults.ts';
+
+/** An `ObjectStore` that fails as `faults` says, and whose objects can be damaged. Damage changes the object's mark. */
+export class FaultyStore implements ObjectStore {
+  readonly location = undefined;
+  readonly faults: Faults;
+  readonly #inner: ObjectStore;
+
+  constructor(inner: ObjectStore, options: FaultsOptions = {}) {
+    this.#inner = inner;
+    this.faults = new Faults(options);
+  }
+
+  put(key: string, bytes: Uint8Array): Promise<{ readonly crc32: number; readonly etag: string }> {
+    return this.faults.run('put', key, () => this.#inner.put(key, bytes));
+  }
+
+  get(key: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.faults.run('get', key, () => this.#inner.get(key));
+  }
+
+  getRange(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.faults.run('getRange', key, () => this.#inner.getRange(key, offset, length));
+  }
+
+  stat(key: string): Promise<ObjectStat | undefined> {
+    return this.faults.run('stat', key, () => this.#inner.stat(key));
+  }
+
+  /** One call. An error after its effect comes when half of the objects have been handed out. */
+  async *list(prefix: string): AsyncIterable<ListedObject> {
+    const listed: ListedObject[] = [];
+    let failure: unknown;
+    try {
+      await this.faults.run('list', prefix, async () => {
+        for await (const object of this.#inner.list(prefix)) listed.push(object);
+      });
+    } catch (error) {
+      failure = error;
+      listed.length = Math.floor(listed.length / 2);
+    }
+    yield* listed;
+    if (failure !== undefined) throw failure;
+  }
+
+  copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult> {
+    return this.faults.run('copy', targetKey, () => this.#inner.copy(sourceKey, targetKey, options));
+  }
+
+  delete(key: string): Promise<void> {
+    return this.faults.run('delete', key, () => this.#inner.delete(key));
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  /** Cuts the last byte off. */
+  async truncate(key: string): Promise<void> {
+    await this.#inner.put(key, (await this.#inner.get(key)).slice(0, -1));
+  }
+
+  /** Turns over one bit of byte `at`, the middle one unless told. */
+  async flip(key: string, at?: number): Promise<void> {
+    const bytes = await this.#inner.get(key);
+    const position = at ?? bytes.length >> 1;
+    bytes[position] = (bytes[position] ?? 0) ^ 1;
+    await this.#inner.put(key, bytes);
+  }
+
+  /** Takes the object away. */
+  lose(key: string): Promise<void> {
+    return this.#inner.delete(key);
+  }
+}

@@ -62,7 +62,7 @@ function decideExecuting(view: JobView, shown: number, limits: JobLimits): JobDe
   // A job that waits in the queue is nobody's fault: time counts only while a node works on it.
   const isStalled = tally.tasks['in-progress'] > 0 && nowMs - tally.movedAtMs >= limits.jobTimeoutMs;
   if (isStalled) return { kind: 'fail', reason: `timeout: no progress for ${limits.jobTimeoutMs} ms` };
-  const progress = Math.max(shown, progressOf(job, tally));
+  const progress = progressOf(job, tally);
   const isDue = nowMs - view.progressStoredAtMs >= limits.progressIntervalMs;
   return progress > shown && isDue ? { kind: 'progress', progress } : wait;
 }

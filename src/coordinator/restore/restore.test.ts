@@ -95,6 +95,18 @@ test('R12: of two restores to one target exactly one wins, whatever the database
   await world.stop();
 });
 
+test('R12: restores of different snapshots to one target: exactly one wins', async () => {
+  const world = await World.withRows(2);
+  await world.create('a');
+  await world.create('b');
+  const outcomes = await Promise.allSettled([world.restore('a'), world.restore('b')]);
+  assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  assert.equal(world.catalog.find(collections, 'name', `1/${target.name}`).length, 1);
+  for (const { jobId } of world.service.listRestoreJobs('', '')) await world.ended(jobId);
+  await world.assertClean();
+  await world.stop();
+});
+
 test('jobs are listed by the database and name of their target, oldest first', async () => {
   const world = await World.withRows(1);
   const createdTs = world.time.next();
@@ -305,6 +317,26 @@ test('a cancelled restore leaves nothing, and says so', async () => {
   assert.deepEqual([info.state, info.reason, world.has(target)], ['failed', 'not needed', false]);
   assert.equal(await world.service.cancelRestore(jobId), false);
   await world.assertClean();
+  await world.stop();
+});
+
+test('a restore cancelled while its targets are being written leaves none of them', async () => {
+  const world = await World.withRows(400);
+  await world.create();
+  for (const batch of [1, 2, 3]) {
+    let cancelled: Promise<boolean> | undefined;
+    let seen = 0;
+    world.catalog.onChange((changes) => {
+      const isBatch = changes.some(({ is }) => is !== undefined && 'segmentId' in is && 'restoreJobId' in is);
+      if (!isBatch || cancelled !== undefined || ++seen < batch) return;
+      cancelled = world.service.cancelRestore(world.service.listRestoreJobs('', '').at(-1)!.jobId);
+    });
+    const jobId = await world.restore();
+    const info = await world.ended(jobId);
+    assert.deepEqual([info.state, await cancelled], ['failed', true]);
+    await settle();
+    await world.assertClean();
+  }
   await world.stop();
 });
 

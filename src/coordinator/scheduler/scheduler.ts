@@ -3,7 +3,7 @@
  * ended); a slow tick asks the nodes about running attempts, because reports may be lost. Only a report of the attempt that is
  * running counts. A lost node is known by the cluster's lease alone: a query that fails changes nothing.
  */
-import type { DataNode, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
+import type { NodeTaskReport, NodeWork } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import type { NodeId, TaskId } from '../../model/ids.ts';
@@ -13,35 +13,16 @@ import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { runLoop } from '../../support/loop.ts';
 import type { Random } from '../../support/random.ts';
-import { type Backoff, backoffMs } from '../../support/retry.ts';
+import { backoffMs } from '../../support/retry.ts';
 import { Signal } from '../../support/signal.ts';
 import type { Cluster } from './cluster.ts';
+import { NodeDrops } from './drops.ts';
+import { defaultSchedulerLimits, type SchedulerLimits, type SchedulerOptions } from './limits.ts';
 import { pickNode } from './node-picker.ts';
 import { TaskQueues } from './queues.ts';
+import { NodeReports } from './reports.ts';
 import { type Held, Slots } from './slots.ts';
 import type { RunningAttempt, Scheduler, SchedulerTask } from './task.ts';
-
-export interface SchedulerLimits {
-  /** Part of every node's slots that only restores may use, 0 to 1. */
-  readonly restoreShare: number;
-  readonly backoff: Backoff;
-  /** How often nodes are asked about attempts that have not reported. */
-  readonly tickMs: number;
-}
-
-export const defaultSchedulerLimits: SchedulerLimits = {
-  restoreShare: 0.25,
-  backoff: { baseMs: 1000, maxMs: 60_000 },
-  tickMs: 5000,
-};
-
-export interface SchedulerOptions {
-  readonly cluster: Cluster;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly limits?: SchedulerLimits;
-}
 
 /** Where a task stands. `settling`: its end is being stored. */
 type Step =
@@ -75,7 +56,8 @@ export class TaskScheduler implements Scheduler {
   /** Entries that hold a node, so that a tick costs what runs and not what waits. */
   readonly #active = new Set<Entry>();
   readonly #slots = new Slots();
-  readonly #subscriptions = new Map<NodeId, { readonly node: DataNode; stop(): void }>();
+  readonly #reports: NodeReports;
+  readonly #drops: NodeDrops;
   readonly #work = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   #nextTickMs = 0;
@@ -86,6 +68,8 @@ export class TaskScheduler implements Scheduler {
     this.#random = options.random;
     this.#log = options.log;
     this.#limits = options.limits ?? defaultSchedulerLimits;
+    this.#drops = new NodeDrops(options);
+    this.#reports = new NodeReports(options.cluster, (nodeId, report) => this.#hear(nodeId, report));
   }
 
   /** Tasks known: waiting, running, or being settled. */
@@ -124,7 +108,7 @@ export class TaskScheduler implements Scheduler {
     const { step } = entry;
     if (step.at !== 'running') return;
     entry.step = { at: 'settling' };
-    await this.#dropUntilGone(taskId, step.nodeId, step.attempt);
+    await this.#drops.untilGone(taskId, step.nodeId, step.attempt, this.#closing.signal);
     this.#release(entry);
   }
 
@@ -142,8 +126,7 @@ export class TaskScheduler implements Scheduler {
       });
     } finally {
       membership.stop();
-      for (const { stop } of this.#subscriptions.values()) stop();
-      this.#subscriptions.clear();
+      this.#reports.stop();
       this.#closing.abort(new DbError('cancelled', 'the scheduler is stopping'));
       await Promise.all(this.#work);
     }
@@ -152,7 +135,7 @@ export class TaskScheduler implements Scheduler {
   /** One turn: dispatches what fits, gives up on lost nodes, and now and then asks about silent attempts. */
   async pass(): Promise<void> {
     this.#cluster.expire();
-    this.#follow();
+    this.#reports.follow();
     this.#giveUpLost();
     const nowMs = this.#clock.nowMs();
     this.#queues.wakeUntil(nowMs);
@@ -166,20 +149,6 @@ export class TaskScheduler implements Scheduler {
     const nowMs = this.#clock.nowMs();
     const next = Math.min(this.#nextTickMs, this.#queues.nextReadyAtMs ?? Number.POSITIVE_INFINITY);
     return Math.max(1, next - nowMs);
-  }
-
-  /** Listens to every member, once each, and to no node that is gone. */
-  #follow(): void {
-    for (const [nodeId, { node, stop }] of this.#subscriptions)
-      if (this.#cluster.get(nodeId) !== node) {
-        stop();
-        this.#subscriptions.delete(nodeId);
-      }
-    for (const node of this.#cluster.nodes()) {
-      if (this.#subscriptions.has(node.nodeId)) continue;
-      const { stop } = node.onReport((report) => this.#hear(node.nodeId, report));
-      this.#subscriptions.set(node.nodeId, { node, stop });
-    }
   }
 
   #giveUpLost(): void {
@@ -285,7 +254,7 @@ export class TaskScheduler implements Scheduler {
         // Not stored: the attempt counts for nothing, the work is asked for again and found done.
         this.#log.warn('task-outcome-not-stored', { taskId: task.taskId, error });
       }
-      await this.#dropOnce(task.taskId, step.nodeId, step.attempt);
+      await this.#drops.once(task.taskId, step.nodeId, step.attempt);
       if (verdict === 'retry') this.#again(entry);
       else this.#end(entry);
     };
@@ -321,30 +290,6 @@ export class TaskScheduler implements Scheduler {
         this.#log.debug('task-query-failed', { taskId: task.taskId, nodeId: step.nodeId, error });
       }
     });
-  }
-
-  async #dropOnce(taskId: TaskId, nodeId: NodeId, attempt: number): Promise<void> {
-    try {
-      await this.#cluster.get(nodeId)?.drop(taskId, attempt);
-    } catch (error) {
-      // Harmless: the node forgets finished attempts by itself, and refuses older ones.
-      this.#log.debug('task-drop-failed', { taskId, nodeId, error });
-    }
-  }
-
-  async #dropUntilGone(taskId: TaskId, nodeId: NodeId, attempt: number): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      const node = this.#cluster.get(nodeId);
-      if (node === undefined) return;
-      try {
-        await node.drop(taskId, attempt);
-        return;
-      } catch (error) {
-        this.#log.debug('task-drop-failed', { taskId, nodeId, error });
-      }
-      await this.#clock.sleep(backoffMs(tries, this.#limits.backoff, this.#random), this.#closing.signal);
-      this.#cluster.expire();
-    }
   }
 
   #hold(entry: Entry, nodeId: NodeId, slots: number): void {

@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import { Disk } from '../../../tests/heart/disk.ts';
 import { settle } from '../../../tests/heart/manual-clock.ts';
 import { source, target, World } from '../../../tests/heart/world.ts';
-import { put } from '../../catalog/catalog.ts';
+import { put, remove } from '../../catalog/catalog.ts';
 import { type ErrorName, errorCodes } from '../../errors/codes.ts';
 import { isDbError } from '../../errors/db-error.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type { PinId, SegmentId } from '../../model/ids.ts';
 import { snapshotMetadataKey } from '../../storage/keys.ts';
-import { partitions, segments } from '../tables.ts';
+import { collections, partitions, segments } from '../tables.ts';
 import { pins, snapshots } from './record.ts';
 
 const refused = (code: ErrorName, words: string) => (error: unknown) => {
@@ -170,6 +170,22 @@ test('R13: wherever the drop of the collection falls into a create, the snapshot
     );
     await world.stop();
   }
+});
+
+test('R13: a drop that is only just before the commit of the snapshot wins', async () => {
+  const world = await World.withRows(1);
+  const { memoryStore } = world.disk;
+  const write = memoryStore.put.bind(memoryStore);
+  let dropped: Promise<unknown> | undefined;
+  memoryStore.put = async (key, bytes) => {
+    const result = await write(key, bytes);
+    if (key.endsWith('.json')) dropped = world.catalog.commit([remove(collections, world.find(source))]);
+    return result;
+  };
+  await assert.rejects(world.create(), refused('collection-not-found', 'collection not found'));
+  assert.equal(await dropped, 'committed');
+  assert.deepEqual([world.catalog.count(snapshots), await world.disk.keys('snapshots/')], [0, []]);
+  await world.stop();
 });
 
 test('R25: a pinned snapshot is not dropped, pins end by release and by time, and survive a restart', async () => {

@@ -63,8 +63,9 @@ class LocalCoordinator implements Coordinator {
       builder.changed(changes);
     });
     await databases.recover();
-    await snapshots.recover();
+    // Half-done drops are found by the partitions they left, which the snapshot room clears away as orphans.
     await drops.recover();
+    await snapshots.recover();
     await segments.recover();
     load.recover();
     builder.recover();

@@ -2,8 +2,10 @@
 import {
   type handleBidiStreamingCall,
   type handleUnaryCall,
+  logVerbosity,
   Server,
   ServerCredentials,
+  setLogVerbosity,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { DbError, messageOf } from '../errors/db-error.ts';
@@ -48,6 +50,8 @@ const unserved =
 
 /** Binds and serves. Throws `parameter-invalid` when the address cannot be had: in use, not ours, no rights. */
 export async function listenGrpc(options: TransportOptions): Promise<Transport> {
+  // Its own lines on standard error would stand beside ours, which say the same to a person.
+  setLogVerbosity(logVerbosity.NONE);
   const server = new Server({
     'grpc.max_receive_message_length': options.maxReceiveBytes,
     'grpc.max_send_message_length': -1,
@@ -82,6 +86,10 @@ export async function listenGrpc(options: TransportOptions): Promise<Transport> 
 
 function cannotListen({ host, port }: TransportOptions, cause: Error): DbError {
   const text = messageOf(cause);
-  const why = text.includes('EADDRINUSE') ? 'the port is in use' : text;
-  return new DbError('parameter-invalid', `cannot listen on ${host}:${port}: ${why}`, { cause });
+  const why = text.includes('EADDRINUSE')
+    ? `gRPC port ${port} on ${host} is in use. Stop what uses it, or choose another with --port (0 takes a free one)`
+    : text.includes('EADDRNOTAVAIL')
+      ? `cannot listen on ${host}:${port}: this machine does not have that address`
+      : `cannot listen on ${host}:${port}: ${text}`;
+  return new DbError('parameter-invalid', why, { cause });
 }

@@ -58,3 +58,16 @@ test('a path that is a file is refused by name', () =>
     await writeFile(join(path, 'file'), '');
     await assert.rejects(openDataDir(join(path, 'file')), refused(/cannot be used/));
   }));
+
+test('missing parents are made', () =>
+  withDir(async (path) => {
+    const deep = join(path, 'a', 'b', 'c');
+    await (await openDataDir(deep)).release();
+    assert.ok((await readdir(deep)).includes('tidemark.json'));
+  }));
+
+test('a place where no directory can be made is refused, at once', {
+  skip: process.platform !== 'linux',
+}, async () => {
+  await assert.rejects(openDataDir('/proc/tidemark/data'), refused(/cannot be used/));
+});

@@ -1,7 +1,8 @@
 /** The data directory of a server: its format marker and the lock that keeps a second server out. */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { DbError, messageOf } from '../errors/db-error.ts';
 import { parseJson } from '../support/json.ts';
 
@@ -27,7 +28,7 @@ export interface DataDir {
  */
 export async function openDataDir(path: string): Promise<DataDir> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeDirs(resolve(path));
     await checkFormat(path);
     const release = await acquire(path);
     return {
@@ -46,6 +47,18 @@ export async function openDataDir(path: string): Promise<DataDir> {
       },
     );
   }
+}
+
+/** One by one: `mkdir` with `recursive` never returns on file systems that refuse a directory by ENOENT, such as /proc. */
+async function makeDirs(path: string): Promise<void> {
+  const made = await mkdir(path).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error,
+  );
+  if (made === undefined || (made.code === 'EEXIST' && (await stat(path)).isDirectory())) return;
+  if (made.code !== 'ENOENT' || existsSync(dirname(path))) throw made;
+  await makeDirs(dirname(path));
+  await mkdir(path);
 }
 
 async function checkFormat(path: string): Promise<void> {

@@ -113,7 +113,7 @@ test('a port in use is an error that says so', async () => {
   try {
     await assert.rejects(
       startServer(undefined, { port: server.port }),
-      (error: unknown) => error instanceof DbError && error.message.includes('the port is in use'),
+      (error: unknown) => error instanceof DbError && error.message.includes('is in use. Stop what uses it'),
     );
   } finally {
     await server.stop();

@@ -4,7 +4,7 @@
  */
 import { messageOf } from '../errors/db-error.ts';
 import { defaultLimits, type ProxyLimits, type Services } from './context.ts';
-import { listenGrpc } from './grpc-transport.ts';
+import { listenHttp2 } from './http2-transport.ts';
 import { service } from './service.ts';
 import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
 import {
@@ -46,11 +46,13 @@ export class MilvusServer {
     const { host = '127.0.0.1', port, limits, ...parts } = options;
     const services = { ...parts, limits: { ...defaultLimits, ...limits } };
     const server = new MilvusServer(host, services);
-    server.#transport = await listenGrpc({
+    server.#transport = await listenHttp2({
       host,
       port,
       maxReceiveBytes: services.limits.maxReceiveBytes,
+      maxIncomingBytes: services.limits.maxRunningBytes,
       service: serviceName,
+      clock: services.clock,
       served: Object.keys(service),
       unserved: allRpcs.filter((rpc) => !isServed(rpc)),
       answer: (call) => server.#answer(call),

@@ -88,8 +88,10 @@ export class MilvusServer {
     const isFull = this.#running > 0 && this.#runningBytes + body.length > limits.maxRunningBytes;
     if (this.#running >= limits.maxRunningCalls || isFull)
       throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
+    // A large body is handed to a worker thread, and its length is 0 afterwards.
+    const { length } = body;
     this.#running++;
-    this.#runningBytes += body.length;
+    this.#runningBytes += length;
     try {
       const call = { ...this.#services, metadataDatabase: metadata('dbname') ?? '' };
       return await service[rpc].answer(body, call);
@@ -98,7 +100,7 @@ export class MilvusServer {
       return failure(rpc, error);
     } finally {
       this.#running--;
-      this.#runningBytes -= body.length;
+      this.#runningBytes -= length;
     }
   }
 }

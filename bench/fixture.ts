@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { type SpawnedServer, spawnServer } from '../demo/server.ts';
+import type { LoopReport } from './loop-watch.ts';
 
 export interface Bench {
   readonly dir: string;
@@ -12,8 +13,8 @@ export interface Bench {
   readonly client: MilvusClient;
   /** Sends an encoded request as it is: measures the server, not the client's encoder. */
   call(rpc: string, body: Buffer): Promise<Buffer>;
-  /** Longest stretch the server's event loop was blocked since the last call, milliseconds. */
-  loopLagMs(): Promise<number>;
+  /** How the server's event loop was blocked since the last call. */
+  loop(): Promise<LoopReport>;
 }
 
 export async function withBench(
@@ -21,7 +22,7 @@ export async function withBench(
   run: (bench: Bench) => Promise<void>,
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
-  const server = await spawnServer(dir, extra);
+  const server = await spawnServer(dir, extra, { preload: new URL('./loop-watch.js', import.meta.url) });
   const client = new MilvusClient({ address: server.address });
   const options = { 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 };
   const raw = new Client(server.address, credentials.createInsecure(), options);
@@ -45,10 +46,7 @@ export async function withBench(
             },
           );
         }),
-      loopLagMs: async () => {
-        const text = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
-        return Number(/tidemark_nodejs_eventloop_lag_max_seconds (\S+)/.exec(text)?.[1] ?? Number.NaN) * 1000;
-      },
+      loop: async () => (await server.ask('loop')) as LoopReport,
     });
   } finally {
     raw.close();

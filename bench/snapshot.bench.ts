@@ -1,4 +1,5 @@
 /** Time to create, describe and drop a snapshot against the number of segments; every segment is made by a real flush. */
+import { parseArgs } from 'node:util';
 import { DataType } from '@zilliz/milvus2-sdk-node';
 import { ok } from '../demo/table.ts';
 import { type Bench, peak, withBench } from './fixture.ts';
@@ -6,12 +7,17 @@ import { checkMutation, insertRequest } from './insert-request.ts';
 import { heading, ms, printTable, quantile, timed } from './report.ts';
 
 const DIM = 8;
-const REPEATS = 20;
+const REPEATS = 100;
 const SHARDS = 16;
+
+const { values: flags } = parseArgs({ options: { segments: { type: 'string' } }, strict: false });
+const COUNTS = String(flags['segments'] ?? '1,100,10000')
+  .split(',')
+  .map(Number);
 
 heading('Snapshot');
 const rows: (string | number)[][] = [];
-for (const segments of [1, 100, 10_000])
+for (const segments of COUNTS)
   await withBench([], async (bench) => {
     const setupMs = await timed(() => makeSegments(bench, segments));
     rows.push(await measure(bench, segments, setupMs));
@@ -62,7 +68,7 @@ async function measure(bench: Bench, wanted: number, setupMs: number): Promise<(
   const create: number[] = [];
   const describe: number[] = [];
   const drop: number[] = [];
-  for (let i = 0; i < REPEATS; i++) {
+  for (let i = 0; i < (wanted >= 10_000 ? 20 : REPEATS); i++) {
     const snapshot = { ...at, snapshot_name: `s${i}` };
     create.push(await timed(() => ok(client.createSnapshot(snapshot))));
     describe.push(await timed(() => ok(client.describeSnapshot(snapshot).then((r) => r.status))));

@@ -12,17 +12,31 @@ export interface SpawnedServer {
   readonly pid: number;
   /** Current and peak resident memory in MB; undefined where the system does not tell. */
   memory(): Promise<{ readonly rssMb: number; readonly peakMb: number } | undefined>;
+  /** Asks a module that was loaded before the server (`SpawnOptions.preload`) something, over the process channel. */
+  ask(question: string): Promise<unknown>;
   /** SIGTERM, then waits; resolves with the exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL, then waits. */
   kill(): Promise<void>;
 }
 
+export interface SpawnOptions {
+  /** A module loaded before the server, which answers each message on the process channel with one message. */
+  readonly preload?: URL;
+}
+
 /** Starts a server over `dir` on free ports and waits until it says it is ready. Throws with what it printed when it does not. */
-export async function spawnServer(dir: string, extra: readonly string[] = []): Promise<SpawnedServer> {
+export async function spawnServer(
+  dir: string,
+  extra: readonly string[] = [],
+  { preload }: SpawnOptions = {},
+): Promise<SpawnedServer> {
   const started = Date.now();
-  const args = [main, '--data', dir, '--port', '0', '--http-port', '0', ...extra];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const first = preload === undefined ? [] : ['--import', preload.href];
+  const args = [...first, main, '--data', dir, '--port', '0', '--http-port', '0', ...extra];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe', ...(preload === undefined ? [] : ['ipc' as const])],
+  });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const output = await readyOutput(child, exited);
   const find = (pattern: RegExp): string => {
@@ -37,6 +51,11 @@ export async function spawnServer(dir: string, extra: readonly string[] = []): P
     readyMs: Date.now() - started,
     pid,
     memory: () => memoryOf(pid),
+    ask: (question) =>
+      new Promise((resolve) => {
+        child.once('message', resolve);
+        child.send(question);
+      }),
     stop: () => {
       child.kill('SIGTERM');
       return exited;

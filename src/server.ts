@@ -40,6 +40,8 @@ import type { WorkerData } from './worker.ts';
 const MB = 2 ** 20;
 const SECOND = 1000;
 const WORKER_IDLE_MS = 30 * SECOND;
+/** Large inserts are prepared in threads of their own: they must not wait behind flushes, index builds and scans. */
+const WRITE_THREADS = 2;
 /** The only data node of a standalone server. Stored with attempts, so that a restart asks the same node. */
 const STANDALONE_NODE = 1n as NodeId;
 const FILES_AT_ONCE = 8;
@@ -92,6 +94,7 @@ async function open(config: Config, version: string, closing: Closing): Promise<
   const host = config['proxy.ip'];
   const proxy = await MilvusServer.listen({
     ...planes,
+    workers: openThreads({ script: 'write-worker.js', maxThreads: WRITE_THREADS }, closing),
     host,
     port: config['proxy.port'],
     filters: { check: filterOf, primaryKeysOf },
@@ -159,10 +162,16 @@ function reportTornTail({ tornTail }: FileWal, log: Log): void {
   if (tornTail !== undefined) log.warn('torn-log-tail-cut', { ...tornTail });
 }
 
-function openWorkers(dir: DataDir, maxThreads: number, closing: Closing): ThreadWorkers {
-  const workerData: WorkerData = { objects: dir.objects, wal: dir.wal };
+interface Threads {
+  /** Beside this file. */
+  readonly script: string;
+  readonly workerData?: WorkerData;
+  readonly maxThreads: number;
+}
+
+function openThreads({ script, workerData, maxThreads }: Threads, closing: Closing): ThreadWorkers {
   const workers = new ThreadWorkers({
-    script: new URL('./worker.js', import.meta.url),
+    script: new URL(script, import.meta.url),
     workerData,
     maxThreads,
     maxQueued: MAX_QUEUED_TASKS,
@@ -171,6 +180,11 @@ function openWorkers(dir: DataDir, maxThreads: number, closing: Closing): Thread
   });
   closing.add(() => workers.close());
   return workers;
+}
+
+function openWorkers(dir: DataDir, maxThreads: number, closing: Closing): ThreadWorkers {
+  const workerData: WorkerData = { objects: dir.objects, wal: dir.wal };
+  return openThreads({ script: 'worker.js', workerData, maxThreads }, closing);
 }
 
 function openDataNode(

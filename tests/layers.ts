@@ -41,6 +41,7 @@ export const layers = {
   cli: ['support', 'errors', 'config', 'model', 'server'],
   server: '*',
   worker: '*',
+  'write-worker': ['support', 'proxy'],
   main: ['cli'],
 } as const;
 

@@ -8,6 +8,7 @@ import type { QueryNode } from '../querynode/api.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
+import type { Workers } from '../support/workers.ts';
 import { requireName } from './wire/names.ts';
 
 /** A value of an expression template, `{name}` in a filter. */
@@ -53,6 +54,8 @@ export interface Services {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ProxyLimits;
+  /** Prepare large writes (`writeTasks`). Absent: the calling thread does. */
+  readonly workers?: Workers;
 }
 
 /** One call: the services and what its metadata said. */

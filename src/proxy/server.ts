@@ -4,7 +4,7 @@
  */
 import { messageOf } from '../errors/db-error.ts';
 import { defaultLimits, type ProxyLimits, type Services } from './context.ts';
-import { listenGrpc } from './grpc-transport.ts';
+import { listenHttp2 } from './http2-transport.ts';
 import { service } from './service.ts';
 import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
 import {
@@ -46,11 +46,13 @@ export class MilvusServer {
     const { host = '127.0.0.1', port, limits, ...parts } = options;
     const services = { ...parts, limits: { ...defaultLimits, ...limits } };
     const server = new MilvusServer(host, services);
-    server.#transport = await listenGrpc({
+    server.#transport = await listenHttp2({
       host,
       port,
       maxReceiveBytes: services.limits.maxReceiveBytes,
+      maxIncomingBytes: services.limits.maxRunningBytes,
       service: serviceName,
+      clock: services.clock,
       served: Object.keys(service),
       unserved: allRpcs.filter((rpc) => !isServed(rpc)),
       answer: (call) => server.#answer(call),
@@ -86,8 +88,10 @@ export class MilvusServer {
     const isFull = this.#running > 0 && this.#runningBytes + body.length > limits.maxRunningBytes;
     if (this.#running >= limits.maxRunningCalls || isFull)
       throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
+    // A large body is handed to a worker thread, and its length is 0 afterwards.
+    const { length } = body;
     this.#running++;
-    this.#runningBytes += body.length;
+    this.#runningBytes += length;
     try {
       const call = { ...this.#services, metadataDatabase: metadata('dbname') ?? '' };
       return await service[rpc].answer(body, call);
@@ -96,7 +100,7 @@ export class MilvusServer {
       return failure(rpc, error);
     } finally {
       this.#running--;
-      this.#runningBytes -= body.length;
+      this.#runningBytes -= length;
     }
   }
 }

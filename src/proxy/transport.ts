@@ -1,3 +1,5 @@
+import type { Clock } from '../support/clock.ts';
+
 /** How calls reach us, without saying by which library: bytes in, bytes out. */
 export interface IncomingCall {
   /** RPC name without the service. */
@@ -8,7 +10,14 @@ export interface IncomingCall {
 }
 
 /** Numbers of the gRPC specification. */
-export const grpcStatus = { resourceExhausted: 8, unimplemented: 12, internal: 13, unavailable: 14 } as const;
+export const grpcStatus = {
+  cancelled: 1,
+  deadlineExceeded: 4,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+} as const;
 
 /** Ends a call with a gRPC status instead of an answer. */
 export class CallRefused extends Error {
@@ -26,7 +35,10 @@ export interface TransportOptions {
   readonly port: number;
   /** Larger requests are refused with RESOURCE_EXHAUSTED before they are read whole. */
   readonly maxReceiveBytes: number;
+  /** Announced bytes of all requests that are still coming in; one request always fits. */
+  readonly maxIncomingBytes: number;
   readonly service: string;
+  readonly clock: Clock;
   readonly served: readonly string[];
   readonly unserved: readonly string[];
   /** Answers a served RPC; rejects with `CallRefused`, and with nothing else. */

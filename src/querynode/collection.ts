@@ -4,12 +4,13 @@
  * and so is what a reader takes: it sees whole writes and whole handovers.
  */
 
+import { batchSizeBytes } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type FieldId, type PartitionId, type SegmentId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { AppliedWrite, WritePart } from '../streamingnode/api.ts';
-import { assert } from '../support/assert.ts';
+import { assert, present } from '../support/assert.ts';
 import type { CollectionView } from './api.ts';
 import { DeleteMap } from './deletes.ts';
 import { GrowingSegment } from './growing.ts';
@@ -43,6 +44,11 @@ type DeletePart = Extract<WritePart, { kind: 'delete' }>;
 const LOOKUPS_AT_ONCE = 20_000;
 const KEYS_PER_SLICE = 256;
 const COST_PER_LOOKUP = 15;
+/** Bytes of rows that are taken over at once, and in one slice: about a millisecond. */
+const INSERT_BYTES = 2 ** 20;
+const MAX_SLICE_ROWS = 8192;
+/** Bytes taken over in the time of one unit of the pacer. */
+const INSERT_BYTES_PER_UNIT = 16;
 
 export class CollectionRows {
   #view: CollectionView;
@@ -55,6 +61,8 @@ export class CollectionRows {
   /** L0 segments whose deletes are all known: from files, or because the log was followed from their beginning. */
   readonly #knownDeletes = new Set<SegmentId>();
   readonly #queue: WriteQueue;
+  /** Partitions that were dropped: what still waits to be written to them is nobody's. */
+  readonly #dropped = new Set<PartitionId>();
   #fault: unknown;
   #isReleased = false;
 
@@ -64,7 +72,7 @@ export class CollectionRows {
     this.#queue = new WriteQueue({
       now: (write) => this.#applyNow(write),
       sliced: (write) => this.#applySliced(write, pacer),
-      isSmall: (write) => this.#lookups(write) <= LOOKUPS_AT_ONCE,
+      isSmall: (write) => this.#lookups(write) <= LOOKUPS_AT_ONCE && insertedBytes(write) <= INSERT_BYTES,
       onError: (error) => {
         this.#fault ??= error;
       },
@@ -152,7 +160,7 @@ export class CollectionRows {
   /** The handover: one synchronous step. */
   swap({ view, loaded, reindexed }: Swap): void {
     const wanted = new Set(view.segments.map(({ segmentId }) => segmentId));
-    const dropped = new Set(this.#view.partitionIds.filter((id) => !view.partitionIds.includes(id)));
+    for (const id of this.#view.partitionIds) if (!view.partitionIds.includes(id)) this.#dropped.add(id);
     for (const [segmentId, { unit }] of this.#sealed)
       if (!wanted.has(segmentId)) {
         this.#sealed.delete(segmentId);
@@ -173,7 +181,7 @@ export class CollectionRows {
       this.#sealed.set(record.segmentId, { record, unit });
     }
     for (const { place } of [...this.#growing.values()])
-      if (dropped.has(place.partitionId)) this.#dropGrowing(place.segmentId);
+      if (this.#dropped.has(place.partitionId)) this.#dropGrowing(place.segmentId);
     this.#view = view;
   }
 
@@ -241,8 +249,24 @@ export class CollectionRows {
         const keys = keyList(part.keys);
         await this.applyDeletes(part, keys, new BigInt64Array(keys.count).fill(write.ts), pacer);
       }
-    this.#insertAll(write);
-    await pacer.spend(write.parts.reduce((sum, part) => sum + insertedRows(part), 0) * COST_PER_LOOKUP);
+    for (const [i, part] of write.parts.entries())
+      if (part.kind === 'insert')
+        await this.#insertSliced(part, present(write.segmentIds[i], 'segment'), write.ts, pacer);
+  }
+
+  /** Nobody reads between the slices: reads wait behind the write. Handovers do not. */
+  async #insertSliced(part: InsertPart, segmentId: SegmentId, ts: HybridTime, pacer: Pacer): Promise<void> {
+    const { rowCount } = part.rows;
+    const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount);
+    const step = Math.max(1, Math.min(MAX_SLICE_ROWS, Math.floor(INSERT_BYTES / bytesPerRow)));
+    for (let first = 0; first < rowCount && !this.#isReleased; first += step) {
+      // Flushed since the last slice, and perhaps compacted away.
+      if (first > 0 && !this.#growing.has(segmentId)) return;
+      const end = Math.min(rowCount, first + step);
+      this.#insert(part, segmentId, ts, { first, end });
+      const bytes = (end - first) * bytesPerRow;
+      await pacer.spend(bytes / INSERT_BYTES_PER_UNIT + (end - first) * COST_PER_LOOKUP);
+    }
   }
 
   #delete(part: DeletePart, ts: HybridTime): void {
@@ -262,20 +286,26 @@ export class CollectionRows {
     }
   }
 
-  #insert(part: InsertPart, segmentId: SegmentId, ts: HybridTime): void {
+  #insert(
+    part: InsertPart,
+    segmentId: SegmentId,
+    ts: HybridTime,
+    range?: { readonly first: number; readonly end: number },
+  ): void {
     // A flushed segment holds all its rows in its files.
-    if (this.#sealed.has(segmentId)) return;
+    if (this.#sealed.has(segmentId) || this.#dropped.has(part.partitionId)) return;
     let segment = this.#growing.get(segmentId);
     if (segment === undefined) {
       const { partitionId, channel } = part;
       segment = new GrowingSegment({ segmentId, partitionId, channel }, this.#engine);
       this.#growing.set(segmentId, segment);
     }
-    segment.append(this.#view.schema, part.rows, ts, this.deletesOf(part.channel));
+    segment.append(this.#view.schema, part.rows, ts, this.deletesOf(part.channel), range);
   }
 }
 
-const insertedRows = (part: WritePart): number => (part.kind === 'insert' ? part.rows.rowCount : 0);
+const insertedBytes = ({ parts }: AppliedWrite): number =>
+  parts.reduce((sum, part) => sum + (part.kind === 'insert' ? batchSizeBytes(part.rows) : 0), 0);
 
 async function inSlices(count: number, pacer: Pacer, visit: (at: number) => void): Promise<void> {
   for (let from = 0; from < count; from += KEYS_PER_SLICE) {

@@ -39,15 +39,17 @@ export class GrowingSegment {
     return this.#chunks.map(({ unit }) => unit);
   }
 
-  /** The rows of one write; they are visible when it returns. */
-  append(schema: CollectionSchema, rows: RowBatch, ts: HybridTime, deletes: DeleteMap): void {
-    for (let from = 0; from < rows.rowCount; ) {
+  /** The rows of one write from `first` to `end`; they are visible when it returns. The rest is to follow. */
+  append(
+    schema: CollectionSchema,
+    rows: RowBatch,
+    ts: HybridTime,
+    deletes: DeleteMap,
+    { first, end } = { first: 0, end: rows.rowCount },
+  ): void {
+    for (let from = first; from < end; ) {
       const chunk = this.#chunkFor(schema, rows.rowCount - from);
-      const to = Math.min(
-        rows.rowCount,
-        from + chunk.unit.capacity - chunk.unit.rowCount,
-        rowsOfText(rows, from),
-      );
+      const to = Math.min(end, from + chunk.unit.capacity - chunk.unit.rowCount, rowsOfText(rows, from));
       const start = chunk.unit.rowCount;
       for (const [fieldId, writer] of chunk.writers) writer.append(rows.columns.get(fieldId), from, to);
       for (const column of rows.columns.values()) chunk.textBytes += textBytes(column, from, to);

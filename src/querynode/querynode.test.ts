@@ -332,6 +332,28 @@ test('a delete of very many keys is applied in slices, and whoever reads after i
   await node.close();
 });
 
+test('an insert of very many rows is applied in slices, and whoever reads after it sees all of it, in order with other writes', async () => {
+  const { node, log } = world();
+  await load(node);
+  const ts = log.write(insertParts('Int64', first, rowsFrom(0, 60_000)));
+  assert(node.visibleTs < ts);
+  log.write(deleteParts('Int64', ALL_PARTITIONS, [1, 59_999]));
+  log.write(insertParts('Int64', first, [{ key: 1, tag: 7 }]));
+  assert.equal(await node.count({ collectionId }), 59_999);
+  assert(node.visibleTs > ts);
+  await node.close();
+});
+
+test('rows of a partition that is dropped while they are taken over do not come back', async () => {
+  const { node, log } = world();
+  await load(node);
+  log.write(insertParts('Int64', second, rowsFrom(0, 60_000)));
+  await turn();
+  await node.update(viewOf(schema, [], [first]));
+  assert.equal(await node.count({ collectionId }), 0);
+  await node.close();
+});
+
 test('a thousand inserts of one row make few blocks of memory', async () => {
   const { node, log, engine } = world();
   await load(node);

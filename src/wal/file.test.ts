@@ -8,6 +8,7 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import { seededRandom } from '../support/random.ts';
 import { FileWal } from './file.ts';
 import { FileWalReader } from './file-reader.ts';
+import { checksumInTurns, encodeRecordHeader } from './frame.ts';
 import { replayed, walSuite } from './wal.suite.ts';
 
 const options = { random: seededRandom(1), fileBytes: 1000 };
@@ -156,3 +157,16 @@ for (const [room, expected] of [
       await again.close();
     },
   );
+
+test('the checksum of a payload is the same in one turn of the event loop and in many', async () => {
+  const big = new Uint8Array(20 << 20);
+  for (let i = 0; i < big.length; i += 997) big[i] = i;
+  const payload = [big.subarray(0, 5), big.subarray(5, 9 << 20), new Uint8Array(0), big.subarray(9 << 20)];
+  const place = { offset: 32, salt: 1n, durableBytes: 32 };
+  const ts = 7n as HybridTime;
+  assert.deepEqual(
+    encodeRecordHeader(ts, payload, place, await checksumInTurns(payload)),
+    encodeRecordHeader(ts, payload, place),
+  );
+  assert.equal(await checksumInTurns([]), 0);
+});

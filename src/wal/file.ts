@@ -12,6 +12,7 @@ import { isJustBegun, logFileName, readExactly, storageError, syncDirectory, wri
 import { FileWalReader } from './file-reader.ts';
 import {
   byteLength,
+  checksumInTurns,
   decodeFileHeader,
   encodeFileHeader,
   encodeRecordHeader,
@@ -182,7 +183,7 @@ export class FileWal implements Wal {
     const out = new PieceWriter();
     for (const { position, ts, payload } of batch) {
       const place = { offset: position.offset, salt, durableBytes: this.#durable };
-      out.append(encodeRecordHeader(ts, payload, place));
+      out.append(encodeRecordHeader(ts, payload, place, await checksumInTurns(payload)));
       for (const piece of payload) out.append(piece);
       out.align();
     }

@@ -8,7 +8,8 @@ import type { Handler } from '../rpc.ts';
 import { success } from '../wire/status.ts';
 import { checkedFilter } from './filters.ts';
 import { requirePartition } from './partitions.ts';
-import { deleteParts, primaryKeyOf } from './rows.ts';
+import { primaryKeyOf } from './prepared-write.ts';
+import { deleteParts } from './rows.ts';
 import { keysOf } from './shards.ts';
 
 /**

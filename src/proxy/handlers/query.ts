@@ -8,7 +8,7 @@ import { COUNT, encodeCountResult, encodeQueryResults } from '../wire/results.ts
 import { checkedFilter } from './filters.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionIdsOf } from './partitions.ts';
-import { primaryKeyOf } from './rows.ts';
+import { primaryKeyOf } from './prepared-write.ts';
 
 /** Offset plus limit, as in Milvus. */
 export const MAX_WINDOW = 16_384;

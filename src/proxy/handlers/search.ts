@@ -12,7 +12,7 @@ import { checkedFilter } from './filters.ts';
 import { type Metric, requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionIdsOf } from './partitions.ts';
-import { primaryKeyOf } from './rows.ts';
+import { primaryKeyOf } from './prepared-write.ts';
 
 const MAX_TOP_K = 16_384;
 /** Hits of one answer: queries times top-k. Each costs at least its key and score. */

@@ -2,16 +2,20 @@
 import { decodeFieldData, type WireField } from './field-data-decode.ts';
 import { WireReader } from './reader.ts';
 
-export interface WriteRequest {
+/** Where a write goes: all but its columns. */
+export interface WriteTarget {
   readonly db_name: string;
   readonly collection_name: string;
   readonly partition_name: string;
   readonly numRows: number;
-  readonly fields: readonly WireField[];
   /** A namespace was named: not served. */
   readonly hasNamespace: boolean;
   /** Upsert only: partial update or array operations were asked for. */
   readonly isPartial: boolean;
+}
+
+export interface WriteRequest extends WriteTarget {
+  readonly fields: readonly WireField[];
 }
 
 /** Fields 1 to 8 are the same in both messages; what follows is not. */
@@ -21,14 +25,16 @@ const FIELD_OPS = 11;
 
 class Collector {
   readonly kind: 'insert' | 'upsert';
+  readonly #wantsFields: boolean;
   readonly names = { db_name: '', collection_name: '', partition_name: '' };
   readonly fields: WireField[] = [];
   numRows = 0;
   hasNamespace = false;
   isPartial = false;
 
-  constructor(kind: 'insert' | 'upsert') {
+  constructor(kind: 'insert' | 'upsert', wantsFields: boolean) {
     this.kind = kind;
+    this.#wantsFields = wantsFields;
   }
 
   read(reader: WireReader): void {
@@ -44,7 +50,7 @@ class Collector {
         break;
       case 5: {
         const outer = reader.enter();
-        this.fields.push(decodeFieldData(reader));
+        if (this.#wantsFields) this.fields.push(decodeFieldData(reader));
         reader.leave(outer);
         break;
       }
@@ -67,11 +73,18 @@ class Collector {
   }
 }
 
-/** Throws `parameter-invalid` for bytes that are no such message. Nothing in the result refers to `bytes`. */
-export function decodeWriteRequest(kind: 'insert' | 'upsert', bytes: Uint8Array): WriteRequest {
+function decode(kind: 'insert' | 'upsert', bytes: Uint8Array, wantsFields: boolean): WriteRequest {
   const reader = new WireReader(bytes);
-  const collector = new Collector(kind);
+  const collector = new Collector(kind, wantsFields);
   while (reader.next()) collector.read(reader);
   const { names, numRows, fields, hasNamespace, isPartial } = collector;
   return { ...names, numRows, fields, hasNamespace, isPartial };
 }
+
+/** Throws `parameter-invalid` for bytes that are no such message. Nothing in the result refers to `bytes`. */
+export const decodeWriteRequest = (kind: 'insert' | 'upsert', bytes: Uint8Array): WriteRequest =>
+  decode(kind, bytes, true);
+
+/** As `decodeWriteRequest`, but the columns are skipped over: no work that grows with the rows. */
+export const decodeWriteTarget = (kind: 'insert' | 'upsert', bytes: Uint8Array): WriteTarget =>
+  decode(kind, bytes, false);

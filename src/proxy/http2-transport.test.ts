@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { connect, type IncomingHttpHeaders } from 'node:http2';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { systemClock } from '../support/system-clock.ts';
+import { frameMessage } from './grpc-frames.ts';
+import { listenHttp2 } from './http2-transport.ts';
+import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
+
+type Answer = (call: IncomingCall) => Promise<Uint8Array>;
+
+async function withTransport(answer: Answer, body: (transport: Transport) => Promise<void>): Promise<void> {
+  const transport = await listenHttp2({
+    host: '127.0.0.1',
+    port: 0,
+    maxReceiveBytes: 1_000_000,
+    maxIncomingBytes: 1_000_000,
+    service: 's.S',
+    clock: systemClock,
+    served: ['Echo'],
+    unserved: ['Other'],
+    answer,
+  });
+  try {
+    await body(transport);
+  } finally {
+    transport.close();
+  }
+}
+
+const echo: Answer = async ({ body }) => body;
+
+interface RawAnswer {
+  readonly headers: IncomingHttpHeaders;
+  readonly trailers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** A request as bytes, without any gRPC library. */
+async function send(
+  { port }: Transport,
+  headers: Record<string, string>,
+  pieces: readonly Uint8Array[],
+): Promise<RawAnswer> {
+  const session = connect(`http://127.0.0.1:${port}`);
+  try {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/s.S/Echo',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...headers,
+    });
+    let answerHeaders: IncomingHttpHeaders = {};
+    let trailers: IncomingHttpHeaders = {};
+    const chunks: Buffer[] = [];
+    stream.on('response', (got) => {
+      answerHeaders = got;
+    });
+    stream.on('trailers', (got) => {
+      trailers = got;
+    });
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    for (const piece of pieces) stream.write(piece);
+    stream.end();
+    await new Promise((resolve, reject) => {
+      stream.once('close', resolve);
+      stream.once('error', reject);
+    });
+    return { headers: answerHeaders, trailers, body: Buffer.concat(chunks) };
+  } finally {
+    session.close();
+  }
+}
+
+function callBytes({ port }: Transport, body: Uint8Array, deadlineMs?: number): Promise<Buffer> {
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const asIs = (bytes: Buffer) => bytes;
+  return new Promise<Buffer>((resolve, reject) => {
+    const options = deadlineMs === undefined ? {} : { deadline: deadlineMs };
+    client.makeUnaryRequest('/s.S/Echo', asIs, asIs, Buffer.from(body), options, (error, answer) => {
+      client.close();
+      if (error === null) resolve(answer as Buffer);
+      else reject(error);
+    });
+  });
+}
+
+test('messages of every size go there and back, empty ones too', () =>
+  withTransport(echo, async (transport) => {
+    for (const length of [0, 1, 65_536, 65_537, 1_000_000])
+      assert.equal((await callBytes(transport, new Uint8Array(length).fill(7))).length, length);
+  }));
+
+test('an answer ends with status 0 in the trailers', () =>
+  withTransport(echo, async (transport) => {
+    const { headers, trailers, body } = await send(transport, {}, frameMessage(Uint8Array.of(1, 2)));
+    assert.deepEqual([headers[':status'], trailers['grpc-status']], [200, '0']);
+    assert.deepEqual([...body], [0, 0, 0, 0, 2, 1, 2]);
+  }));
+
+test('compressed requests are read; what decompresses to too much, is damaged or unknown is refused', () =>
+  withTransport(echo, async (transport) => {
+    const compressed = (bytes: Uint8Array): Uint8Array[] => {
+      const [prefix, ...rest] = [Buffer.concat(frameMessage(bytes))];
+      if (prefix !== undefined) prefix[0] = 1;
+      return [prefix as Uint8Array, ...rest];
+    };
+    const gzip = { 'grpc-encoding': 'gzip' };
+    const whole = await send(transport, gzip, compressed(gzipSync(Buffer.from('hello'))));
+    assert.equal(whole.body.subarray(5).toString(), 'hello');
+    const bomb = await send(transport, gzip, compressed(gzipSync(Buffer.alloc(1_000_001))));
+    assert.equal(bomb.headers['grpc-status'], '8');
+    const damaged = await send(transport, gzip, compressed(Buffer.from('no gzip')));
+    assert.equal(damaged.headers['grpc-status'], '13');
+    const unknown = await send(transport, { 'grpc-encoding': 'br' }, compressed(Buffer.from('x')));
+    assert.equal(unknown.headers['grpc-status'], '12');
+  }));
+
+test('what is not gRPC, not a method of the service, or no message is refused', () =>
+  withTransport(echo, async (transport) => {
+    const framed = frameMessage(new Uint8Array(1));
+    const html = await send(transport, { 'content-type': 'text/html' }, framed);
+    assert.equal(html.headers[':status'], 415);
+    const statuses = [];
+    for (const path of ['/s.S/Other', '/s.S/toString', '/other/Echo', '/'])
+      statuses.push((await send(transport, { ':path': path }, framed)).headers['grpc-status']);
+    assert.deepEqual(statuses, ['12', '12', '12', '12']);
+    assert.equal((await send(transport, {}, [])).headers['grpc-status'], '13');
+    assert.equal((await send(transport, { 'grpc-timeout': 'soon' }, framed)).headers['grpc-status'], '13');
+  }));
+
+test('a deadline that passes is answered, and the call after it is served', () => {
+  let calls = 0;
+  const slowOnce: Answer = ({ body }) =>
+    calls++ === 0 ? new Promise(() => undefined) : echo({ body } as IncomingCall);
+  return withTransport(slowOnce, async (transport) => {
+    const late = await send(transport, { 'grpc-timeout': '20m' }, frameMessage(new Uint8Array(1)));
+    assert.equal(late.headers['grpc-status'], '4');
+    assert.equal((await callBytes(transport, new Uint8Array(3), systemClock.nowMs() + 60_000)).length, 3);
+  });
+});
+
+test('a refusal carries its status and text, other failures say nothing of the inside', async () => {
+  await withTransport(
+    () => Promise.reject(new CallRefused(grpcStatus.unavailable, 'später')),
+    (transport) =>
+      assert.rejects(
+        callBytes(transport, new Uint8Array(1)),
+        (error: ServiceError) => error.code === 14 && error.details === 'später',
+      ),
+  );
+  await withTransport(
+    () => Promise.reject(new Error('secret')),
+    (transport) =>
+      assert.rejects(
+        callBytes(transport, new Uint8Array(1)),
+        (error: ServiceError) => error.code === 13 && !error.details.includes('secret'),
+      ),
+  );
+});
+
+test('a client that goes away in the middle of a request costs nothing: room for others is there again', () =>
+  withTransport(echo, async (transport) => {
+    for (let i = 0; i < 3; i++) {
+      const session = connect(`http://127.0.0.1:${transport.port}`);
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/s.S/Echo',
+        'content-type': 'application/grpc',
+      });
+      stream.on('error', () => undefined);
+      await new Promise((resolve) =>
+        stream.write(Buffer.concat(frameMessage(new Uint8Array(60_000))).subarray(0, 50_000), resolve),
+      );
+      const closed = new Promise((resolve) => session.once('close', resolve));
+      session.destroy();
+      await closed;
+    }
+    assert.equal((await callBytes(transport, new Uint8Array(1_000_000))).length, 1_000_000);
+  }));

@@ -1,0 +1,248 @@
+/**
+ * gRPC over plain HTTP/2, unary calls only. Our own, because a server on @grpc/grpc-js keeps the 64 KiB window of a connection, so
+ * that large inserts crawl, and joins the chunks of a message in one go, which blocks the event loop for large ones.
+ */
+import {
+  constants,
+  createServer,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { promisify } from 'node:util';
+import { gunzip, inflate } from 'node:zlib';
+import { DbError, messageOf } from '../errors/db-error.ts';
+import { encodeStatusText, frameMessage, MessageReader, timeoutMs } from './grpc-frames.ts';
+import { CallRefused, grpcStatus, type Transport, type TransportOptions } from './transport.ts';
+
+/** Bytes a client may send ahead: on one call, and on all calls of a connection. */
+const STREAM_WINDOW_BYTES = 4 << 20;
+const CONNECTION_WINDOW_BYTES = 16 << 20;
+/** Further calls wait at the client. */
+const MAX_STREAMS_PER_CONNECTION = 1024;
+/** A request of which nothing comes for so long is given up. */
+const STALLED_MS = 60_000;
+
+const answerHeaders: OutgoingHttpHeaders = {
+  [constants.HTTP2_HEADER_STATUS]: 200,
+  [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc+proto',
+  'grpc-accept-encoding': 'identity,deflate,gzip',
+};
+
+const decompressors = { gzip: promisify(gunzip), deflate: promisify(inflate) };
+
+/** What all calls share. */
+class Calls {
+  readonly #options: TransportOptions;
+  readonly #served: ReadonlySet<string>;
+  readonly #unserved: ReadonlySet<string>;
+  /** Announced bytes of requests that are still coming in. */
+  #incomingBytes = 0;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#served = new Set(options.served);
+    this.#unserved = new Set(options.unserved);
+  }
+
+  take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // A broken stream has nobody to tell; its end is seen by `close`.
+    stream.on('error', () => undefined);
+    const { ':method': method, 'content-type': contentType = '' } = headers;
+    if (method !== 'POST' || !contentType.startsWith('application/grpc')) {
+      stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true });
+      return;
+    }
+    this.#serve(stream, headers).then(
+      (body) => answer(stream, body),
+      (error: unknown) =>
+        refuse(
+          stream,
+          error instanceof CallRefused
+            ? error
+            : new CallRefused(grpcStatus.internal, 'internal error of the server'),
+        ),
+    );
+  }
+
+  async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<Uint8Array> {
+    const rpc = this.#requireServed(headers[':path'] ?? '');
+    const deadlineMs = timeoutMs(first(headers['grpc-timeout']));
+    const work = this.#receive(stream, headers).then((body) =>
+      this.#options.answer({ rpc, body, metadata: (key) => first(headers[key]) }),
+    );
+    return deadlineMs === undefined ? work : this.#inTime(stream, deadlineMs, work);
+  }
+
+  /** The work's result, if it comes in time. The work itself goes on: a write is never left half done. */
+  #inTime(stream: ServerHttp2Stream, deadlineMs: number, work: Promise<Uint8Array>): Promise<Uint8Array> {
+    const ended = new AbortController();
+    stream.once('close', () => ended.abort());
+    return new Promise((resolve, reject) => {
+      const late = new CallRefused(grpcStatus.deadlineExceeded, 'Deadline exceeded');
+      this.#options.clock.sleep(deadlineMs, ended.signal).then(
+        () => reject(late),
+        () => undefined,
+      );
+      work.then(resolve, reject);
+    });
+  }
+
+  #requireServed(path: string): string {
+    const prefix = `/${this.#options.service}/`;
+    const rpc = path.startsWith(prefix) ? path.slice(prefix.length) : '';
+    if (this.#served.has(rpc)) return rpc;
+    const what = this.#unserved.has(rpc)
+      ? `${rpc} is not implemented by this server; see docs/compatibility.md`
+      : `there is no method ${path}`;
+    throw new CallRefused(grpcStatus.unimplemented, what);
+  }
+
+  async #receive(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<Uint8Array> {
+    let announced = 0;
+    try {
+      const reader = new MessageReader((length) => {
+        this.#admit(length);
+        announced = length;
+        this.#incomingBytes += length;
+      });
+      await readAll(stream, reader);
+      const { isCompressed, body } = reader.finish();
+      return isCompressed ? await this.#decompress(body, first(headers['grpc-encoding'])) : body;
+    } finally {
+      this.#incomingBytes -= announced;
+    }
+  }
+
+  #admit(length: number): void {
+    const { maxReceiveBytes, maxIncomingBytes } = this.#options;
+    if (length > maxReceiveBytes)
+      throw new CallRefused(
+        grpcStatus.resourceExhausted,
+        `received message larger than max (${length} vs. ${maxReceiveBytes})`,
+      );
+    if (this.#incomingBytes > 0 && this.#incomingBytes + length > maxIncomingBytes)
+      throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
+  }
+
+  async #decompress(body: Uint8Array, encoding: string | undefined): Promise<Uint8Array> {
+    const decompress = encoding === 'gzip' || encoding === 'deflate' ? decompressors[encoding] : undefined;
+    if (decompress === undefined)
+      throw new CallRefused(
+        grpcStatus.unimplemented,
+        `compression '${encoding ?? 'identity'}' is not served`,
+      );
+    const { maxReceiveBytes } = this.#options;
+    try {
+      return await decompress(body, { maxOutputLength: maxReceiveBytes });
+    } catch (error) {
+      const isTooLarge = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
+      if (isTooLarge)
+        throw new CallRefused(
+          grpcStatus.resourceExhausted,
+          `received message larger than max (${maxReceiveBytes})`,
+        );
+      throw new CallRefused(grpcStatus.internal, 'the message cannot be decompressed');
+    }
+  }
+}
+
+const first = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value[0] : value;
+
+/** Rejects with `CallRefused`; a client that went away is one, too. */
+function readAll(stream: ServerHttp2Stream, reader: MessageReader): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.setTimeout(STALLED_MS, () => {
+      reject(new CallRefused(grpcStatus.deadlineExceeded, 'the request stalled'));
+    });
+    stream.on('data', (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        reject(error);
+      }
+    });
+    stream.once('end', () => {
+      stream.setTimeout(0);
+      resolve();
+    });
+    stream.once('close', () => reject(new CallRefused(grpcStatus.cancelled, 'the client went away')));
+  });
+}
+
+function answer(stream: ServerHttp2Stream, body: Uint8Array): void {
+  if (stream.destroyed || stream.headersSent) return;
+  stream.respond(answerHeaders, { waitForTrailers: true });
+  stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+  for (const piece of frameMessage(body)) stream.write(piece);
+  stream.end();
+}
+
+function refuse(stream: ServerHttp2Stream, { grpcStatus: status, message }: CallRefused): void {
+  if (stream.destroyed || stream.headersSent) return;
+  stream.respond(
+    { ...answerHeaders, 'grpc-status': String(status), 'grpc-message': encodeStatusText(message) },
+    { endStream: true },
+  );
+  // What still comes of the request is not wanted.
+  if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+}
+
+/** Binds and serves. Throws `parameter-invalid` when the address cannot be had: in use, not ours, no rights. */
+export async function listenHttp2(options: TransportOptions): Promise<Transport> {
+  const server = createServer({
+    maxSessionMemory: Number.MAX_SAFE_INTEGER,
+    settings: {
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      maxConcurrentStreams: MAX_STREAMS_PER_CONNECTION,
+      enablePush: false,
+    },
+  });
+  const calls = new Calls(options);
+  const sessions = new Set<ServerHttp2Session>();
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    session.on('error', () => session.destroy());
+    session.once('close', () => sessions.delete(session));
+  });
+  server.on('stream', (stream, headers) => calls.take(stream, headers));
+  await bind(server, options);
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    drain: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const session of sessions) session.close();
+      }),
+    close: () => {
+      server.close();
+      for (const session of sessions) session.destroy();
+    },
+  };
+}
+
+function bind(server: Http2Server, options: TransportOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error) => reject(cannotListen(options, error));
+    server.once('error', failed);
+    server.listen(options.port, options.host, () => {
+      server.removeListener('error', failed);
+      resolve();
+    });
+  });
+}
+
+function cannotListen({ host, port }: TransportOptions, cause: Error): DbError {
+  const text = messageOf(cause);
+  const why = text.includes('EADDRINUSE')
+    ? `gRPC port ${port} on ${host} is in use. Stop what uses it, or choose another with --port (0 takes a free one)`
+    : text.includes('EADDRNOTAVAIL')
+      ? `cannot listen on ${host}:${port}: this machine does not have that address`
+      : `cannot listen on ${host}:${port}: ${text}`;
+  return new DbError('parameter-invalid', why, { cause });
+}

@@ -29,7 +29,7 @@ import type { Log } from '../../src/support/log.ts';
 import type { Random } from '../../src/support/random.ts';
 import { VectorArena } from '../../src/vector-index/arena.ts';
 import { vectorTasks } from '../../src/vector-index/search-tasks.ts';
-import { type Chances, Faults } from './faults.ts';
+import { type Call, type Chances, Faults } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
@@ -62,9 +62,17 @@ export interface LifeOptions {
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
+  /** The catalog will refuse every write from now on. */
+  readonly onDoom: () => void;
 }
 
-type Composed = Omit<Awaited<ReturnType<Life['compose']>>, never>;
+export interface Planes {
+  readonly catalog: Catalog;
+  readonly streamingNode: LogStreamingNode;
+  readonly queryNode: LocalQueryNode;
+  readonly coordinator: Coordinator;
+  readonly service: SnapshotService;
+}
 
 export class Life {
   readonly clock: ReturnType<SimClock['life']>;
@@ -74,9 +82,10 @@ export class Life {
   readonly nodes = new Map<NodeId, { readonly door: FaultyNode; readonly faults: Faults; readonly store: Faults }>();
   readonly cluster: Cluster;
   readonly #options: LifeOptions;
-  #composed: Composed | undefined;
+  #composed: Planes | undefined;
   #chances: Chances = {};
   isOver = false;
+  isDoomed = false;
   /** Rejects when the life ends. */
   readonly over: Promise<never>;
   #end: (error: Error) => void = () => undefined;
@@ -102,21 +111,29 @@ export class Life {
       random,
       chances: { delay: 0.15, maxDelayMs: 8 },
       onCrash,
-      onFault: ({ fault, name, key }: { fault: { kind: string } | undefined; name: string; key: string }) =>
-        onFault(`${port} ${fault?.kind} ${name} ${key.slice(0, 60)}`),
+      onFault: ({ fault, name, key }: Call) => {
+        onFault(`${port} ${fault?.kind} ${name} ${key.slice(0, 60)}`);
+        if (port !== 'kv' || fault?.kind === 'crash' || this.isDoomed) return;
+        this.isDoomed = true;
+        this.#options.onDoom();
+      },
     };
   }
 
-  get planes(): Composed {
+  get planes(): Planes {
     if (this.#composed === undefined) throw new Error('this life has not begun');
     return this.#composed;
   }
 
-  async start(): Promise<void> {
-    this.#composed = await this.compose();
+  get hasBegun(): boolean {
+    return this.#composed !== undefined;
   }
 
-  async compose() {
+  async start(): Promise<void> {
+    this.#composed = await this.#compose();
+  }
+
+  async #compose(): Promise<Planes> {
     const { random, log, plant } = this.#options;
     const { clock, kv, store, wal } = this;
     const foundations = await openFoundations(kv, clock, snapshotTables);
@@ -146,7 +163,7 @@ export class Life {
       },
     });
     if (service === undefined) throw new Error('the snapshots were not built');
-    return { catalog, streamingNode, queryNode, scheduler, coordinator, service };
+    return { catalog, streamingNode, queryNode, coordinator, service };
   }
 
   /** A data node with an empty memory joins. */

@@ -54,6 +54,13 @@ export class Oracle {
     return new Set([...this.#versions.keys(), ...sent]);
   }
 
+  /** Keys that no insert under way brings. */
+  settledKeys(): readonly bigint[] {
+    const open = [...this.#sent].filter(({ before }) => before === undefined);
+    const moving = new Set(open.flatMap(({ entries }) => entries.map(({ key }) => key)));
+    return [...this.keys()].filter((key) => this.#versions.has(key) || !moving.has(key));
+  }
+
   /** The values a key may have at `ts`: one, unless an answer is missing. */
   allowed(key: bigint, ts: bigint): ReadonlySet<Value> {
     let last: Version = { ts: 0n, value: undefined };

@@ -57,7 +57,7 @@ export class Keeper {
   /** *kept*. */
   async kept(): Promise<void> {
     const { life } = this.#world;
-    if (life.isOver) return;
+    if (life.isOver || !life.hasBegun) return;
     const { catalog } = life.planes;
     const isNamed = new Map<SegmentFile, () => boolean>();
     for (const segment of visibleSegments(life))

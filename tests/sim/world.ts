@@ -117,6 +117,8 @@ export class World {
     try {
       return { is: 'ok', value: await Promise.race([work(life), life.over]) };
     } catch (error) {
+      // What a catalog write of unknown outcome did is known after the restart only.
+      if (life.isDoomed) await life.over.catch(() => undefined);
       if (life.isOver) return { is: 'lost' };
       if (isDbError(error)) return { is: 'error', error };
       throw error;
@@ -191,6 +193,7 @@ export class World {
   /** Nothing of this world goes on. */
   end(): void {
     this.#life?.end();
+    this.#down();
   }
 
   #down(): void {
@@ -234,6 +237,7 @@ export class World {
       plant: this.plant,
       log: this.#log(),
       onCrash: () => this.crash(),
+      onDoom: () => void this.#crashLater(life),
       onFault: (what) => {
         const [port = '', kind = ''] = what.split(' ');
         this.count(`${port.replace(/\d/, '')} ${kind}`);
@@ -242,6 +246,12 @@ export class World {
     });
     life.setChances(this.#chances);
     return life;
+  }
+
+  /** Somebody notices that the process can write no more, and starts it again. */
+  async #crashLater(life: Life): Promise<void> {
+    await this.sleep(this.random.below(1500));
+    if (this.#life === life) this.crash();
   }
 
   #log(): Log {

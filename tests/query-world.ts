@@ -1,5 +1,6 @@
 /** A small world around a query node for its tests: a log, files and vector memory that keep everything in plain arrays. */
 import assert from 'node:assert/strict';
+import type { ErrorName } from '../src/errors/codes.ts';
 import { DbError } from '../src/errors/db-error.ts';
 import type { CheckedFilter } from '../src/expr/check.ts';
 import type { HybridTime } from '../src/model/hybrid-time.ts';
@@ -238,6 +239,8 @@ export class PlainFiles implements SegmentFiles {
   /** Awaited before one segment is read. */
   readonly gates = new Map<SegmentId, Promise<void>>();
   readonly failing = new Set<SegmentId>();
+  /** What failing segments fail with. */
+  failure: ErrorName = 'data-integrity';
   reads = 0;
 
   constructor(engine: PlainEngine) {
@@ -253,7 +256,7 @@ export class PlainFiles implements SegmentFiles {
     });
     const stored = this.stored.get(segmentId);
     if (stored === undefined || this.failing.has(segmentId))
-      throw new DbError('data-integrity', `segment ${segmentId} is damaged`);
+      throw new DbError(this.failure, `segment ${segmentId} cannot be read`);
     return stored;
   }
 

@@ -18,7 +18,7 @@ import { CollectionNames } from './collections/names.ts';
 import { IndexBuilder } from './indexes/builder.ts';
 import { IndexRoom } from './indexes/indexes.ts';
 import { LoadRoom } from './load/load.ts';
-import type { RestoreGate, SegmentFlusher } from './rooms.ts';
+import type { IndexBuilds, RestoreGate, SegmentFlusher } from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
 import { Flusher } from './segments/flusher.ts';
 import { SegmentRegistry } from './segments/registry.ts';
@@ -94,6 +94,7 @@ export interface CoordinatorParts extends Foundations {
   readonly snapshots: (rooms: {
     readonly flusher: SegmentFlusher;
     readonly resolve: CollectionNames;
+    readonly builds: IndexBuilds;
   }) => SnapshotRoom;
   readonly limits?: Partial<CoordinatorLimits>;
 }
@@ -124,7 +125,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
   const builderWake = new Signal();
   const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
-  const snapshots = parts.snapshots({ flusher: segments, resolve: new CollectionNames(catalog) });
+  const snapshots = parts.snapshots({ flusher: segments, resolve: new CollectionNames(catalog), builds: builder });
   const drops = new DropCascade(catalog, clock, log, {
     streamingNode,
     hooks: {

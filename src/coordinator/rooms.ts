@@ -1,6 +1,6 @@
 /** What the rooms of the coordinator promise each other. */
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, JobId } from '../model/ids.ts';
+import type { CollectionId, JobId, SegmentId } from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord } from '../model/records.ts';
 import type { CollectionName } from './api.ts';
 
@@ -19,6 +19,12 @@ export interface SegmentFlusher {
    * stands in flushed segments of the catalog, and none of those segments holds anything later.
    */
   flushAll(collectionId: CollectionId): Promise<HybridTime>;
+}
+
+/** Asked by the collector, answered by indexes. */
+export interface IndexBuilds {
+  /** Whether a file that is built for the segment now may still become its index. */
+  isBuilding(segmentId: SegmentId): boolean;
 }
 
 /** Asked by snapshot and restore, answered by collections. An empty database name means `default`. */

@@ -28,7 +28,7 @@ import { ObjectRemover } from './gc/remover.ts';
 import { restoreGate } from './restore/gate.ts';
 import { restoreJobInfo } from './restore/progress.ts';
 import { Restore } from './restore/restore.ts';
-import type { CollectionLookup, RestoreGate, SegmentFlusher } from './rooms.ts';
+import type { CollectionLookup, IndexBuilds, RestoreGate, SegmentFlusher } from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
 import { defaultSnapshotLimits, type SnapshotLimits } from './snapshot/limits.ts';
 import { SnapshotManager } from './snapshot/manager.ts';
@@ -51,6 +51,7 @@ export interface SnapshotServiceOptions {
   readonly scheduler: Scheduler;
   readonly flusher: SegmentFlusher;
   readonly resolve: CollectionLookup;
+  readonly builds: IndexBuilds;
   readonly log: Log;
   readonly limits?: Partial<SnapshotLimits>;
 }

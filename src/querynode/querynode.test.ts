@@ -221,6 +221,26 @@ test('a load that meets a damaged file fails, frees everything, and can be tried
   assert.deepEqual([engine.blocks, files.graphs], [0, 0]);
 });
 
+test('a reader of a collection whose load met a failing store is told to come again', async () => {
+  const { node, files, stored } = world();
+  const records = [stored(1n, rowsFrom(0, 3))];
+  files.failing.add(1n as SegmentId);
+  files.failure = 'storage-failed';
+  const loading = load(node, records);
+  const waiting = node.count({ collectionId });
+  const again = (error: unknown) => isDbError(error, 'collection-on-recovering');
+  await Promise.all([
+    assert.rejects(loading, (error) => isDbError(error, 'storage-failed')),
+    assert.rejects(waiting, again),
+  ]);
+  await assert.rejects(node.count({ collectionId }), again);
+  files.failing.clear();
+  await load(node, records);
+  assert.equal(await node.count({ collectionId }), 3);
+  await node.release(collectionId);
+  await assert.rejects(node.count({ collectionId }), (error) => isDbError(error, 'collection-not-loaded'));
+});
+
 test('a segment whose files hold another number of rows than the catalog says is refused', async () => {
   const { node, engine, stored } = world();
   await assert.rejects(load(node, [{ ...stored(1n, rowsFrom(0, 3)), rowCount: 4 }]), (error) =>

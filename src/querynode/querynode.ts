@@ -49,6 +49,8 @@ export class LocalQueryNode implements QueryNode {
   readonly #options: QueryNodeOptions;
   readonly #limits: QueryNodeLimits;
   readonly #collections = new Map<CollectionId, LoadedCollection>();
+  /** Loads that met what may pass, and why; whoever keeps the collection loaded sends its view again. */
+  readonly #interrupted = new Map<CollectionId, string>();
   readonly #turns = new Turns();
   #waiting = 0;
   #appliedTs = 0n as HybridTime;
@@ -75,14 +77,17 @@ export class LocalQueryNode implements QueryNode {
       turns: this.#turns,
     });
     this.#collections.set(view.collectionId, collection);
+    this.#interrupted.delete(view.collectionId);
     try {
       await collection.load(view, streamingNode, (ts) => {
         if (ts > this.#appliedTs) this.#appliedTs = ts;
       });
     } catch (error) {
-      if (this.#collections.get(view.collectionId) === collection)
+      if (this.#collections.get(view.collectionId) === collection) {
         this.#collections.delete(view.collectionId);
-      await collection.close(notLoaded(view.collectionId, messageOf(error), error));
+        if (mayPass(error)) this.#interrupted.set(view.collectionId, messageOf(error));
+      }
+      await collection.close(whyNotLoaded(view.collectionId, error));
       throw error;
     }
   }
@@ -92,6 +97,7 @@ export class LocalQueryNode implements QueryNode {
   }
 
   async release(collectionId: CollectionId): Promise<void> {
+    this.#interrupted.delete(collectionId);
     const collection = this.#collections.get(collectionId);
     if (collection === undefined) return;
     this.#collections.delete(collectionId);
@@ -132,6 +138,7 @@ export class LocalQueryNode implements QueryNode {
     this.#isClosed = true;
     const collections = [...this.#collections.values()];
     this.#collections.clear();
+    this.#interrupted.clear();
     const reason = new DbError('service-unavailable', 'the query node is closing');
     await Promise.all(collections.map((collection) => collection.close(reason)));
   }
@@ -160,7 +167,7 @@ export class LocalQueryNode implements QueryNode {
   /** The collection once it is loaded. */
   async #open(collectionId: CollectionId): Promise<LoadedCollection> {
     const collection = this.#collections.get(collectionId);
-    if (collection === undefined) throw notLoaded(collectionId, 'load it first');
+    if (collection === undefined) throw this.#absent(collectionId);
     if (collection.isLoaded) return collection;
     if (this.#waiting >= this.#limits.waitingReads)
       throw new DbError('resource-exhausted', `${this.#waiting} reads wait for loading collections`);
@@ -172,11 +179,16 @@ export class LocalQueryNode implements QueryNode {
     } catch (error) {
       if (isDbError(error, 'collection-on-recovering') || isDbError(error, 'service-unavailable'))
         throw error;
-      throw notLoaded(collectionId, messageOf(error), error);
+      throw whyNotLoaded(collectionId, error);
     } finally {
       this.#waiting--;
       timer.abort();
     }
+  }
+
+  #absent(collectionId: CollectionId): DbError {
+    const why = this.#interrupted.get(collectionId);
+    return why === undefined ? notLoaded(collectionId, 'load it first') : loadingAgain(collectionId, why);
   }
 
   async #timeOut(collectionId: CollectionId, signal: AbortSignal): Promise<void> {
@@ -191,3 +203,14 @@ export class LocalQueryNode implements QueryNode {
 
 const notLoaded = (collectionId: CollectionId, why: string, cause?: unknown): DbError =>
   new DbError('collection-not-loaded', `collection ${collectionId} is not loaded: ${why}`, { cause });
+
+const loadingAgain = (collectionId: CollectionId, why: string, cause?: unknown): DbError =>
+  new DbError('collection-on-recovering', `collection ${collectionId} is being loaded again: ${why}`, { cause });
+
+const mayPass = (error: unknown): boolean => isDbError(error) && error.retriable;
+
+/** A reader is told to come again when what the load met may pass. */
+const whyNotLoaded = (collectionId: CollectionId, error: unknown): DbError =>
+  mayPass(error)
+    ? loadingAgain(collectionId, messageOf(error), error)
+    : notLoaded(collectionId, messageOf(error), error);

@@ -19,6 +19,26 @@ export const deletesKey = (place: Place): string => `${segmentPrefix(place)}dele
 export const indexKey = (place: Place, fieldId: FieldId, buildId: BuildId): string =>
   `${segmentPrefix(place)}index/${fieldId}/${buildId}.index`;
 
+const INDEX_KEY = /^segments\/(\d+)\/-?\d+\/(\d+)\/index\/\d+\/(\d+)\.index$/;
+
+/** What an index file belongs to; undefined for any other key. */
+export function parseIndexKey(
+  key: string,
+):
+  | { readonly collectionId: CollectionId; readonly segmentId: SegmentId; readonly buildId: BuildId }
+  | undefined {
+  const [, collectionId, segmentId, buildId] = INDEX_KEY.exec(key) ?? [];
+  if (collectionId === undefined || segmentId === undefined || buildId === undefined) return undefined;
+  return {
+    collectionId: BigInt(collectionId) as CollectionId,
+    segmentId: BigInt(segmentId) as SegmentId,
+    buildId: BigInt(buildId) as BuildId,
+  };
+}
+
+/** Every segment's objects lie below this. */
+export const ALL_SEGMENTS_PREFIX = 'segments/';
+
 export const snapshotPrefix = (collectionId: CollectionId): string => `snapshots/${collectionId}/`;
 export const snapshotMetadataKey = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
   `snapshots/${collectionId}/metadata/${snapshotId}.json`;

@@ -91,6 +91,7 @@ export class World {
           return this.time.next();
         },
       },
+      builds: { isBuilding: () => false },
       resolve: {
         requireDatabase: (name) => {
           const [found] = catalog.find(databases, 'name', name === '' ? 'default' : name);

@@ -10,8 +10,9 @@ export type Fault =
   | { readonly kind: 'error-before'; readonly code?: ErrorName }
   /** It happened, but the answer is an error: a lost response. */
   | { readonly kind: 'error-after'; readonly code?: ErrorName }
-  | { readonly kind: 'delay'; readonly ms: number }
-  /** This call and every later one rejects until `heal`; `hasEffect` says whether this one still happened. */
+  /** `isAfter`: the effect comes first, the answer is late. */
+  | { readonly kind: 'delay'; readonly ms: number; readonly isAfter?: boolean }
+  /** This call and every later one rejects until `heal`, or is never answered (`onCrash`); `hasEffect`: this one still happened. */
   | { readonly kind: 'crash'; readonly hasEffect: boolean };
 
 /** Chances of one call, each from 0 to 1. */
@@ -20,6 +21,8 @@ export interface Chances {
   readonly errorAfter?: number;
   readonly delay?: number;
   readonly maxDelayMs?: number;
+  /** Names of calls that may fail; all when absent. Delays come to every call. */
+  readonly only?: ReadonlySet<string>;
 }
 
 export interface Call {
@@ -34,23 +37,26 @@ export interface FaultsOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly chances?: Chances;
+  /** Told of a planned crash. With it a crash is the end of the caller's process: no call is answered any more, not even an error. */
+  readonly onCrash?: () => void;
+  /** Told of every fault but delays. */
+  readonly onFault?: (call: Call) => void;
 }
 
-const never = new AbortController().signal;
+const unanswered = (): Promise<never> => new Promise(() => undefined);
+const never = (): AbortSignal => new AbortController().signal;
 
 export class Faults {
-  readonly #clock: Clock | undefined;
-  readonly #random: Random | undefined;
+  readonly #options: FaultsOptions;
   readonly #calls: Call[] = [];
   readonly #planned = new Map<number, Fault>();
   #chances: Chances;
   #isCrashed = false;
   #crashes = 0;
 
-  constructor({ clock, random, chances = {} }: FaultsOptions = {}) {
-    this.#clock = clock;
-    this.#random = random;
-    this.#chances = chances;
+  constructor(options: FaultsOptions = {}) {
+    this.#options = options;
+    this.#chances = options.chances ?? {};
   }
 
   /** Every call so far, in the order they were made. */
@@ -72,7 +78,7 @@ export class Faults {
     this.#chances = chances;
   }
 
-  /** From now on every call rejects, also those that are running. */
+  /** From now on every call rejects, or none is answered (`onCrash`), also those that are running. */
   crash(): void {
     this.#isCrashed = true;
     this.#crashes++;
@@ -87,31 +93,55 @@ export class Faults {
 
   /** Runs one call of the port under the fault that is due. */
   async run<T>(name: string, key: string, work: () => Promise<T>): Promise<T> {
-    const number = this.#calls.length + 1;
-    const fault = this.#planned.get(number) ?? this.#byChance();
-    this.#calls.push({ number, name, key, fault });
-    this.#planned.delete(number);
+    const call = this.#begin(name, key);
+    const { number, fault } = call;
     const what = `${name} '${key}' (call ${number})`;
-    if (this.#isCrashed) throw crashed(what);
     const crashes = this.#crashes;
-    if (fault?.kind === 'delay') await this.#clock?.sleep(fault.ms, never);
+    const alive = (): undefined | Promise<never> =>
+      this.#isCrashed || this.#crashes !== crashes ? this.#dead(what) : undefined;
+    await alive();
+    if (fault?.kind === 'delay' && fault.isAfter !== true) await this.#options.clock?.sleep(fault.ms, never());
+    await alive();
     if (fault?.kind === 'error-before') throw failed(fault.code, `${what}: failed before it had an effect`);
-    if (fault?.kind === 'crash') this.crash();
-    if (fault?.kind === 'crash' ? !fault.hasEffect : this.#crashes !== crashes) throw crashed(what);
+    if (fault?.kind === 'crash') this.#strike();
+    if (fault?.kind !== 'crash' || !fault.hasEffect) await alive();
     const result = await work();
-    if (this.#crashes !== crashes) throw crashed(what);
+    await alive();
     if (fault?.kind === 'error-after') throw failed(fault.code, `${what}: its answer was lost`);
+    if (fault?.kind === 'delay' && fault.isAfter === true) await this.#options.clock?.sleep(fault.ms, never());
+    await alive();
     return result;
   }
 
-  #byChance(): Fault | undefined {
-    const random = this.#random;
+  #begin(name: string, key: string): Call {
+    const number = this.#calls.length + 1;
+    const fault = this.#planned.get(number) ?? this.#byChance(name);
+    const call = { number, name, key, fault };
+    this.#calls.push(call);
+    this.#planned.delete(number);
+    if (fault !== undefined && fault.kind !== 'delay' && !this.#isCrashed) this.#options.onFault?.(call);
+    return call;
+  }
+
+  #strike(): void {
+    this.crash();
+    this.#options.onCrash?.();
+  }
+
+  #dead(what: string): Promise<never> {
+    return this.#options.onCrash === undefined ? Promise.reject(crashed(what)) : unanswered();
+  }
+
+  #byChance(name: string): Fault | undefined {
+    const { random } = this.#options;
     if (random === undefined) return undefined;
-    const { errorBefore = 0, errorAfter = 0, delay = 0, maxDelayMs = 100 } = this.#chances;
+    const { errorBefore = 0, errorAfter = 0, delay = 0, maxDelayMs = 100, only } = this.#chances;
+    const mayFail = only === undefined || only.has(name);
     const draw = random.next();
-    if (draw < errorBefore) return { kind: 'error-before' };
-    if (draw < errorBefore + errorAfter) return { kind: 'error-after' };
-    if (draw < errorBefore + errorAfter + delay) return { kind: 'delay', ms: 1 + random.below(maxDelayMs) };
+    if (mayFail && draw < errorBefore) return { kind: 'error-before' };
+    if (mayFail && draw < errorBefore + errorAfter) return { kind: 'error-after' };
+    if (draw >= 1 - delay)
+      return { kind: 'delay', ms: 1 + random.below(maxDelayMs), isAfter: random.below(2) === 0 };
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What the rows must be, known from the workload alone: an in-memory multi-version map of keys. It knows no rule of the product. A write
- * whose answer was lost may or may not have happened; until an answer settles it, both are right.
+ * that has no answer yet, or whose answer was lost, may or may not have happened; until something settles it, both are right.
  */
 export type Value = string | undefined;
 
@@ -9,47 +9,130 @@ interface Version {
   readonly value: Value;
 }
 
+export type Entries = readonly { readonly key: bigint; readonly value: Value }[];
+
+/** A write under way or lost: if it happened, then after `after` and, once `before` is known, not after that. */
+interface Sent {
+  readonly entries: Entries;
+  readonly after: bigint;
+  before: bigint | undefined;
+}
+
+export type Show = (value: Value) => Value;
+const asItIs: Show = (value) => value;
+
 export class Oracle {
   readonly #versions = new Map<bigint, Version[]>();
-  /** Sent, answer lost: any of these may be the value of the key from `order` on. */
-  readonly #maybe = new Map<bigint, { readonly order: bigint; readonly value: Value }[]>();
+  readonly #sent = new Set<Sent>();
 
-  /** An acknowledged write; `value` undefined deletes the key. */
-  acknowledge(ts: bigint, key: bigint, value: Value): void {
+  /** A write is sent; everything with a timestamp up to `after` was answered before. An undefined value deletes the key. */
+  send(after: bigint, entries: Entries): Sent {
+    const sent = { entries, after, before: undefined };
+    this.#sent.add(sent);
+    return sent;
+  }
+
+  /** It was answered. */
+  acknowledge(sent: Sent, ts: bigint): void {
+    this.#sent.delete(sent);
+    for (const { key, value } of sent.entries) this.know(ts, key, value);
+  }
+
+  /** Whoever worked on writes without an answer is gone: what was not done by `ts` never will be. */
+  endSent(ts: bigint): void {
+    for (const sent of this.#sent) sent.before ??= ts;
+  }
+
+  know(ts: bigint, key: bigint, value: Value): void {
     const versions = this.#versions.get(key) ?? [];
     versions.push({ ts, value });
     this.#versions.set(key, versions);
   }
 
-  /** A write sent after everything with a timestamp up to `order`, whose answer was lost. */
-  lose(order: bigint, key: bigint, value: Value): void {
-    const maybe = this.#maybe.get(key) ?? [];
-    maybe.push({ order, value });
-    this.#maybe.set(key, maybe);
+  keys(): ReadonlySet<bigint> {
+    const sent = [...this.#sent].flatMap(({ entries }) => entries.map(({ key }) => key));
+    return new Set([...this.#versions.keys(), ...sent]);
   }
 
-  keys(): Iterable<bigint> {
-    return new Set([...this.#versions.keys(), ...this.#maybe.keys()]);
+  /** Keys that no insert under way brings. */
+  settledKeys(): readonly bigint[] {
+    const open = [...this.#sent].filter(({ before }) => before === undefined);
+    const moving = new Set(open.flatMap(({ entries }) => entries.map(({ key }) => key)));
+    return [...this.keys()].filter((key) => this.#versions.has(key) || !moving.has(key));
   }
 
-  /** The values a key may have at `ts`: one, unless an answer was lost. */
+  /** The values a key may have at `ts`: one, unless an answer is missing. */
   allowed(key: bigint, ts: bigint): ReadonlySet<Value> {
     let last: Version = { ts: 0n, value: undefined };
     for (const version of this.#versions.get(key) ?? [])
-      if (version.ts <= ts && version.ts > last.ts) last = version;
-    const maybe = (this.#maybe.get(key) ?? []).filter(({ order }) => order >= last.ts && order <= ts);
-    return new Set([last.value, ...maybe.map(({ value }) => value)]);
+      if (version.ts <= ts && version.ts >= last.ts) last = version;
+    const values = new Set([last.value]);
+    for (const { entries, after, before } of this.#sent) {
+      if (after > ts || (before !== undefined && before <= last.ts)) continue;
+      for (const entry of entries) if (entry.key === key) values.add(entry.value);
+    }
+    return values;
   }
 
   /** Differences between `rows` and what the keys may be at `ts`; empty when there are none. */
-  compare(rows: ReadonlyMap<bigint, string>, ts: bigint): string[] {
-    const known = new Set(this.keys());
+  compare(rows: ReadonlyMap<bigint, string>, ts: bigint, show: Show = asItIs): string[] {
+    const known = this.keys();
     const strangers = [...rows.keys()]
       .filter((key) => !known.has(key))
       .map((key) => `key ${key} was never written`);
-    const wrong = [...known]
-      .filter((key) => !this.allowed(key, ts).has(rows.get(key)))
-      .map((key) => `key ${key} is ${rows.get(key)}, not ${[...this.allowed(key, ts)].join(' or ')}`);
+    const wrong: string[] = [];
+    for (const key of known) {
+      const allowed = new Set([...this.allowed(key, ts)].map(show));
+      if (!allowed.has(rows.get(key)))
+        wrong.push(`key ${key} is ${rows.get(key)}, not ${[...allowed].join(' or ')}`);
+    }
     return [...strangers, ...wrong];
+  }
+
+  /** As `compare`, of a read at one moment between `from` and `to`: every write up to that moment and none after it. */
+  compareWithin(rows: ReadonlyMap<bigint, string>, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    const moments = new Set([from]);
+    for (const versions of this.#versions.values())
+      for (const { ts } of versions) if (ts > from && ts <= to) moments.add(ts);
+    for (const sent of this.#sent) if (sent.after > from && sent.after <= to) moments.add(sent.after);
+    let first: string[] = [];
+    for (const ts of moments) {
+      const wrong = this.compare(rows, ts, show);
+      if (wrong.length === 0) return [];
+      if (ts === from) first = wrong;
+    }
+    return first;
+  }
+
+  /** What a read showed of everything at `ts`: open questions about ended writes are settled by it. */
+  observe(ts: bigint, rows: ReadonlyMap<bigint, string>): void {
+    for (const sent of this.#sent) {
+      if (sent.before === undefined || sent.before > ts) continue;
+      for (const { key } of sent.entries)
+        if (this.allowed(key, ts).size > 1) this.know(ts, key, rows.get(key));
+    }
+  }
+
+  /** Every value becomes what `change` makes of it, at `ts`. Nothing may be under way. */
+  changeAll(ts: bigint, change: Show): void {
+    for (const key of this.keys()) {
+      const before = [...this.allowed(key, ts)];
+      const [first, ...others] = new Set(before.map(change));
+      if (before.every((value) => change(value) === value)) continue;
+      this.know(ts, key, first);
+      for (const value of others)
+        this.#sent.add({ entries: [{ key, value }], after: ts, before: ts + 1n });
+    }
+  }
+
+  /** What a copy made at `ts` holds. */
+  at(ts: bigint): Oracle {
+    const copy = new Oracle();
+    for (const key of this.keys()) {
+      const [first, ...others] = this.allowed(key, ts);
+      copy.know(1n, key, first);
+      for (const value of others) copy.#sent.add({ entries: [{ key, value }], after: 1n, before: 2n });
+    }
+    return copy;
   }
 }

@@ -2,15 +2,17 @@
 import { type Catalog, remove } from '../../catalog/catalog.ts';
 import type { CollectionId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
-import { segmentPrefix } from '../../storage/keys.ts';
+import { ALL_SEGMENTS_PREFIX, parseIndexKey, segmentPrefix } from '../../storage/keys.ts';
+import type { ListedObject, ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
 import { commitEach } from '../batches.ts';
+import type { IndexBuilds } from '../rooms.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';
 import type { SnapshotReferences } from '../snapshot/meta.ts';
 import type { SnapshotRemoval } from '../snapshot/removal.ts';
 import { collections, indexes, partitions, segments } from '../tables.ts';
-import { type GcPlan, planCollection } from './plan.ts';
+import { type GcPlan, isStrayIndex, planCollection } from './plan.ts';
 import type { ObjectRemover } from './remover.ts';
 
 export interface CollectorParts {
@@ -18,6 +20,8 @@ export interface CollectorParts {
   readonly references: SnapshotReferences;
   readonly removal: SnapshotRemoval;
   readonly remover: ObjectRemover;
+  readonly store: ObjectStore;
+  readonly builds: IndexBuilds;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: SnapshotLimits;
@@ -53,6 +57,7 @@ export class Collector {
       log.error('gc-keeps-unknown', { collectionIds: [...references.unknownCollections] });
     await removal.pass();
     await this.#sweep(this.plan());
+    await this.#sweepIndexes();
   }
 
   /**
@@ -77,6 +82,29 @@ export class Collector {
   /** The record goes last: as long as an object may be there, something names it. */
   async #sweep({ remove: garbage }: GcPlan): Promise<void> {
     for (const segment of garbage) await this.#removeSegment(segment);
+  }
+
+  /** Files of build attempts that came to nothing, and of dropped indexes: only their keys tell of them. */
+  async #sweepIndexes(): Promise<void> {
+    for await (const object of this.#parts.store.list(ALL_SEGMENTS_PREFIX))
+      if (this.#isStray(object)) await this.#parts.remover.removeKeys([object.key]);
+  }
+
+  /** Asked right before the file goes: a build begun later writes to another key. */
+  #isStray({ key, modifiedAtMs }: ListedObject): boolean {
+    const { references, builds, clock, limits } = this.#parts;
+    const parsed = parseIndexKey(key);
+    if (parsed === undefined) return false;
+    const { collectionId, segmentId, buildId } = parsed;
+    return isStrayIndex({
+      segment: this.#catalog.get(segments, segmentId),
+      buildId,
+      isBuilding: builds.isBuilding(segmentId),
+      isBuildReferenced: references.isBuildReferenced(collectionId, buildId),
+      modifiedAtMs,
+      nowMs: clock.nowMs(),
+      dropToleranceMs: limits.dropToleranceMs,
+    });
   }
 
   async #removeSegment(segment: SegmentRecord): Promise<void> {

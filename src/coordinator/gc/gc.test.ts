@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { source, World } from '../../../tests/heart/world.ts';
 import { put } from '../../catalog/catalog.ts';
+import type { BuildId, FieldId, JobId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
+import { indexKey } from '../../storage/keys.ts';
 import { MemoryStore } from '../../storage/memory.ts';
 import { collections, segments } from '../tables.ts';
-import { planCollection } from './plan.ts';
+import { isStrayIndex, planCollection } from './plan.ts';
 import { ObjectRemover } from './remover.ts';
 
 test('a dropped segment goes when it is old enough and nothing needs it', () => {
@@ -29,6 +31,46 @@ test('a dropped segment goes when it is old enough and nothing needs it', () => 
     });
     assert.equal(remove.length === 1 ? 'removed' : keep[0]?.why, expected);
   }
+});
+
+test('an index file that no segment names goes when it is old and nobody builds or needs it', () => {
+  const named = { buildId: 1n as BuildId } as SegmentRecord['indexes'][number];
+  const segment = { state: 'flushed', indexes: [named] } as unknown as SegmentRecord;
+  const stray = {
+    segment,
+    buildId: 2n as BuildId,
+    isBuilding: false,
+    isBuildReferenced: false,
+    modifiedAtMs: 900,
+    nowMs: 1000,
+    dropToleranceMs: 100,
+  };
+  assert.equal(isStrayIndex(stray), true);
+  for (const kept of [
+    { buildId: 1n as BuildId },
+    { segment: undefined },
+    { segment: { ...segment, state: 'dropped' as const } },
+    { segment: { ...segment, restoreJobId: 1n as JobId } },
+    { isBuilding: true },
+    { isBuildReferenced: true },
+    { modifiedAtMs: 901 },
+  ])
+    assert.equal(isStrayIndex({ ...stray, ...kept }), false, JSON.stringify(Object.keys(kept)));
+});
+
+test('a pass takes the file of a build attempt that came to nothing, and leaves the index', async () => {
+  const world = await World.withRows(1);
+  const before = await world.content(source);
+  const [segment] = world.catalog.find(segments, 'collection', world.find(source).collectionId);
+  const key = indexKey(segment!, 101 as FieldId, 99n as BuildId);
+  await world.disk.memoryStore.put(key, Uint8Array.of(1));
+  await world.service.collector.pass();
+  assert.ok((await world.disk.keys()).includes(key), 'young');
+  await world.disk.clock.jump(10_800_000);
+  await world.service.collector.pass();
+  await world.assertClean();
+  assert.deepEqual(await world.content(source), before);
+  await world.stop();
 });
 
 test('R08: what a snapshot needs is kept while its segment is dropped, and goes with the snapshot', async () => {

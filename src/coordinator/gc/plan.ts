@@ -1,5 +1,5 @@
 /** What a collection pass removes, and why the rest stays. Pure: it can be printed, then carried out, once. */
-import type { CollectionId, SegmentId } from '../../model/ids.ts';
+import type { BuildId, CollectionId, SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
 
 export interface GcInput {
@@ -27,6 +27,26 @@ export function planCollection(input: GcInput): GcPlan {
   }
   return { remove, keep };
 }
+
+export interface StrayInput {
+  /** Undefined: no record, so whatever it is, it is not the collector's to judge. */
+  readonly segment: SegmentRecord | undefined;
+  readonly buildId: BuildId;
+  readonly isBuilding: boolean;
+  readonly isBuildReferenced: boolean;
+  readonly modifiedAtMs: number;
+  readonly nowMs: number;
+  readonly dropToleranceMs: number;
+}
+
+/** Whether an index file of a live segment is one that no attempt will commit any more, or whose index was dropped. */
+export const isStrayIndex = (input: StrayInput): boolean =>
+  input.segment?.state === 'flushed' &&
+  input.segment.restoreJobId === undefined &&
+  input.segment.indexes.every(({ buildId }) => buildId !== input.buildId) &&
+  !input.isBuilding &&
+  !input.isBuildReferenced &&
+  input.nowMs >= input.modifiedAtMs + input.dropToleranceMs;
 
 function reasonToKeep(segment: SegmentRecord, input: GcInput): KeepReason | undefined {
   const { collectionId, segmentId, droppedAtMs } = segment;

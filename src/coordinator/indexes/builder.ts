@@ -12,7 +12,7 @@ import type { Log } from '../../support/log.ts';
 import type { Signal } from '../../support/signal.ts';
 import type { IdSource } from '../allocator.ts';
 import { commitEach } from '../batches.ts';
-import type { RestoreGate } from '../rooms.ts';
+import type { IndexBuilds, RestoreGate } from '../rooms.ts';
 import type { Scheduler } from '../scheduler/task.ts';
 import { isVisible } from '../segments/state.ts';
 import { collections, indexes, segments } from '../tables.ts';
@@ -38,7 +38,7 @@ type Build =
 const CANCELS_AT_ONCE = 16;
 const keyOf = ({ segmentId, indexId }: BuildTarget): string => `${segmentId}/${indexId}`;
 
-export class IndexBuilder {
+export class IndexBuilder implements IndexBuilds {
   readonly #parts: BuilderParts;
   /** What to look at in the next pass: everything of a collection, or some segments. */
   readonly #changed = new Map<CollectionId, Set<SegmentId> | 'all'>();
@@ -89,6 +89,12 @@ export class IndexBuilder {
       !lacksFile(segment, index, this.#parts.minRows) ||
       this.#builds.get(keyOf({ ...segment, ...index }))?.state === 'needless'
     );
+  }
+
+  isBuilding(segmentId: SegmentId): boolean {
+    for (const build of this.#builds.values())
+      if (build.state === 'running' && build.target.segmentId === segmentId) return true;
+    return false;
   }
 
   troubles(): readonly string[] {

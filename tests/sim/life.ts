@@ -1,0 +1,260 @@
+/** One life of the process: everything between a start and a crash, composed as `src/server.ts` does it, over adapters of the simulation. */
+import type { Catalog } from '../../src/catalog/catalog.ts';
+import type { Coordinator } from '../../src/coordinator/api.ts';
+import { openFoundations, type SnapshotRoom } from '../../src/coordinator/compose.ts';
+import { createCoordinator } from '../../src/coordinator/coordinator.ts';
+import type { RestoreGate } from '../../src/coordinator/rooms.ts';
+import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
+import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
+import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
+import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
+import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
+import { LocalDataNode } from '../../src/datanode/datanode.ts';
+import { flushExecutor } from '../../src/datanode/flush/executor.ts';
+import { indexBuildContext } from '../../src/datanode/indexbuild/context.ts';
+import { indexBuildExecutor } from '../../src/datanode/indexbuild/executor.ts';
+import { indexBuildTasks } from '../../src/datanode/indexbuild/task.ts';
+import { compileFilter } from '../../src/expr/evaluate.ts';
+import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import type { NodeId } from '../../src/model/ids.ts';
+import { ArenaEngine } from '../../src/querynode/arena-engine.ts';
+import { LocalQueryNode } from '../../src/querynode/querynode.ts';
+import { WorkerFiles } from '../../src/querynode/segment-files.ts';
+import { flushTasks } from '../../src/segment/flush.ts';
+import { loadTasks } from '../../src/segment/load.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { LogStreamingNode } from '../../src/streamingnode/streamingnode.ts';
+import { inlineWorkers } from '../../src/support/inline-workers.ts';
+import type { Log } from '../../src/support/log.ts';
+import type { Random } from '../../src/support/random.ts';
+import { VectorArena } from '../../src/vector-index/arena.ts';
+import { vectorTasks } from '../../src/vector-index/search-tasks.ts';
+import { type Call, type Chances, Faults } from './faults.ts';
+import { FaultyKv } from './faulty-kv.ts';
+import { FaultyNode } from './faulty-node.ts';
+import { FaultyStore } from './faulty-store.ts';
+import type { Plant } from './plants.ts';
+import type { SimClock } from './sim-clock.ts';
+import { SimWal } from './sim-wal.ts';
+import type { Disks } from './world.ts';
+
+export const NODES = 3;
+const LEASE_MS = 3000;
+const HEARTBEAT_MS = 1000;
+const never = (): AbortSignal => new AbortController().signal;
+const MB = 2 ** 20;
+
+/** Virtual time is cheap but not free: waits are short enough that a run sees many of each. */
+export const DROP_TOLERANCE_MS = 60_000;
+const limits = {
+  maxSegmentsPerCopyTask: 2,
+  gcIntervalMs: 20_000,
+  dropToleranceMs: DROP_TOLERANCE_MS,
+  jobRetentionMs: 30 * 86_400_000,
+  maxCopyAttempts: 30,
+};
+
+export interface LifeOptions {
+  readonly disks: Disks;
+  readonly clock: SimClock;
+  readonly random: Random;
+  readonly plant: Plant;
+  readonly log: Log;
+  readonly onCrash: () => void;
+  readonly onFault: (what: string) => void;
+  /** The catalog will refuse every write from now on. */
+  readonly onDoom: () => void;
+}
+
+export interface Planes {
+  readonly catalog: Catalog;
+  readonly streamingNode: LogStreamingNode;
+  readonly queryNode: LocalQueryNode;
+  readonly coordinator: Coordinator;
+  readonly service: SnapshotService;
+}
+
+export class Life {
+  readonly clock: ReturnType<SimClock['life']>;
+  readonly kv: FaultyKv;
+  readonly store: FaultyStore;
+  readonly wal: SimWal;
+  readonly nodes = new Map<NodeId, { readonly door: FaultyNode; readonly faults: Faults; readonly store: Faults }>();
+  readonly cluster: Cluster;
+  readonly #options: LifeOptions;
+  #composed: Planes | undefined;
+  #chances: Chances = {};
+  isOver = false;
+  isDoomed = false;
+  /** Rejects when the life ends. */
+  readonly over: Promise<never>;
+  #end: (error: Error) => void = () => undefined;
+
+  constructor(options: LifeOptions) {
+    const { disks, clock, random } = options;
+    this.#options = options;
+    this.clock = clock.life();
+    this.kv = new FaultyKv(disks.kv, this.#faultsOptions('kv'));
+    this.store = new FaultyStore(options.plant.store?.(disks.store) ?? disks.store, this.#faultsOptions('store'));
+    this.wal = new SimWal(disks.wal, this.clock, random);
+    this.cluster = new Cluster(this.clock);
+    this.over = new Promise((_, reject) => {
+      this.#end = reject;
+    });
+    this.over.catch(() => undefined);
+  }
+
+  #faultsOptions(port: string) {
+    const { random, onCrash, onFault } = this.#options;
+    return {
+      clock: this.clock,
+      random,
+      chances: { delay: 0.15, maxDelayMs: 8 },
+      onCrash,
+      onFault: ({ fault, name, key }: Call) => {
+        onFault(`${port} ${fault?.kind} ${name} ${key.slice(0, 60)}`);
+        if (port !== 'kv' || fault?.kind === 'crash' || this.isDoomed) return;
+        this.isDoomed = true;
+        this.#options.onDoom();
+      },
+    };
+  }
+
+  get planes(): Planes {
+    if (this.#composed === undefined) throw new Error('this life has not begun');
+    return this.#composed;
+  }
+
+  get hasBegun(): boolean {
+    return this.#composed !== undefined;
+  }
+
+  async start(): Promise<void> {
+    this.#composed = await this.#compose();
+  }
+
+  async #compose(): Promise<Planes> {
+    const { random, log, plant } = this.#options;
+    const { clock, kv, store, wal } = this;
+    const foundations = await openFoundations(kv, clock, snapshotTables);
+    const { time, registry } = foundations;
+    const catalog: Catalog = foundations.catalog;
+    const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock });
+    const queryNode = this.#queryNode(streamingNode);
+    for (let n = 1; n <= NODES; n++) this.addNode(BigInt(n) as NodeId);
+    const scheduler = new TaskScheduler({ cluster: this.cluster, clock, random, log });
+    void scheduler.run(never());
+    void this.#heartbeats();
+    let service: SnapshotService | undefined;
+    const coordinator: Coordinator = await createCoordinator({
+      ...foundations,
+      clock,
+      log,
+      streamingNode,
+      queryNode,
+      scheduler,
+      limits: {
+        minRowsToIndex: 6,
+        seal: { ...defaultSealLimits, maxIdleMs: 3000, minIdleSizeBytes: 200, maxSizeBytes: 3000 },
+      },
+      snapshots: (rooms) => {
+        service = new SnapshotService({ ...foundations, ...rooms, store, clock, random, scheduler, log, limits });
+        return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
+      },
+    });
+    if (service === undefined) throw new Error('the snapshots were not built');
+    return { catalog, streamingNode, queryNode, coordinator, service };
+  }
+
+  /** A data node with an empty memory joins. */
+  addNode(nodeId: NodeId): void {
+    const { random, log, disks, plant } = this.#options;
+    const { clock, wal } = this;
+    const storeFaults = this.#faultsOptions(`node${nodeId}.store`);
+    const store = new FaultyStore(plant.store?.(disks.store) ?? disks.store, storeFaults);
+    const workers = inlineWorkers({ ...flushTasks({ store, wal }), ...indexBuildTasks(indexBuildContext(store)) });
+    const inner = new LocalDataNode({
+      nodeId,
+      slots: 4,
+      log,
+      executors: {
+        flush: flushExecutor(workers),
+        'build-index': indexBuildExecutor(workers),
+        'copy-segment': copySegmentExecutor(store, { filesAtOnce: 4 }),
+      },
+    });
+    const faults = new Faults(this.#faultsOptions(`node${nodeId}`));
+    const door = new FaultyNode(plant.node?.(inner) ?? inner, { clock, random, faults });
+    this.nodes.set(nodeId, { door, faults, store: store.faults });
+    this.cluster.join(door, LEASE_MS);
+    this.setChances(this.#chances);
+  }
+
+  /** The node's process dies: nothing of it goes on, nobody is told. */
+  loseNode(nodeId: NodeId): void {
+    const node = this.nodes.get(nodeId);
+    if (node === undefined) return;
+    node.door.isCut = true;
+    node.store.crash();
+    this.nodes.delete(nodeId);
+  }
+
+  setChances(chances: Chances): void {
+    this.#chances = chances;
+    const { errorBefore = 0, errorAfter = 0, delay = 0.15, maxDelayMs = 8 } = chances;
+    const all = { errorBefore, errorAfter, delay, maxDelayMs };
+    this.store.faults.setChances(all);
+    // A catalog write of unknown outcome ends the process: rare, or nothing else would happen.
+    const only = new Set(['commit']);
+    this.kv.faults.setChances({ ...all, errorBefore: errorBefore / 40, errorAfter: errorAfter / 40, only });
+    for (const { door, faults, store } of this.nodes.values()) {
+      faults.setChances(all);
+      store.setChances(all);
+      door.reports = { lost: errorBefore, late: errorBefore, repeated: errorBefore };
+    }
+  }
+
+  /** Everything in memory is gone; what runs never gets an answer. */
+  end(): void {
+    this.isOver = true;
+    this.clock.end();
+    this.wal.end();
+    for (const faults of [this.kv.faults, this.store.faults]) faults.crash();
+    for (const { door, faults, store } of this.nodes.values()) {
+      door.isCut = true;
+      faults.crash();
+      store.crash();
+    }
+    this.#end(new Error('the process died'));
+  }
+
+  /** Renews the leases of nodes that answer; one that was given up joins again with what it still knows. */
+  async #heartbeats(): Promise<void> {
+    for (;;) {
+      await this.clock.sleep(HEARTBEAT_MS, never());
+      for (const { door } of this.nodes.values())
+        if (!door.isCut && !this.cluster.renew(door.nodeId)) this.cluster.join(door, LEASE_MS);
+    }
+  }
+
+  #queryNode(streamingNode: LogStreamingNode): LocalQueryNode {
+    const { clock, store } = this;
+    const workers = inlineWorkers({ ...loadTasks({ store }), ...vectorTasks() });
+    const arena = new VectorArena({ maxBytes: 64 * MB, memoryBytes: 16 * MB, growBytes: MB });
+    const engine = new ArenaEngine({ arena, workers, scanThreads: 1 });
+    const files = new WorkerFiles({ workers, store: store as ObjectStore, engine });
+    const filters = { compile: compileFilter, primaryKeys: primaryKeysOf };
+    return new LocalQueryNode({ streamingNode, files, engine, filters, clock });
+  }
+}
+
+/** The service with another gate. */
+function withGate(service: SnapshotService, gate: RestoreGate): SnapshotRoom {
+  return new Proxy(service, {
+    get(target, key) {
+      if (key === 'gate') return gate;
+      const value = Reflect.get(target, key, target) as unknown;
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}

@@ -1,0 +1,159 @@
+/** What must hold, by name. Each check reads the disks and the catalog themselves, not what the system says about them. */
+import type { Catalog } from '../../src/catalog/catalog.ts';
+import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
+import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
+import { readManifests, readMetadata } from '../../src/coordinator/snapshot/reader.ts';
+import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
+import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
+import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
+import type { SegmentFile } from '../../src/model/records.ts';
+import { snapshotManifestKey } from '../../src/storage/keys.ts';
+import { crc32 } from '../../src/support/crc32.ts';
+import type { Life } from './life.ts';
+import type { Disks, World } from './world.ts';
+
+export type PropertyName =
+  /** Each completed restore and each read holds the rows of its moment, and no others; what was acknowledged is there. */
+  | 'exact'
+  /** Nobody sees part of a restore. */
+  | 'whole'
+  /** Every object that a snapshot or a visible segment needs exists as it was written. */
+  | 'kept'
+  /** With faults gone, every job and every call ends. */
+  | 'ends'
+  /** After quiet, storage holds what is referenced, and the catalog nothing half done. */
+  | 'clean';
+
+export class Violation extends Error {
+  readonly property: PropertyName;
+
+  constructor(property: PropertyName, message: string) {
+    super(`${property}: ${message}`);
+    this.property = property;
+  }
+}
+
+export function check(property: PropertyName, holds: boolean, message: () => string): void {
+  if (!holds) throw new Violation(property, message());
+}
+
+/** Files of a snapshot as its own objects list them, and those objects. */
+interface SnapshotFiles {
+  readonly files: readonly SegmentFile[];
+  readonly own: readonly string[];
+}
+
+/** Remembers what is immutable, so that a check after every step costs little. */
+export class Keeper {
+  readonly #snapshots = new Map<bigint, SnapshotFiles>();
+  /** Object key and mark whose checksum was found right. */
+  readonly #right = new Set<string>();
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** *kept*. */
+  async kept(): Promise<void> {
+    const { life } = this.#world;
+    if (life.isOver || !life.hasBegun) return;
+    const { catalog } = life.planes;
+    const isNamed = new Map<SegmentFile, () => boolean>();
+    for (const segment of visibleSegments(life))
+      for (const file of allFiles(segment))
+        isNamed.set(file, () => catalog.get(segments, segment.segmentId)?.state === 'flushed');
+    for (const record of catalog.find(snapshots, 'state', 'committed')) {
+      const isCommitted = () => catalog.get(snapshots, record.snapshotId)?.state === 'committed';
+      for (const file of await this.#filesOf(record, isCommitted)) isNamed.set(file, isCommitted);
+    }
+    for (const [file, stillNamed] of isNamed) {
+      const wrong = await this.#wrongWith(file);
+      if (wrong !== undefined && stillNamed() && !life.isOver) throw new Violation('kept', wrong);
+    }
+  }
+
+  async #filesOf(record: SnapshotRecord, isCommitted: () => boolean): Promise<readonly SegmentFile[]> {
+    try {
+      return (await this.snapshotFiles(record)).files;
+    } catch (error) {
+      if (isCommitted()) throw new Violation('kept', `snapshot ${record.name}: ${String(error)}`);
+      return [];
+    }
+  }
+
+  async snapshotFiles(record: SnapshotRecord): Promise<SnapshotFiles> {
+    const known = this.#snapshots.get(record.snapshotId);
+    if (known !== undefined) return known;
+    const { store } = this.#world.disks;
+    const metadata = await readMetadata(store, record);
+    const listed = await readManifests(store, metadata, 4);
+    const manifests = metadata.manifests.map((_, n) => snapshotManifestKey(record.collectionId, record.snapshotId, n));
+    const found = { files: listed.flatMap(allFiles), own: [record.metadataKey, ...manifests] };
+    this.#snapshots.set(record.snapshotId, found);
+    return found;
+  }
+
+  async #wrongWith({ key, sizeBytes, crc32: sum }: SegmentFile): Promise<string | undefined> {
+    const { store } = this.#world.disks;
+    const stat = await store.stat(key);
+    if (stat === undefined) return `object '${key}' is needed and missing`;
+    if (stat.sizeBytes !== sizeBytes) return `object '${key}' has ${stat.sizeBytes} bytes, not ${sizeBytes}`;
+    const mark = `${key} ${stat.etag} ${sum}`;
+    if (this.#right.has(mark)) return undefined;
+    if (crc32(await store.get(key)) !== sum) return `object '${key}' has another checksum`;
+    this.#right.add(mark);
+    return undefined;
+  }
+
+  /** *clean*, with nothing under way and garbage collected. */
+  async clean(): Promise<void> {
+    const { life, disks } = this.#world;
+    const { catalog } = life.planes;
+    const needed = new Set<string>();
+    for (const segment of catalog.all(segments))
+      if (segment.state === 'flushed') for (const { key } of allFiles(segment)) needed.add(key);
+    for (const record of catalog.all(snapshots)) {
+      check('clean', record.state === 'committed', () => `snapshot ${record.name} is ${record.state}`);
+      const { files, own } = await this.snapshotFiles(record);
+      for (const key of [...own, ...files.map((file) => file.key)]) needed.add(key);
+    }
+    const stored = await keysOf(disks);
+    const unneeded = stored.filter((key) => !needed.has(key));
+    check('clean', unneeded.length === 0, () => `objects nothing needs: ${unneeded.join(', ')}`);
+    recordsClean(catalog);
+  }
+}
+
+function recordsClean(catalog: Catalog): void {
+  for (const job of catalog.all(copyJobs))
+    check('clean', job.state === 'completed' || job.state === 'failed', () => `job ${job.jobId} is ${job.state}`);
+  check('clean', catalog.count(copyTasks) === 0, () => `${catalog.count(copyTasks)} copy tasks are left`);
+  for (const pin of catalog.all(pins))
+    check('clean', pin.owner.kind === 'user', () => `pin ${pin.pinId} of a restore is left`);
+  const known = (id: Parameters<typeof catalog.get<bigint, object>>[1]) =>
+    catalog.get(collections, id as never) !== undefined;
+  for (const { collectionId, partitionId } of catalog.all(partitions))
+    check('clean', known(collectionId), () => `partition ${partitionId} has no collection`);
+  for (const { collectionId, indexId } of catalog.all(indexes))
+    check('clean', known(collectionId), () => `index ${indexId} has no collection`);
+  for (const { collectionId, segmentId, state, restoreJobId } of catalog.all(segments)) {
+    if (state === 'dropped') continue;
+    check('clean', known(collectionId), () => `segment ${segmentId}, ${state}, has no collection`);
+    check('clean', restoreJobId === undefined, () => `segment ${segmentId} still names its restore`);
+  }
+}
+
+export async function keysOf({ store }: Disks): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list('')) keys.push(key);
+  return keys;
+}
+
+function visibleSegments({ planes }: Life) {
+  const { catalog, service } = planes;
+  return catalog
+    .find(segments, 'state', 'flushed')
+    .filter(({ collectionId }) => catalog.get(collections, collectionId) !== undefined)
+    .filter(({ restoreJobId }) => restoreJobId === undefined || service.gate.isCompleted(restoreJobId));
+}

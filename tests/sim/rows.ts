@@ -1,0 +1,126 @@
+/** The rows of the simulation: every column is a function of the key and the number of the write, so that no two writes look alike. */
+import type { FieldId, PartitionId } from '../../src/model/ids.ts';
+import type { Column, PrimaryKeys, RowBatch } from '../../src/model/rows.ts';
+import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
+import { deleteParts } from '../../src/proxy/handlers/rows.ts';
+import { rowsByShard, shardsOf, takeBatch } from '../../src/proxy/handlers/shards.ts';
+import type { WritePart } from '../../src/streamingnode/api.ts';
+
+const DIM = 4;
+const field = (name: string, of: Partial<FieldSchema>): FieldSchema => ({
+  fieldId: 0 as FieldId,
+  name,
+  description: '',
+  dataType: 'Int64',
+  isPrimaryKey: false,
+  autoId: false,
+  nullable: false,
+  isDynamic: false,
+  typeParams: {},
+  ...of,
+});
+
+export const schema: CollectionSchema = {
+  description: '',
+  fields: [
+    field('id', { isPrimaryKey: true }),
+    field('number', {}),
+    field('text', { dataType: 'VarChar', maxLength: 100, nullable: true }),
+    field('vec', { dataType: 'FloatVector', dim: DIM }),
+  ],
+  enableDynamicField: false,
+  version: 1,
+};
+
+export interface Row {
+  readonly key: bigint;
+  /** Unique per write. */
+  readonly number: number;
+}
+
+const textOf = ({ number }: Row): string | null => (number % 4 === 0 ? null : `text ${number}`);
+const vectorOf = ({ key, number }: Row): number[] => [Number(key % 10n), number % 97, number % 7, 1];
+
+/** What the oracle keeps of a row. */
+export const valueOf = (row: Row, partition: string): string =>
+  `${partition}\t${row.key} ${row.number} ${textOf(row)} ${vectorOf(row).join(',')}`;
+export const withoutPartition = (value: string | undefined): string | undefined =>
+  value?.slice(value.indexOf('\t') + 1);
+/** The value as seen in one partition. */
+export const inPartition =
+  (partition: string) =>
+  (value: string | undefined): string | undefined =>
+    value?.startsWith(`${partition}\t`) === true ? withoutPartition(value) : undefined;
+
+export const fieldIdOf = ({ fields }: CollectionSchema, name: string): FieldId => {
+  const found = fields.find((f) => f.name === name);
+  if (found === undefined) throw new Error(`no field ${name}`);
+  return found.fieldId;
+};
+
+export function batchOf(rows: readonly Row[], of: CollectionSchema): RowBatch {
+  const texts = rows.map((row) => Buffer.from(textOf(row) ?? ''));
+  const offsets = new Uint32Array(rows.length + 1);
+  texts.forEach((text, i) => {
+    offsets[i + 1] = (offsets[i] ?? 0) + text.length;
+  });
+  const columns: [string, Column][] = [
+    ['id', { layout: 'fixed', type: 'Int64', values: BigInt64Array.from(rows, ({ key }) => key) }],
+    ['number', { layout: 'fixed', type: 'Int64', values: BigInt64Array.from(rows, ({ number }) => BigInt(number)) }],
+    [
+      'text',
+      {
+        layout: 'bytes',
+        type: 'VarChar',
+        offsets,
+        data: new Uint8Array(Buffer.concat(texts)),
+        valid: Uint8Array.from(rows, (row) => (textOf(row) === null ? 0 : 1)),
+      },
+    ],
+    ['vec', { layout: 'vector', type: 'FloatVector', dim: DIM, values: Float32Array.from(rows.flatMap(vectorOf)) }],
+  ];
+  return { rowCount: rows.length, columns: new Map(columns.map(([name, column]) => [fieldIdOf(of, name), column])) };
+}
+
+const int64 = (keys: readonly bigint[]): PrimaryKeys => ({ type: 'Int64', values: BigInt64Array.from(keys) });
+
+export function insertParts(
+  rows: readonly Row[],
+  of: CollectionSchema,
+  channels: readonly string[],
+  partitionId: PartitionId,
+): WritePart[] {
+  const shards = shardsOf(int64(rows.map(({ key }) => key)), channels.length);
+  return [...rowsByShard(shards, channels.length)].map(([shard, at]) => ({
+    kind: 'insert',
+    channel: channels[shard] ?? '',
+    partitionId,
+    rows: takeBatch(batchOf(rows, of), at),
+  }));
+}
+
+export const deletesOf = (keys: readonly bigint[], channels: readonly string[]): WritePart[] =>
+  deleteParts(channels, int64(keys));
+
+const decoder = new TextDecoder();
+
+/** Key to value, without the partition. Throws when a key comes twice. */
+export function rowsOf({ rowCount, columns }: RowBatch, of: CollectionSchema): Map<bigint, string> {
+  const column = (name: string): Column => {
+    const found = columns.get(fieldIdOf(of, name));
+    if (found === undefined) throw new Error(`the answer has no column ${name}`);
+    return found;
+  };
+  const [ids, numbers, texts, vectors] = ['id', 'number', 'text', 'vec'].map(column);
+  if (ids?.layout !== 'fixed' || numbers?.layout !== 'fixed' || texts?.layout !== 'bytes' || vectors?.layout !== 'vector')
+    throw new Error('the answer has other columns');
+  const rows = new Map<bigint, string>();
+  for (let i = 0; i < rowCount; i++) {
+    const key = BigInt(ids.values[i] ?? 0);
+    const text = texts.valid?.[i] === 0 ? null : decoder.decode(texts.data.subarray(texts.offsets[i], texts.offsets[i + 1]));
+    const vector = vectors.values.subarray(i * DIM, (i + 1) * DIM);
+    if (rows.has(key)) rows.set(key, 'twice');
+    else rows.set(key, `${key} ${numbers.values[i]} ${text} ${vector.join(',')}`);
+  }
+  return rows;
+}

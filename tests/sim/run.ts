@@ -1,0 +1,82 @@
+/** One seed from start to verdict. */
+import type { Plant } from './plants.ts';
+import { type PropertyName, Violation } from './properties.ts';
+import { Workload } from './workload.ts';
+import { World } from './world.ts';
+
+export interface RunOptions {
+  /** Steps of all clients together, about. */
+  readonly steps?: number;
+  readonly plant?: Plant;
+  readonly verbose?: boolean;
+}
+
+export interface Run {
+  readonly seed: number;
+  readonly trace: readonly string[];
+  readonly faults: ReadonlyMap<string, number>;
+  readonly done: ReadonlyMap<string, number>;
+  /** `broken`: the system failed an assertion of its own or threw what it must not. */
+  readonly failure: { readonly property: PropertyName | 'broken'; readonly message: string } | undefined;
+}
+
+export const DEFAULT_STEPS = 200;
+const MINUTE = 60_000;
+
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
+  const world = World.start(seed, options);
+  const workload = new Workload(world);
+  let failure: Run['failure'];
+  try {
+    await play(world, workload, options.steps ?? DEFAULT_STEPS);
+  } catch (error) {
+    failure = verdict(error);
+  } finally {
+    world.end();
+  }
+  return { seed, trace: world.trace, faults: world.faults, done: workload.done, failure };
+}
+
+async function play(world: World, workload: Workload, steps: number): Promise<void> {
+  const share = (percent: number) => Math.ceil((steps * percent) / 100);
+  const within = (work: Promise<unknown>, ms: number, what: string) => {
+    const ended = world.clock.finish(Promise.race([work, world.broken]), ms, what).catch((error: unknown) => {
+      if (error instanceof Error && error.message.startsWith(`${what} did not end`))
+        throw new Violation('ends', error.message);
+      throw error;
+    });
+    return ended;
+  };
+  const clients = [
+    workload.writer(share(20)),
+    workload.writer(share(15)),
+    workload.reader(share(15)),
+    workload.reader(share(5)),
+    workload.definer(share(15)),
+    workload.keeperOfSnapshots(share(10)),
+    workload.keeperOfSnapshots(share(10)),
+    workload.chaos(share(10)),
+  ];
+  await within(Promise.all(clients), 120 * MINUTE, 'the work of all clients');
+  world.heal();
+  await within(world.up(), MINUTE, 'a start without faults');
+  for (let followed = 0; followed < workload.spawned.length; ) {
+    const all = workload.spawned.slice();
+    await within(Promise.all(all), 30 * MINUTE, 'jobs and flushes without faults');
+    followed = all.length;
+  }
+  await within(workload.teardown(), 60 * MINUTE, 'the last checks');
+}
+
+function verdict(error: unknown): NonNullable<Run['failure']> {
+  if (error instanceof Violation) return { property: error.property, message: error.message };
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { property: 'broken', message: text };
+}
+
+/** What somebody needs who has to find out. */
+export function report({ seed, trace, failure }: Run, steps = DEFAULT_STEPS): string {
+  const tail = trace.slice(-40).join('\n  ');
+  const more = steps === DEFAULT_STEPS ? '' : ` --steps ${steps}`;
+  return `seed ${seed}: ${failure?.message}\n  ${tail}\nagain: npm run sim -- --seed ${seed}${more}`;
+}

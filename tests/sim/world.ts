@@ -1,0 +1,267 @@
+/** The whole system in one process under one seed: disks that outlive crashes, virtual time, faults on command, and a trace of what happened. */
+import { MemoryKv } from '../../src/catalog/memory.ts';
+import { segments } from '../../src/coordinator/tables.ts';
+import { DbError, isDbError, messageOf } from '../../src/errors/db-error.ts';
+import type { NodeId } from '../../src/model/ids.ts';
+import type { SegmentRecord } from '../../src/model/records.ts';
+import { MemoryStore } from '../../src/storage/memory.ts';
+import type { Log } from '../../src/support/log.ts';
+import { type Random, seededRandom } from '../../src/support/random.ts';
+import { MemoryWal } from '../../src/wal/memory.ts';
+import type { Chances } from './faults.ts';
+import { Life, NODES } from './life.ts';
+import type { Plant } from './plants.ts';
+import { SimClock } from './sim-clock.ts';
+
+/** What a crash leaves. */
+export interface Disks {
+  readonly kv: MemoryKv;
+  readonly store: MemoryStore;
+  wal: MemoryWal;
+}
+
+export interface WorldOptions {
+  readonly plant?: Plant;
+  /** Lines of the product's own log go to the trace, for the eyes. */
+  readonly verbose?: boolean;
+}
+
+export type Outcome<T> =
+  | { readonly is: 'ok'; readonly value: T }
+  | { readonly is: 'error'; readonly error: DbError }
+  /** The process died while it ran: it happened or not. */
+  | { readonly is: 'lost' };
+
+const never = (): AbortSignal => new AbortController().signal;
+const WAL_FILE_BYTES = 4096;
+
+export class World {
+  readonly seed: number;
+  readonly random: Random;
+  readonly clock: SimClock;
+  readonly disks: Disks;
+  readonly plant: Plant;
+  readonly trace: string[] = [];
+  /** Faults injected, by kind. */
+  readonly faults = new Map<string, number>();
+  /** Goes up with every fault, crash and lost node: a call during which it stood still met none. */
+  disturbances = 0;
+  #life: Life | undefined;
+  #up: Promise<void> = Promise.resolve();
+  #setUp: () => void = () => undefined;
+  #chances: Chances = {};
+  #isQuiet = false;
+  readonly #verbose: boolean;
+  /** Runs after each start, before anybody else is let in. */
+  onRestart: (life: Life) => Promise<void> = () => Promise.resolve();
+  /** Rejects when the system does not start, or `onRestart` found it wrong. */
+  readonly broken: Promise<never>;
+  #break: (error: unknown) => void = () => undefined;
+
+  private constructor(seed: number, options: WorldOptions) {
+    this.seed = seed;
+    this.random = seededRandom(seed);
+    this.clock = new SimClock(seededRandom(seed ^ 0x5eed));
+    this.plant = options.plant ?? {};
+    this.#verbose = options.verbose ?? false;
+    this.broken = new Promise((_, reject) => {
+      this.#break = reject;
+    });
+    this.broken.catch(() => undefined);
+    this.disks = {
+      kv: new MemoryKv(),
+      store: new MemoryStore(() => this.clock.nowMs()),
+      wal: new MemoryWal({ sync: 'manual', fileBytes: WAL_FILE_BYTES }),
+    };
+  }
+
+  static start(seed: number, options: WorldOptions = {}): World {
+    const world = new World(seed, options);
+    world.#down();
+    world.#start();
+    return world;
+  }
+
+  get life(): Life {
+    if (this.#life === undefined) throw new Error('nothing runs');
+    return this.#life;
+  }
+
+  sleep(ms: number): Promise<void> {
+    return this.clock.sleep(ms, never());
+  }
+
+  note(line: string): void {
+    this.trace.push(`${this.clock.nowMs() - 1_000_000} ${line}`);
+  }
+
+  /** Resolves when the system can be asked. */
+  async up(): Promise<Life> {
+    for (;;) {
+      await this.#up;
+      if (this.#life !== undefined && !this.#life.isOver) return this.#life;
+    }
+  }
+
+  /** One call to the system, as a client makes it. */
+  async call<T>(name: string, work: (life: Life) => Promise<T>): Promise<Outcome<T>> {
+    const life = await this.up();
+    const outcome = await this.ask(life, work);
+    const error = outcome.is === 'error' ? ` ${outcome.error.code}: ${outcome.error.message.slice(0, 90)}` : '';
+    this.note(`${name} -> ${outcome.is}${error}`);
+    return outcome;
+  }
+
+  /** As `call`, of a life that may not be open to others yet. Throws what is no `DbError`: a fault of ours. */
+  async ask<T>(life: Life, work: (life: Life) => Promise<T>): Promise<Outcome<T>> {
+    try {
+      return { is: 'ok', value: await Promise.race([work(life), life.over]) };
+    } catch (error) {
+      // What a catalog write of unknown outcome did is known after the restart only.
+      if (life.isDoomed) await life.over.catch(() => undefined);
+      if (life.isOver) return { is: 'lost' };
+      if (isDbError(error)) return { is: 'error', error };
+      throw error;
+    }
+  }
+
+  setChances(chances: Chances): void {
+    this.#chances = this.#isQuiet ? {} : chances;
+    this.#life?.setChances(this.#chances);
+  }
+
+  /** Faults end for good; a process that a fault has made unable to write is started again. */
+  heal(): void {
+    this.setChances({});
+    this.#isQuiet = true;
+    this.note('heal');
+    this.crash();
+  }
+
+  /** The process dies now. Of the log's tail that was not durable a part may have reached the disk, torn or not. */
+  crash(): void {
+    const life = this.#life;
+    if (life === undefined || life.isOver) return;
+    life.end();
+    this.count('crash');
+    const keep = this.random.below(4);
+    const tear = this.random.below(2) === 0;
+    this.note(`crash keep=${keep} tear=${tear}`);
+    this.disks.wal.crash({ keep, tear });
+    this.#down();
+    this.#start();
+  }
+
+  /** The process dies at one of the next calls to a store or the catalog, before or after its effect. */
+  crashSoon(withinCalls: number): void {
+    const life = this.#life;
+    if (life === undefined || life.isOver) return;
+    const ports = [life.kv.faults, life.store.faults];
+    const port = ports[this.random.below(ports.length)];
+    if (port === undefined) return;
+    const hasEffect = this.random.below(2) === 0;
+    port.at(port.calls.length + 1 + this.random.below(withinCalls), { kind: 'crash', hasEffect });
+  }
+
+  /** A node dies and another takes its place, or it is cut off for a while and goes on working. */
+  async disturbNode(forMs: number): Promise<void> {
+    const { life } = this;
+    const nodeId = BigInt(1 + this.random.below(NODES)) as NodeId;
+    const node = life.nodes.get(nodeId);
+    if (node === undefined || life.isOver) return;
+    const isDeath = this.random.below(2) === 0;
+    this.count(isDeath ? 'node-lost' : 'node-cut');
+    this.note(`node ${nodeId} ${isDeath ? 'dies' : 'is cut off'} for ${forMs}`);
+    if (isDeath) life.loseNode(nodeId);
+    else node.door.isCut = true;
+    await this.sleep(forMs);
+    if (life.isOver) return;
+    this.note(`node ${nodeId} is back`);
+    if (isDeath) life.addNode(nodeId);
+    else node.door.isCut = false;
+  }
+
+  count(kind: string): void {
+    this.disturbances++;
+    this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
+  }
+
+  droppedSegments(): readonly SegmentRecord[] {
+    return this.life.planes.catalog.find(segments, 'state', 'dropped');
+  }
+
+  /** Nothing of this world goes on. */
+  end(): void {
+    this.#life?.end();
+    this.#down();
+  }
+
+  #down(): void {
+    this.#up = new Promise((resolve) => {
+      this.#setUp = resolve;
+    });
+  }
+
+  #start(): void {
+    this.#bringUp().catch((error: unknown) => this.#break(error));
+  }
+
+  async #bringUp(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      if (this.#life !== undefined) {
+        await this.sleep(10 + this.random.below(400));
+        this.disks.wal = this.disks.wal.reopen();
+      }
+      const life = this.#newLife();
+      this.#life = life;
+      const started = await this.ask(life, () => life.start());
+      if (life.isOver) return;
+      if (started.is === 'ok') {
+        this.note(`up after ${tries}`);
+        await this.ask(life, () => this.onRestart(life));
+        if (!life.isOver) this.#setUp();
+        return;
+      }
+      if (started.is === 'error') this.note(`start failed ${started.error.code}: ${messageOf(started.error)}`);
+      if (this.#isQuiet && tries > 3) throw new DbError('internal', 'a start fails without a fault');
+      life.end();
+      this.disks.wal.crash();
+    }
+  }
+
+  #newLife(): Life {
+    const life = new Life({
+      disks: this.disks,
+      clock: this.clock,
+      random: this.random,
+      plant: this.plant,
+      log: this.#log(),
+      onCrash: () => this.crash(),
+      onDoom: () => void this.#crashLater(life),
+      onFault: (what) => {
+        const [port = '', kind = ''] = what.split(' ');
+        this.count(`${port.replace(/\d/, '')} ${kind}`);
+        this.note(`fault ${what}`);
+      },
+    });
+    life.setChances(this.#chances);
+    return life;
+  }
+
+  /** Somebody notices that the process can write no more, and starts it again. */
+  async #crashLater(life: Life): Promise<void> {
+    await this.sleep(this.random.below(1500));
+    if (this.#life === life) this.crash();
+  }
+
+  #log(): Log {
+    const line = (level: string) => (event: string, fields?: Readonly<Record<string, unknown>>) => {
+      if (!this.#verbose) return;
+      const text = JSON.stringify(fields ?? {}, (_, value: unknown) =>
+        typeof value === 'bigint' ? String(value) : value instanceof Error ? (value.stack ?? value.message) : value,
+      );
+      this.note(`${level} ${event} ${text}`);
+    };
+    return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') };
+  }
+}

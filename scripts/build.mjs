@@ -31,7 +31,9 @@ export function run(command, args, options = {}) {
 export function installMissing() {
   if (modified(at('node_modules/.package-lock.json')) >= modified(at('package-lock.json'))) return;
   console.error('tidemark: installing dependencies ...');
-  run('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], { stdio: ['ignore', 2, 2] });
+  run('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], {
+    stdio: ['ignore', 2, 2],
+  });
   utimesSync(at('node_modules/.package-lock.json'), new Date(), new Date());
 }
 

@@ -19,7 +19,6 @@ export const deletesKey = (place: Place): string => `${segmentPrefix(place)}dele
 export const indexKey = (place: Place, fieldId: FieldId, buildId: BuildId): string =>
   `${segmentPrefix(place)}index/${fieldId}/${buildId}.index`;
 
-export const snapshotPrefix = (collectionId: CollectionId): string => `snapshots/${collectionId}/`;
 export const snapshotMetadataKey = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
   `snapshots/${collectionId}/metadata/${snapshotId}.json`;
 export const snapshotManifestsPrefix = (collectionId: CollectionId, snapshotId: SnapshotId): string =>

@@ -12,6 +12,10 @@ export interface SpawnedServer {
   readonly pid: number;
   /** Current and peak resident memory in MB; undefined where the system does not tell. */
   memory(): Promise<{ readonly rssMb: number; readonly peakMb: number } | undefined>;
+  /** The exit code, once it has ended by itself or by a signal. */
+  readonly exited: Promise<number | null>;
+  /** Everything it has printed so far. */
+  printed(): string;
   /** SIGTERM, then waits; resolves with the exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL, then waits. */
@@ -24,6 +28,11 @@ export async function spawnServer(dir: string, extra: readonly string[] = []): P
   const args = [main, '--data', dir, '--port', '0', '--http-port', '0', ...extra];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+    });
   const output = await readyOutput(child, exited);
   const find = (pattern: RegExp): string => {
     const found = pattern.exec(output)?.[1];
@@ -36,6 +45,8 @@ export async function spawnServer(dir: string, extra: readonly string[] = []): P
     httpAddress: find(/HTTP\s+http:\/\/(\S+?)\/?\s/),
     readyMs: Date.now() - started,
     pid,
+    exited,
+    printed: () => printed,
     memory: () => memoryOf(pid),
     stop: () => {
       child.kill('SIGTERM');

@@ -46,13 +46,14 @@ export class Collector {
     });
   }
 
-  async pass(): Promise<void> {
+  /** Ends early, between two segments, when `signal` aborts. */
+  async pass(signal?: AbortSignal): Promise<void> {
     const { references, removal, log, limits } = this.#parts;
     await references.load(limits.objectsAtOnce);
     if (references.unknownCollections.size > 0)
       log.error('gc-keeps-unknown', { collectionIds: [...references.unknownCollections] });
     await removal.pass();
-    await this.#sweep(this.plan());
+    await this.#sweep(this.plan(), signal);
   }
 
   /**
@@ -75,8 +76,11 @@ export class Collector {
   }
 
   /** The record goes last: as long as an object may be there, something names it. */
-  async #sweep({ remove: garbage }: GcPlan): Promise<void> {
-    for (const segment of garbage) await this.#removeSegment(segment);
+  async #sweep({ remove: garbage }: GcPlan, signal: AbortSignal | undefined): Promise<void> {
+    for (const segment of garbage) {
+      if (signal?.aborted) return;
+      await this.#removeSegment(segment);
+    }
   }
 
   async #removeSegment(segment: SegmentRecord): Promise<void> {

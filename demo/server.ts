@@ -14,6 +14,10 @@ export interface SpawnedServer {
   memory(): Promise<{ readonly rssMb: number; readonly peakMb: number } | undefined>;
   /** Asks a module that was loaded before the server (`SpawnOptions.preload`) something, over the process channel. */
   ask(question: string): Promise<unknown>;
+  /** The exit code, once it has ended by itself or by a signal. */
+  readonly exited: Promise<number | null>;
+  /** Everything it has printed so far. */
+  printed(): string;
   /** SIGTERM, then waits; resolves with the exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL, then waits. */
@@ -38,6 +42,11 @@ export async function spawnServer(
     stdio: ['ignore', 'pipe', 'pipe', ...(preload === undefined ? [] : ['ipc' as const])],
   });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+    });
   const output = await readyOutput(child, exited);
   const find = (pattern: RegExp): string => {
     const found = pattern.exec(output)?.[1];
@@ -50,6 +59,8 @@ export async function spawnServer(
     httpAddress: find(/HTTP\s+http:\/\/(\S+?)\/?\s/),
     readyMs: Date.now() - started,
     pid,
+    exited,
+    printed: () => printed,
     memory: () => memoryOf(pid),
     ask: (question) =>
       new Promise((resolve) => {

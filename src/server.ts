@@ -3,6 +3,7 @@
  * the reverse order: refuse, drain, stop loops, close adapters.
  */
 import { AdminServer } from './admin/server.ts';
+import type { Catalog } from './catalog/catalog.ts';
 import { LmdbKv } from './catalog/lmdb.ts';
 import type { Config } from './config/options.ts';
 import type { Coordinator } from './coordinator/api.ts';
@@ -17,6 +18,7 @@ import { copySegmentExecutor } from './datanode/copy-segment/executor.ts';
 import { LocalDataNode } from './datanode/datanode.ts';
 import { flushExecutor } from './datanode/flush/executor.ts';
 import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
+import type { DbError } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { primaryKeysOf } from './expr/primary-keys.ts';
@@ -51,6 +53,8 @@ const MAX_QUEUED_TASKS = 100_000;
 export interface RunningServer {
   readonly grpcAddress: string;
   readonly httpAddress: string;
+  /** Resolves, with the reason, when only a restart can help: this process does not know any more what its catalog holds. */
+  readonly failed: Promise<DbError>;
   /** Idempotent. */
   close(): Promise<void>;
 }
@@ -69,8 +73,11 @@ class Closing {
     return this.#closed;
   }
 
+  /** A step that fails does not keep the others from their turn. */
   async #run(): Promise<void> {
-    for (const step of this.#steps) await step();
+    const failures: unknown[] = [];
+    for (const step of this.#steps) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 }
 
@@ -89,7 +96,7 @@ async function open(config: Config, version: string, closing: Closing): Promise<
   const log = systemLog(config['log.level']);
   const dir = await openDataDir(config['localStorage.path']);
   closing.add(() => dir.release());
-  const planes = await openPlanes(config, dir, log, closing);
+  const { catalog, ...planes } = await openPlanes(config, dir, log, closing);
   const { coordinator } = planes;
   const host = config['proxy.ip'];
   const proxy = await MilvusServer.listen({
@@ -108,11 +115,13 @@ async function open(config: Config, version: string, closing: Closing): Promise<
   return {
     grpcAddress: `${host}:${proxy.port}`,
     httpAddress: `${host}:${admin.port}`,
+    failed: catalog.failed,
     close: () => closing.close(),
   };
 }
 
 interface Planes {
+  readonly catalog: Catalog;
   readonly coordinator: Coordinator;
   readonly queryNode: LocalQueryNode;
   readonly streamingNode: LogStreamingNode;
@@ -154,7 +163,7 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   });
   closing.add(() => coordinator.close());
   reportTornTail(wal, log);
-  return { coordinator, queryNode, streamingNode };
+  return { catalog, coordinator, queryNode, streamingNode };
 }
 
 /** Bytes that were cut were never acknowledged; still, somebody may want to know that the last stop was not clean. */

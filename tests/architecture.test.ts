@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
+import { optionEntries } from '../src/config/options.ts';
+import { errorCodes } from '../src/errors/codes.ts';
+import { service } from '../src/proxy/service.ts';
+import { parseJson } from '../src/support/json.ts';
 import { doors, layers } from './layers.ts';
 
 type Room = keyof typeof layers;
@@ -22,7 +26,7 @@ const crossings = files
 
 test('the check reads real imports', () => assert.ok(crossings.length > 50));
 
-test('every room on the map and every room on the map exists', () => {
+test('every folder is a room on the map, and every room on the map exists', () => {
   assert.deepEqual(new Set(files.map(roomOf)), new Set(Object.keys(layers)));
 });
 
@@ -53,4 +57,82 @@ test('product files stay under 400 lines', () => {
     .map((file) => ({ file, lines: readFileSync(join(root, file), 'utf8').split('\n').length - 1 }))
     .filter(({ lines }) => lines > 400);
   assert.deepEqual(long, []);
+});
+
+const project = join(root, '..');
+const read = (path: string): string => readFileSync(join(project, path), 'utf8');
+/** What the first cells of a document's tables name in backquotes. */
+const firstCells = (path: string): ReadonlySet<string> =>
+  new Set(
+    [...read(path).matchAll(/^\| (`[^|]*) \|/gm)].flatMap(([, cell]) =>
+      [...(cell ?? '').matchAll(/`([^`]+)`/g)].map((name) => name[1] ?? ''),
+    ),
+  );
+const missingIn = (document: string, names: readonly string[]): readonly string[] => {
+  assert.ok(names.length > 5);
+  const known = firstCells(document);
+  return names.filter((name) => !known.has(name));
+};
+
+test('every served RPC, every option and every error stands in its document', () => {
+  assert.deepEqual(missingIn('docs/compatibility.md', Object.keys(service)), []);
+  assert.deepEqual(
+    missingIn(
+      'docs/configuration.md',
+      optionEntries.map(({ name }) => name),
+    ),
+    [],
+  );
+  assert.deepEqual(missingIn('docs/errors.md', Object.keys(errorCodes)), []);
+});
+
+test('every option is read by the composition root', () => {
+  const text = readFileSync(join(root, 'server.ts'), 'utf8');
+  assert.deepEqual(
+    optionEntries.map(({ name }) => name).filter((name) => !text.includes(`config['${name}']`)),
+    [],
+  );
+});
+
+test('every package has a line in docs/dependencies.md, and every line a package', () => {
+  const { dependencies, devDependencies } = parseJson(read('package.json')) as Record<
+    'dependencies' | 'devDependencies',
+    Record<string, string>
+  >;
+  const packages = [...Object.keys(dependencies), ...Object.keys(devDependencies)].sort();
+  assert.deepEqual([...firstCells('docs/dependencies.md')].sort(), packages);
+});
+
+test('every rule, invariant and failure that code cites stands in ARCHITECTURE.md', () => {
+  const stated = new Set([...read('ARCHITECTURE.md').matchAll(/^- \*\*([WIR]\d+)\*\*/gm)].map(([, n]) => n));
+  const sources = ['src', 'tests'].flatMap((folder) =>
+    readdirSync(join(project, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(folder, name)),
+  );
+  const cited = sources.flatMap((file) =>
+    [...read(file).matchAll(/\b(?:[WI]\d|R\d\d)\b/g)].map(([number]) => ({ file, number })),
+  );
+  assert.ok(cited.length > 20);
+  assert.deepEqual(
+    cited.filter(({ number }) => !stated.has(number)),
+    [],
+  );
+});
+
+test('every file that a document names exists', () => {
+  const documents = ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/formats.md'].concat(
+    readdirSync(join(project, 'docs/design')).map((name) => `docs/design/${name}`),
+  );
+  const named = documents.flatMap((document) =>
+    [...read(document).matchAll(/`((?:src|tests|docs|changelog|scripts)\/[\w./-]+)`/g)].map((match) => ({
+      document,
+      path: match[1] ?? '',
+    })),
+  );
+  assert.ok(named.length > 20);
+  assert.deepEqual(
+    named.filter(({ path }) => !existsSync(join(project, path))),
+    [],
+  );
 });

@@ -222,6 +222,7 @@ describe('catalog', () => {
       ]);
       for (const outcome of outcomes)
         assert.ok(outcome.status === 'rejected' && is('service-unavailable')(outcome.reason));
+      assert.ok(is('service-unavailable')(await catalog.failed));
       const writes = commitsOf(kv);
       await assert.rejects(catalog.commit([put(items, item(3), undefined)]), is('service-unavailable'));
       assert.equal(commitsOf(kv), writes);

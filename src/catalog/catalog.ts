@@ -3,7 +3,7 @@
  * changed by `commit`: all changes of a call become durable together, then visible together. Records are immutable values;
  * every change names the record it was based on, so a lost race is an answer ("stale") and not an overwrite.
  */
-import { DbError } from '../errors/db-error.ts';
+import { DbError, messageOf } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
 import { decodeRecord, encodeRecord } from './codec.ts';
 import {
@@ -101,6 +101,12 @@ export class Catalog {
   readonly #fence: KvCondition;
   #writing: Promise<void> | undefined;
   #failure: DbError | undefined;
+  #giveUp: (failure: DbError) => void = () => undefined;
+  /**
+   * Resolves, with what every later commit says, when this catalog can never be written again: the outcome of a write is unknown, or
+   * another coordinator took over. Only a new opener knows what is stored; never settles when the catalog is merely closed.
+   */
+  readonly failed: Promise<DbError>;
   /** The high-water mark found at open. */
   readonly recoveredHighWater: bigint;
 
@@ -109,6 +115,9 @@ export class Catalog {
     this.#highWater = options.highWater;
     this.#fence = fence;
     this.recoveredHighWater = recoveredHighWater;
+    this.failed = new Promise((resolve) => {
+      this.#giveUp = resolve;
+    });
     for (const { name, indexes = {} } of options.tables)
       this.#mirrors.set(name, {
         rows: new Map(),
@@ -250,18 +259,30 @@ export class Catalog {
 
   async #write(ops: readonly KvOp[]): Promise<DbError | undefined> {
     if (this.#failure !== undefined) return this.#failure;
+    const failure = await this.#store(ops);
+    if (failure !== undefined && failure.code !== 'storage-full') {
+      this.#failure = failure;
+      this.#giveUp(failure);
+    }
+    return failure;
+  }
+
+  /** `storage-full`: nothing is written. Anything else: the catalog is of no use any more. */
+  async #store(ops: readonly KvOp[]): Promise<DbError | undefined> {
     const mark: KvOp = { kind: 'put', key: HIGH_WATER_KEY, value: encodeRecord(1, this.#highWater()) };
     try {
       const outcome = await this.#kv.commit([...ops, mark], [this.#fence]);
-      if (outcome === 'committed') return undefined;
-      this.#failure = new DbError('service-unavailable', 'another coordinator has taken over the catalog');
+      return outcome === 'committed'
+        ? undefined
+        : new DbError('service-unavailable', 'another coordinator has taken over the catalog');
     } catch (error) {
       if (error instanceof DbError && error.code === 'storage-full') return error;
-      this.#failure = new DbError('service-unavailable', 'a catalog write failed with unknown outcome', {
-        cause: error,
-      });
+      return new DbError(
+        'service-unavailable',
+        `a catalog write failed with unknown outcome: ${messageOf(error)}`,
+        { cause: error },
+      );
     }
-    return this.#failure;
   }
 
   #isCurrent(change: Change, pending: ReadonlyMap<string, object | undefined>): boolean {

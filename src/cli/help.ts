@@ -23,5 +23,5 @@ Options
 Each of these can also stand in the file or in the environment; a flag wins over the environment, that over the file:
 ${lines.join('\n')}
 
-Exit codes: 0 stopped as asked, 1 could not run, 2 wrong usage.`;
+Exit codes: 0 stopped as asked, 1 could not start or go on, 2 wrong usage.`;
 }

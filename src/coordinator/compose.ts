@@ -125,7 +125,11 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
   const builderWake = new Signal();
   const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
-  const snapshots = parts.snapshots({ flusher: segments, resolve: new CollectionNames(catalog), builds: builder });
+  const snapshots = parts.snapshots({
+    flusher: segments,
+    resolve: new CollectionNames(catalog),
+    builds: builder,
+  });
   const drops = new DropCascade(catalog, clock, log, {
     streamingNode,
     hooks: {

@@ -74,8 +74,10 @@ class LocalCoordinator implements Coordinator {
 
   health(): Health {
     const { segments, flusher, load, builder, drops } = this.#rooms;
+    const { failure } = this.#parts.streamingNode;
     const reasons = [
       ...(this.#operations.isRefusing ? ['the coordinator is stopping'] : []),
+      ...(failure === undefined ? [] : [`no write is taken until a restart: ${failure.message}`]),
       ...segments.troubles(),
       ...flusher.troubles(),
       ...load.troubles(),
@@ -97,8 +99,8 @@ class LocalCoordinator implements Coordinator {
   async close(): Promise<void> {
     if (this.#operations.isRefusing) return;
     this.#operations.refuse();
-    await this.#rooms.flusher.close();
-    await this.#orLater(this.#operations.drained());
+    this.#rooms.flusher.close();
+    await this.#orLater(Promise.all([this.#rooms.load.close(), this.#operations.drained()]));
     this.#stop.abort();
     await Promise.all(this.#loops);
     await this.#orLater(Promise.all([this.#rooms.flusher.settled(), this.#rooms.load.settled()]));

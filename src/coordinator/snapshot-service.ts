@@ -128,7 +128,7 @@ export class SnapshotService implements Snapshots {
     await Promise.all([
       loop('checker', () => this.#checker.pass(), this.#checker.wake, checkIntervalMs),
       loop('inspector', () => this.#inspector.pass(), this.#inspector.wake, checkIntervalMs),
-      loop('collector', () => this.collector.pass(), this.#wakeCollector, gcIntervalMs),
+      loop('collector', () => this.collector.pass(signal), this.#wakeCollector, gcIntervalMs),
     ]);
     await this.#inspector.settle();
   }

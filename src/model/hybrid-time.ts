@@ -13,5 +13,3 @@ export const hybridTime = (ms: number, counter = 0): HybridTime =>
 
 /** The wall-clock part, milliseconds since the Unix epoch. */
 export const physicalMs = (time: HybridTime): number => Number(time >> COUNTER_BITS);
-
-export const MAX_COUNTER = 2 ** Number(COUNTER_BITS) - 1;

@@ -205,7 +205,9 @@ const notLoaded = (collectionId: CollectionId, why: string, cause?: unknown): Db
   new DbError('collection-not-loaded', `collection ${collectionId} is not loaded: ${why}`, { cause });
 
 const loadingAgain = (collectionId: CollectionId, why: string, cause?: unknown): DbError =>
-  new DbError('collection-on-recovering', `collection ${collectionId} is being loaded again: ${why}`, { cause });
+  new DbError('collection-on-recovering', `collection ${collectionId} is being loaded again: ${why}`, {
+    cause,
+  });
 
 const mayPass = (error: unknown): boolean => isDbError(error) && error.retriable;
 

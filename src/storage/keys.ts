@@ -39,7 +39,6 @@ export function parseIndexKey(
 /** Every segment's objects lie below this. */
 export const ALL_SEGMENTS_PREFIX = 'segments/';
 
-export const snapshotPrefix = (collectionId: CollectionId): string => `snapshots/${collectionId}/`;
 export const snapshotMetadataKey = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
   `snapshots/${collectionId}/metadata/${snapshotId}.json`;
 export const snapshotManifestsPrefix = (collectionId: CollectionId, snapshotId: SnapshotId): string =>

@@ -4,6 +4,7 @@
  * with ts <= T are in the sealed segments, later ones are not. Rows are not kept here: the log is the buffer. Flush
  * reads the log again by position; query nodes keep the rows of loaded collections.
  */
+import type { DbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { SegmentLevel } from '../model/records.ts';
@@ -57,6 +58,8 @@ export interface SegmentOpener {
 }
 
 export interface StreamingNode {
+  /** Why every write is refused until a restart: the log could not be written. Reads go on. */
+  readonly failure: DbError | undefined;
   /**
    * Replays the log once, before anything else. `isOpen` says whether the catalog knows the segment as growing or sealed; all
    * other records are skipped. Resolves with the highest timestamp seen, 0 when the log is empty. Recovered segments

@@ -51,6 +51,10 @@ export class LogStreamingNode implements StreamingNode {
     this.#pipeline = new Pipeline((write, position) => this.#apply(write, position));
   }
 
+  get failure(): DbError | undefined {
+    return this.#pipeline.failure;
+  }
+
   async recover(isOpen: (segmentId: SegmentId) => boolean): Promise<HybridTime> {
     let highest = 0n as HybridTime;
     for await (const { position, ts, payload } of this.#wal.replay()) {

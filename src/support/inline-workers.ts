@@ -23,14 +23,17 @@ export function inlineWorkers(tasks: WorkerTasks): Workers {
       task: string,
       input: Input,
       transfer: readonly ArrayBuffer[] = [],
+      signal?: AbortSignal,
     ): Promise<Output> {
       if (isClosed) throw new DbError('cancelled', `worker task '${task}': the workers are closed`);
+      signal?.throwIfAborted();
       const work = answer(task, input, transfer);
       running.add(work);
       try {
         return (await work) as Output;
       } finally {
         running.delete(work);
+        signal?.throwIfAborted();
       }
     },
     async close() {

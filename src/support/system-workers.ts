@@ -1,7 +1,8 @@
 /**
  * A pool of worker threads. A thread runs one task at a time; tasks wait in the order they came, no more than `maxQueued` of
  * them. Threads are started when there is work and ended when there has been none for `idleMs`. A thread that dies takes its
- * one task with it (`internal`); the next task gets a new thread.
+ * one task with it (`internal`); the next task gets a new thread. So does a task that is cut off: a thread cannot be interrupted
+ * in any other way than by ending it.
  */
 import { type ResourceLimits, type Transferable, Worker } from 'node:worker_threads';
 import { DbError, messageOf } from '../errors/db-error.ts';
@@ -26,6 +27,7 @@ export interface ThreadWorkersOptions {
 interface Task {
   readonly request: TaskRequest;
   readonly transfer: readonly ArrayBuffer[];
+  readonly signal: AbortSignal | undefined;
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -35,6 +37,7 @@ interface Thread {
   task: Task | undefined;
   /** Ends the wait after which an idle thread is ended. */
   idle: AbortController | undefined;
+  isEnding: boolean;
   /** Why it is ending, when it failed. */
   failure: unknown;
   readonly exited: Promise<void>;
@@ -60,22 +63,53 @@ export class ThreadWorkers implements Workers {
   }
 
   /** Buffers in `transfer` are gone when the task starts, and are not handed back when it fails. */
-  run<Input, Output>(task: string, input: Input, transfer: readonly ArrayBuffer[] = []): Promise<Output> {
-    const { maxQueued } = this.#options;
-    if (this.#isClosed)
-      return Promise.reject(new DbError('cancelled', `worker task '${task}': the workers are closed`));
-    return new Promise((resolve, reject) => {
-      this.#queue.push({
-        request: { task, input },
-        transfer,
-        resolve: resolve as (output: unknown) => void,
-        reject,
+  async run<Input, Output>(
+    task: string,
+    input: Input,
+    transfer: readonly ArrayBuffer[] = [],
+    signal?: AbortSignal,
+  ): Promise<Output> {
+    if (this.#isClosed) throw new DbError('cancelled', `worker task '${task}': the workers are closed`);
+    signal?.throwIfAborted();
+    let onAbort: () => void = () => undefined;
+    try {
+      return await new Promise<Output>((resolve, reject) => {
+        const entry: Task = {
+          request: { task, input },
+          transfer,
+          signal,
+          resolve: resolve as (output: unknown) => void,
+          reject,
+        };
+        onAbort = () => this.#cutOff(entry);
+        signal?.addEventListener('abort', onAbort, { once: true });
+        this.#enqueue(entry);
       });
-      this.#dispatch();
-      if (this.#queue.length <= maxQueued) return;
-      this.#queue.pop();
-      reject(new DbError('resource-exhausted', `worker task '${task}': ${maxQueued} tasks are waiting`));
-    });
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #enqueue(task: Task): void {
+    const { maxQueued } = this.#options;
+    this.#queue.push(task);
+    this.#dispatch();
+    if (this.#queue.length <= maxQueued) return;
+    this.#queue.pop();
+    task.reject(
+      new DbError('resource-exhausted', `worker task '${task.request.task}': ${maxQueued} tasks are waiting`),
+    );
+  }
+
+  /** A waiting task goes at once, a running one takes its thread with it. */
+  #cutOff(task: Task): void {
+    const at = this.#queue.indexOf(task);
+    if (at >= 0) {
+      this.#queue.splice(at, 1);
+      task.reject(task.signal?.reason);
+      return;
+    }
+    for (const thread of this.#threads) if (thread.task === task) this.#end(thread);
   }
 
   async close(): Promise<void> {
@@ -106,6 +140,7 @@ export class ThreadWorkers implements Workers {
       worker,
       task: undefined,
       idle: undefined,
+      isEnding: false,
       failure: undefined,
       exited: new Promise<void>((resolve) => {
         onExit = resolve;
@@ -158,16 +193,19 @@ export class ThreadWorkers implements Workers {
     this.#threads.delete(thread);
     const { task, failure } = thread;
     const why = failure === undefined ? `exit code ${exitCode}` : messageOf(failure);
-    task?.reject(
-      new DbError('internal', `worker task '${task.request.task}': its thread ended: ${why}`, {
-        cause: failure,
-      }),
-    );
+    if (task?.signal?.aborted) task.reject(task.signal.reason);
+    else
+      task?.reject(
+        new DbError('internal', `worker task '${task.request.task}': its thread ended: ${why}`, {
+          cause: failure,
+        }),
+      );
     if (!this.#isClosed) this.#dispatch();
   }
 
   /** A thread without work does not keep the process alive, and is ended after a while. */
   #rest(thread: Thread): void {
+    if (thread.isEnding) return;
     thread.worker.unref();
     if (this.#isClosed) {
       this.#end(thread);
@@ -184,6 +222,7 @@ export class ThreadWorkers implements Workers {
   }
 
   #end(thread: Thread): void {
+    thread.isEnding = true;
     thread.idle?.abort();
     thread.idle = undefined;
     thread.worker.ref();

@@ -85,6 +85,20 @@ export function workersSuite(name: string, open: () => Workers): void {
       },
     );
 
+    withWorkers(
+      'an aborted task rejects with the reason of its signal, and the next one runs',
+      async (workers) => {
+        const reason = new DbError('cancelled', 'not wanted any more');
+        const early = AbortSignal.abort(reason);
+        await assert.rejects(workers.run('echo', 1, [], early), reason);
+        const stop = new AbortController();
+        const running = workers.run('echo', 1, [], stop.signal);
+        stop.abort(reason);
+        await assert.rejects(running, reason);
+        assert.equal(await workers.run('echo', 2, [], new AbortController().signal), 2);
+      },
+    );
+
     withWorkers('close waits for what runs and refuses what comes later', async (workers) => {
       const running = workers.run('echo', 'x');
       const closing = workers.close();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
-import { isDbError } from '../errors/db-error.ts';
+import { DbError, isDbError } from '../errors/db-error.ts';
 import type { Clock } from './clock.ts';
 import { inlineWorkers } from './inline-workers.ts';
 import { ThreadWorkers, type ThreadWorkersOptions } from './system-workers.ts';
@@ -140,6 +140,23 @@ describe('thread workers', () => {
     await workers.close();
     assert.equal(await running, 20);
     await refused;
+  });
+
+  test('an aborted task is cut off, waiting or running; those behind it get a new thread', async () => {
+    const workers = pool({ maxThreads: 1 });
+    const reason = new DbError('cancelled', 'not wanted any more');
+    await workers.run('echo', 0);
+    const [first, second] = [new AbortController(), new AbortController()];
+    const running = workers.run('block', 3_600_000, [], first.signal);
+    const waiting = workers.run('block', 3_600_000, [], second.signal);
+    const behind = workers.run('echo', 'x');
+    second.abort(reason);
+    await assert.rejects(waiting, reason);
+    assert.equal(workers.threadCount, 1);
+    first.abort(reason);
+    await assert.rejects(running, reason);
+    assert.equal(await behind, 'x');
+    await workers.close();
   });
 
   test('idle threads do not keep the process alive; a running task does', () => {

@@ -3,8 +3,16 @@
  * a copy. Implementations: a pool of worker threads, and an inline one for tests and the simulation.
  */
 export interface Workers {
-  /** Runs `task` with `input`; rejects with what the task threw, its `code` kept. */
-  run<Input, Output>(task: string, input: Input, transfer?: readonly ArrayBuffer[]): Promise<Output>;
+  /**
+   * Runs `task` with `input`; rejects with what the task threw, its `code` kept. Once `signal` aborts, it rejects with the signal's
+   * reason as soon as nothing of the task runs any more: it may be cut off anywhere.
+   */
+  run<Input, Output>(
+    task: string,
+    input: Input,
+    transfer?: readonly ArrayBuffer[],
+    signal?: AbortSignal,
+  ): Promise<Output>;
   /** Waits for running tasks and ends the threads. */
   close(): Promise<void>;
 }

@@ -46,6 +46,7 @@ export class FakeStreamingNode implements StreamingNode {
   readonly released: SegmentId[] = [];
   readonly dropped: string[] = [];
   openedAtMs = 0;
+  failure: DbError | undefined;
 
   constructor(disk: LogDisk, opener: SegmentOpener, time: { next(): HybridTime }) {
     this.#disk = disk;

@@ -100,7 +100,8 @@ export class Faults {
     const alive = (): undefined | Promise<never> =>
       this.#isCrashed || this.#crashes !== crashes ? this.#dead(what) : undefined;
     await alive();
-    if (fault?.kind === 'delay' && fault.isAfter !== true) await this.#options.clock?.sleep(fault.ms, never());
+    if (fault?.kind === 'delay' && fault.isAfter !== true)
+      await this.#options.clock?.sleep(fault.ms, never());
     await alive();
     if (fault?.kind === 'error-before') throw failed(fault.code, `${what}: failed before it had an effect`);
     if (fault?.kind === 'crash') this.#strike();
@@ -108,7 +109,8 @@ export class Faults {
     const result = await work();
     await alive();
     if (fault?.kind === 'error-after') throw failed(fault.code, `${what}: its answer was lost`);
-    if (fault?.kind === 'delay' && fault.isAfter === true) await this.#options.clock?.sleep(fault.ms, never());
+    if (fault?.kind === 'delay' && fault.isAfter === true)
+      await this.#options.clock?.sleep(fault.ms, never());
     await alive();
     return result;
   }

@@ -28,7 +28,10 @@ export class FaultyNode implements DataNode {
   isCut = false;
   lost = 0;
 
-  constructor(inner: DataNode, parts: { readonly clock: Clock; readonly random: Random; readonly faults: Faults }) {
+  constructor(
+    inner: DataNode,
+    parts: { readonly clock: Clock; readonly random: Random; readonly faults: Faults },
+  ) {
     this.#inner = inner;
     this.nodeId = inner.nodeId;
     this.slots = inner.slots;

@@ -79,7 +79,10 @@ export class Life {
   readonly kv: FaultyKv;
   readonly store: FaultyStore;
   readonly wal: SimWal;
-  readonly nodes = new Map<NodeId, { readonly door: FaultyNode; readonly faults: Faults; readonly store: Faults }>();
+  readonly nodes = new Map<
+    NodeId,
+    { readonly door: FaultyNode; readonly faults: Faults; readonly store: Faults }
+  >();
   readonly cluster: Cluster;
   readonly #options: LifeOptions;
   #composed: Planes | undefined;
@@ -95,7 +98,10 @@ export class Life {
     this.#options = options;
     this.clock = clock.life();
     this.kv = new FaultyKv(disks.kv, this.#faultsOptions('kv'));
-    this.store = new FaultyStore(options.plant.store?.(disks.store) ?? disks.store, this.#faultsOptions('store'));
+    this.store = new FaultyStore(
+      options.plant.store?.(disks.store) ?? disks.store,
+      this.#faultsOptions('store'),
+    );
     this.wal = new SimWal(disks.wal, this.clock, random);
     this.cluster = new Cluster(this.clock);
     this.over = new Promise((_, reject) => {
@@ -158,7 +164,16 @@ export class Life {
         seal: { ...defaultSealLimits, maxIdleMs: 3000, minIdleSizeBytes: 200, maxSizeBytes: 3000 },
       },
       snapshots: (rooms) => {
-        service = new SnapshotService({ ...foundations, ...rooms, store, clock, random, scheduler, log, limits });
+        service = new SnapshotService({
+          ...foundations,
+          ...rooms,
+          store,
+          clock,
+          random,
+          scheduler,
+          log,
+          limits,
+        });
         return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
       },
     });
@@ -172,7 +187,10 @@ export class Life {
     const { clock, wal } = this;
     const storeFaults = this.#faultsOptions(`node${nodeId}.store`);
     const store = new FaultyStore(plant.store?.(disks.store) ?? disks.store, storeFaults);
-    const workers = inlineWorkers({ ...flushTasks({ store, wal }), ...indexBuildTasks(indexBuildContext(store)) });
+    const workers = inlineWorkers({
+      ...flushTasks({ store, wal }),
+      ...indexBuildTasks(indexBuildContext(store)),
+    });
     const inner = new LocalDataNode({
       nodeId,
       slots: 4,

@@ -31,7 +31,11 @@ for (let seed = first; seed < first + count; seed++) {
   failed.push(seed);
   console.error(report(run, steps));
 }
-const text = (of: Map<string, number>) => [...of].sort().map(([kind, n]) => `${kind} ${n}`).join(', ');
+const text = (of: Map<string, number>) =>
+  [...of]
+    .sort()
+    .map(([kind, n]) => `${kind} ${n}`)
+    .join(', ');
 console.log(`${count} seeds in ${Math.round(performance.now() - startedAt)} ms, ${failed.length} failed`);
 console.log(`steps: ${text(done)}`);
 console.log(`faults: ${text(faults)}`);

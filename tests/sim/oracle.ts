@@ -120,8 +120,7 @@ export class Oracle {
       const [first, ...others] = new Set(before.map(change));
       if (before.every((value) => change(value) === value)) continue;
       this.know(ts, key, first);
-      for (const value of others)
-        this.#sent.add({ entries: [{ key, value }], after: ts, before: ts + 1n });
+      for (const value of others) this.#sent.add({ entries: [{ key, value }], after: ts, before: ts + 1n });
     }
   }
 

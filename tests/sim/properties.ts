@@ -88,7 +88,9 @@ export class Keeper {
     const { store } = this.#world.disks;
     const metadata = await readMetadata(store, record);
     const listed = await readManifests(store, metadata, 4);
-    const manifests = metadata.manifests.map((_, n) => snapshotManifestKey(record.collectionId, record.snapshotId, n));
+    const manifests = metadata.manifests.map((_, n) =>
+      snapshotManifestKey(record.collectionId, record.snapshotId, n),
+    );
     const found = { files: listed.flatMap(allFiles), own: [record.metadataKey, ...manifests] };
     this.#snapshots.set(record.snapshotId, found);
     return found;
@@ -127,7 +129,11 @@ export class Keeper {
 
 function recordsClean(catalog: Catalog): void {
   for (const job of catalog.all(copyJobs))
-    check('clean', job.state === 'completed' || job.state === 'failed', () => `job ${job.jobId} is ${job.state}`);
+    check(
+      'clean',
+      job.state === 'completed' || job.state === 'failed',
+      () => `job ${job.jobId} is ${job.state}`,
+    );
   check('clean', catalog.count(copyTasks) === 0, () => `${catalog.count(copyTasks)} copy tasks are left`);
   for (const pin of catalog.all(pins))
     check('clean', pin.owner.kind === 'user', () => `pin ${pin.pinId} of a restore is left`);

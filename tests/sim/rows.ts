@@ -66,7 +66,10 @@ export function batchOf(rows: readonly Row[], of: CollectionSchema): RowBatch {
   });
   const columns: [string, Column][] = [
     ['id', { layout: 'fixed', type: 'Int64', values: BigInt64Array.from(rows, ({ key }) => key) }],
-    ['number', { layout: 'fixed', type: 'Int64', values: BigInt64Array.from(rows, ({ number }) => BigInt(number)) }],
+    [
+      'number',
+      { layout: 'fixed', type: 'Int64', values: BigInt64Array.from(rows, ({ number }) => BigInt(number)) },
+    ],
     [
       'text',
       {
@@ -77,9 +80,15 @@ export function batchOf(rows: readonly Row[], of: CollectionSchema): RowBatch {
         valid: Uint8Array.from(rows, (row) => (textOf(row) === null ? 0 : 1)),
       },
     ],
-    ['vec', { layout: 'vector', type: 'FloatVector', dim: DIM, values: Float32Array.from(rows.flatMap(vectorOf)) }],
+    [
+      'vec',
+      { layout: 'vector', type: 'FloatVector', dim: DIM, values: Float32Array.from(rows.flatMap(vectorOf)) },
+    ],
   ];
-  return { rowCount: rows.length, columns: new Map(columns.map(([name, column]) => [fieldIdOf(of, name), column])) };
+  return {
+    rowCount: rows.length,
+    columns: new Map(columns.map(([name, column]) => [fieldIdOf(of, name), column])),
+  };
 }
 
 const int64 = (keys: readonly bigint[]): PrimaryKeys => ({ type: 'Int64', values: BigInt64Array.from(keys) });
@@ -112,12 +121,20 @@ export function rowsOf({ rowCount, columns }: RowBatch, of: CollectionSchema): M
     return found;
   };
   const [ids, numbers, texts, vectors] = ['id', 'number', 'text', 'vec'].map(column);
-  if (ids?.layout !== 'fixed' || numbers?.layout !== 'fixed' || texts?.layout !== 'bytes' || vectors?.layout !== 'vector')
+  if (
+    ids?.layout !== 'fixed' ||
+    numbers?.layout !== 'fixed' ||
+    texts?.layout !== 'bytes' ||
+    vectors?.layout !== 'vector'
+  )
     throw new Error('the answer has other columns');
   const rows = new Map<bigint, string>();
   for (let i = 0; i < rowCount; i++) {
     const key = BigInt(ids.values[i] ?? 0);
-    const text = texts.valid?.[i] === 0 ? null : decoder.decode(texts.data.subarray(texts.offsets[i], texts.offsets[i + 1]));
+    const text =
+      texts.valid?.[i] === 0
+        ? null
+        : decoder.decode(texts.data.subarray(texts.offsets[i], texts.offsets[i + 1]));
     const vector = vectors.values.subarray(i * DIM, (i + 1) * DIM);
     if (rows.has(key)) rows.set(key, 'twice');
     else rows.set(key, `${key} ${numbers.values[i]} ${text} ${vector.join(',')}`);

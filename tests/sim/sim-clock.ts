@@ -30,8 +30,7 @@ export class SimClock implements Clock {
     let isOver = false;
     return {
       nowMs: () => this.#nowMs,
-      sleep: (ms, signal) =>
-        isOver ? new Promise(() => undefined) : this.#sleep(ms, signal, () => !isOver),
+      sleep: (ms, signal) => (isOver ? new Promise(() => undefined) : this.#sleep(ms, signal, () => !isOver)),
       end: () => {
         isOver = true;
       },

@@ -150,7 +150,12 @@ export class Workload {
   }
 
   /** One call about `coll`; an error that nothing excuses is a violation. */
-  async #call<T>(what: string, coll: Coll | undefined, work: (life: Life) => Promise<T>, more = ''): Promise<Outcome<T>> {
+  async #call<T>(
+    what: string,
+    coll: Coll | undefined,
+    work: (life: Life) => Promise<T>,
+    more = '',
+  ): Promise<Outcome<T>> {
     const { world } = this;
     const before = coll?.epoch;
     this.done.set(what, (this.done.get(what) ?? 0) + 1);
@@ -160,7 +165,8 @@ export class Workload {
       const isPassing = coll !== undefined && (coll.epoch !== before || coll.epoch % 2 === 1);
       const excused = isPassing && passing.has(outcome.error.code);
       // A collection that could not be loaded again after a restart says so, and is tried again.
-      const isReloading = what === 'read' && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
+      const isReloading =
+        what === 'read' && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
       if (!excused && !isReloading && !this.#isFault(outcome.error))
         throw new Violation('exact', `${label} is refused: ${outcome.error.code}: ${outcome.error.message}`);
     }
@@ -181,7 +187,12 @@ export class Workload {
     return this.#one(NAMES.filter((name) => !this.#names.has(name)));
   }
 
-  #model(name: string, id: CollectionId, oracle = new Oracle(), partitions: readonly string[] = ['_default']): Coll {
+  #model(
+    name: string,
+    id: CollectionId,
+    oracle = new Oracle(),
+    partitions: readonly string[] = ['_default'],
+  ): Coll {
     const coll: Coll = {
       name,
       id,
@@ -215,7 +226,11 @@ export class Workload {
       check('exact', found.collectionId === coll.id, () => `'${coll.name}' is another collection`);
       const listed = new Set(coll.restoring === undefined ? coordinator.listSnapshots(at(coll.name)) : []);
       for (const snap of coll.snapshots.values())
-        check('exact', snap.isBusy || listed.has(snap.name), () => `snapshot ${snap.name} of ${coll.name} is lost`);
+        check(
+          'exact',
+          snap.isBusy || listed.has(snap.name),
+          () => `snapshot ${snap.name} of ${coll.name} is lost`,
+        );
     }
     await this.keeper.kept();
   }
@@ -230,7 +245,8 @@ export class Workload {
     const name = kind < 4 ? 'insert' : kind < 7 ? 'upsert' : 'delete';
     const count = 1 + this.random.below(kind < 2 ? 8 : 3);
     const keys = new Set<bigint>();
-    for (let i = 0; i < count; i++) keys.add(name === 'insert' || this.#chance(10) ? ++this.#key : (this.#one(known) ?? ++this.#key));
+    for (let i = 0; i < count; i++)
+      keys.add(name === 'insert' || this.#chance(10) ? ++this.#key : (this.#one(known) ?? ++this.#key));
     const rows = [...keys].map((key): Row => ({ key, number: ++this.#number }));
     const entries: Entries = rows.map((row) => ({
       key: row.key,
@@ -238,17 +254,25 @@ export class Workload {
     }));
     const sent = coll.oracle.send(this.#lastTs, entries);
     coll.inflight++;
-    const outcome = await this.#call(name, coll, async (life) => {
-      const { collection, partitions } = this.#ask(life).requireReady(at(coll.name));
-      const partitionId = partitions.find((p) => p.name === partition)?.partitionId;
-      if (partitionId === undefined) throw new Violation('exact', `partition ${partition} of ${coll.name} is lost`);
-      const parts = [
-        ...(name === 'insert' ? [] : deletesOf([...keys], collection.channels)),
-        ...(name === 'delete' ? [] : insertParts(rows, collection.schema, collection.channels, partitionId)),
-      ];
-      const { plant } = this.world;
-      return life.planes.streamingNode.write(coll.id, plant.write?.(parts) ?? parts);
-    }, ` ${partition} ${[...keys].join()}`);
+    const outcome = await this.#call(
+      name,
+      coll,
+      async (life) => {
+        const { collection, partitions } = this.#ask(life).requireReady(at(coll.name));
+        const partitionId = partitions.find((p) => p.name === partition)?.partitionId;
+        if (partitionId === undefined)
+          throw new Violation('exact', `partition ${partition} of ${coll.name} is lost`);
+        const parts = [
+          ...(name === 'insert' ? [] : deletesOf([...keys], collection.channels)),
+          ...(name === 'delete'
+            ? []
+            : insertParts(rows, collection.schema, collection.channels, partitionId)),
+        ];
+        const { plant } = this.world;
+        return life.planes.streamingNode.write(coll.id, plant.write?.(parts) ?? parts);
+      },
+      ` ${partition} ${[...keys].join()}`,
+    );
     coll.inflight--;
     if (outcome.is !== 'ok') return;
     coll.oracle.acknowledge(sent, outcome.value);
@@ -256,7 +280,10 @@ export class Workload {
   }
 
   /** Every row, or those of one partition, against the oracle. Answers how it went. */
-  async read(coll: Coll, partition = this.#chance(40) ? this.#one([...coll.partitions]) : undefined): Promise<Outcome<unknown>> {
+  async read(
+    coll: Coll,
+    partition = this.#chance(40) ? this.#one([...coll.partitions]) : undefined,
+  ): Promise<Outcome<unknown>> {
     const { epoch } = coll;
     const from = this.#lastTs;
     const outcome = await this.#call('read', coll, async (life) => {
@@ -273,7 +300,11 @@ export class Workload {
     const { rows, to } = outcome.value;
     const show = partition === undefined ? withoutPartition : inPartition(partition);
     const wrong = coll.oracle.compareWithin(rows, from, to, show);
-    check('exact', wrong.length === 0, () => `read of ${coll.name}${partition ?? ''}: ${wrong.slice(0, 3).join('; ')}`);
+    check(
+      'exact',
+      wrong.length === 0,
+      () => `read of ${coll.name}${partition ?? ''}: ${wrong.slice(0, 3).join('; ')}`,
+    );
     return outcome;
   }
 
@@ -290,7 +321,9 @@ export class Workload {
       consistencyLevel: 'Bounded' as const,
       properties: {},
     };
-    const outcome = await this.#call('create', undefined, (life) => this.#ask(life).createCollection(request));
+    const outcome = await this.#call('create', undefined, (life) =>
+      this.#ask(life).createCollection(request),
+    );
     const id = outcome.is === 'ok' ? outcome.value.collectionId : await this.#idOf(name);
     if (id === undefined) {
       this.#names.delete(name);
@@ -302,7 +335,8 @@ export class Workload {
 
   async #idOf(name: string): Promise<CollectionId | undefined> {
     const coordinator = this.#ask(await this.world.up());
-    return coordinator.listCollections('').find(({ collection }) => collection.name === name)?.collection.collectionId;
+    return coordinator.listCollections('').find(({ collection }) => collection.name === name)?.collection
+      .collectionId;
   }
 
   async #define(): Promise<void> {
@@ -350,14 +384,16 @@ export class Workload {
       coll.epoch++;
       this.colls.delete(coll);
       this.#names.delete(coll.name);
-      for (const { pins } of coll.snapshots.values()) for (const pinId of pins.keys()) this.orphanPins.add(pinId);
+      for (const { pins } of coll.snapshots.values())
+        for (const pinId of pins.keys()) this.orphanPins.add(pinId);
       return true;
     });
   }
 
   async #dropRestoring(): Promise<void> {
     const coll = [...this.colls].find((c) => c.restoring !== undefined && !c.isBusy && !c.isGone);
-    if (coll !== undefined && this.#chance(40)) await this.#busy(coll, async () => void (await this.drop(coll)));
+    if (coll !== undefined && this.#chance(40))
+      await this.#busy(coll, async () => void (await this.drop(coll)));
   }
 
   async #rename(coll: Coll): Promise<void> {
@@ -376,13 +412,17 @@ export class Workload {
 
   async #partitionsOf(coll: Coll): Promise<readonly string[]> {
     const life = await this.world.up();
-    return this.#ask(life).describeCollection(at(coll.name)).partitions.map(({ name }) => name);
+    return this.#ask(life)
+      .describeCollection(at(coll.name))
+      .partitions.map(({ name }) => name);
   }
 
   async #createPartition(coll: Coll): Promise<void> {
     const name = this.#one(PARTITIONS.filter((p) => !coll.partitions.has(p)));
     if (name === undefined) return;
-    await this.#call('create-partition', coll, (life) => this.#ask(life).createPartition(at(coll.name), name));
+    await this.#call('create-partition', coll, (life) =>
+      this.#ask(life).createPartition(at(coll.name), name),
+    );
     if ((await this.#partitionsOf(coll)).includes(name)) coll.partitions.add(name);
   }
 
@@ -424,7 +464,12 @@ export class Workload {
     if (!coll.isIndexed) {
       const type = this.#chance(70) ? 'HNSW' : 'FLAT';
       await this.#call('index', coll, (life) =>
-        this.#ask(life).createIndex(at(coll.name), 'vec', '', { index_type: type, metric_type: 'L2', M: '4', efConstruction: '8' }),
+        this.#ask(life).createIndex(at(coll.name), 'vec', '', {
+          index_type: type,
+          metric_type: 'L2',
+          M: '4',
+          efConstruction: '8',
+        }),
       );
       coll.isIndexed = await this.#hasIndex(coll);
       if (!coll.isIndexed) return;
@@ -472,7 +517,12 @@ export class Workload {
     coll.inflight++;
     const from = this.#lastTs;
     const outcome = await this.#call('snapshot', coll, (life) =>
-      this.#ask(life).createSnapshot({ at: at(coll.name), name, description: '', compactionProtectionSeconds: 0 }),
+      this.#ask(life).createSnapshot({
+        at: at(coll.name),
+        name,
+        description: '',
+        compactionProtectionSeconds: 0,
+      }),
     );
     coll.inflight--;
     const life = await this.#calm(coll);
@@ -483,7 +533,11 @@ export class Workload {
     if (!listed) return undefined;
     const { createTs, partitionNames } = this.#ask(life).describeSnapshot(at(coll.name), name);
     const to = this.#ask(life).timestamp();
-    check('exact', createTs >= from && createTs < to, () => `snapshot ${name} is of ${createTs}, not of ${from} to ${to}`);
+    check(
+      'exact',
+      createTs >= from && createTs < to,
+      () => `snapshot ${name} is of ${createTs}, not of ${from} to ${to}`,
+    );
     this.#lastTs = to > this.#lastTs ? to : this.#lastTs;
     const snap: Snap = { ...placeholder, ts: createTs, partitions: partitionNames, isBusy: false };
     coll.snapshots.set(name, snap);
@@ -514,7 +568,11 @@ export class Workload {
     const mayBePinned = snap.pins.size > 0 || before > 0 || snap.restores > 0;
     if (outcome.is === 'error' && !(outcome.error.code === 'snapshot-pinned' && mayBePinned))
       await this.#excuse(coll, outcome.error, 'drop-snapshot');
-    check('kept', outcome.is !== 'ok' || !isPinned, () => `pinned snapshot ${snap.name} of ${coll.name} was dropped`);
+    check(
+      'kept',
+      outcome.is !== 'ok' || !isPinned,
+      () => `pinned snapshot ${snap.name} of ${coll.name} was dropped`,
+    );
     const life = await this.#calm(coll);
     if (!coll.isGone && !this.#isListed(life, coll, snap.name)) coll.snapshots.delete(snap.name);
     snap.isBusy = false;
@@ -530,7 +588,9 @@ export class Workload {
   async #pin(coll: Coll, snap: Snap): Promise<void> {
     const ttlSeconds = this.#chance(50) ? 0 : 100 + this.random.below(1000);
     const endMs = ttlSeconds === 0 ? undefined : this.world.clock.nowMs() + ttlSeconds * 1000;
-    const pinned = await this.#call('pin', coll, (life) => this.#ask(life).pinSnapshot(at(coll.name), snap.name, ttlSeconds));
+    const pinned = await this.#call('pin', coll, (life) =>
+      this.#ask(life).pinSnapshot(at(coll.name), snap.name, ttlSeconds),
+    );
     if (pinned.is !== 'ok') return;
     snap.pins.set(pinned.value, endMs);
     if (coll.isGone) this.orphanPins.add(pinned.value);
@@ -579,9 +639,13 @@ export class Workload {
     return followed;
   }
 
-  async #restoreOf(name: string): Promise<{ jobId: JobId | undefined; collectionId: CollectionId } | undefined> {
+  async #restoreOf(
+    name: string,
+  ): Promise<{ jobId: JobId | undefined; collectionId: CollectionId } | undefined> {
     const life = await this.world.up();
-    const found = this.#ask(life).listCollections('').find(({ collection }) => collection.name === name)?.collection;
+    const found = this.#ask(life)
+      .listCollections('')
+      .find(({ collection }) => collection.name === name)?.collection;
     if (found === undefined) return undefined;
     const job = this.#ask(life).listRestoreJobs('', name).at(-1);
     return { jobId: found.restoreJobId ?? job?.jobId, collectionId: found.collectionId };
@@ -592,9 +656,17 @@ export class Workload {
     for (;;) {
       const life = await this.world.up();
       const info = this.#ask(life).restoreState(jobId);
-      check('ends', info.progress >= progress, () => `progress of ${target.name} fell from ${progress} to ${info.progress}`);
+      check(
+        'ends',
+        info.progress >= progress,
+        () => `progress of ${target.name} fell from ${progress} to ${info.progress}`,
+      );
       progress = info.progress;
-      check('whole', (progress === 100) === (info.state === 'completed'), () => `${progress} % and ${info.state}`);
+      check(
+        'whole',
+        (progress === 100) === (info.state === 'completed'),
+        () => `${progress} % and ${info.state}`,
+      );
       if (info.state === 'completed') break;
       if (info.state === 'failed') return this.#failed(target, info.reason);
       await this.#hidden(life, target);
@@ -613,18 +685,27 @@ export class Workload {
   async #hidden(life: Life, target: Coll): Promise<void> {
     if (target.isGone || target.epoch % 2 === 1 || life.isOver) return;
     const coordinator = this.#ask(life);
-    const isOpen = () => ['pending', 'executing'].includes(coordinator.restoreState(target.restoring as JobId).state);
+    const isOpen = () =>
+      ['pending', 'executing'].includes(coordinator.restoreState(target.restoring as JobId).state);
     const refused = async (what: string, work: () => Promise<unknown>): Promise<void> => {
       if (!isOpen()) return;
       const outcome = await this.world.ask(life, work);
-      check('whole', outcome.is !== 'ok' || !isOpen(), () => `${what} of ${target.name} before its restore is complete`);
+      check(
+        'whole',
+        outcome.is !== 'ok' || !isOpen(),
+        () => `${what} of ${target.name} before its restore is complete`,
+      );
     };
     await refused('use', async () => coordinator.requireReady(at(target.name)));
     await refused('load', () => coordinator.load(at(target.name)));
     const request = { at: at(target.name), name: 'early', description: '', compactionProtectionSeconds: 0 };
     await refused('snapshot', () => coordinator.createSnapshot(request));
     const visible = isOpen() ? coordinator.rowCount(target.id) : 0;
-    check('whole', visible === 0, () => `${visible} rows of ${target.name} are counted before its restore is complete`);
+    check(
+      'whole',
+      visible === 0,
+      () => `${visible} rows of ${target.name} are counted before its restore is complete`,
+    );
   }
 
   /** *exact*: partition by partition, every row as the source had it at the snapshot's moment. Then it is a collection like others. */
@@ -693,13 +774,17 @@ export class Workload {
       check('ends', await this.#isAllRead(coll), () => `${coll.name} cannot be read with faults gone`);
       const snap = await this.snapshot(coll, 'last');
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
-      if (snap !== undefined && this.colls.size < NAMES.length) await (await this.restore(coll, snap));
+      if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);
     }
     await this.#collectAll();
     await this.keeper.clean();
     await this.keeper.kept();
-    const pinIds = [...this.orphanPins, ...[...this.colls].flatMap((c) => [...c.snapshots.values()].flatMap(({ pins }) => [...pins.keys()]))];
-    for (const pinId of pinIds) await this.#call('unpin', undefined, (life) => this.#ask(life).unpinSnapshot(pinId));
+    const pinIds = [
+      ...this.orphanPins,
+      ...[...this.colls].flatMap((c) => [...c.snapshots.values()].flatMap(({ pins }) => [...pins.keys()])),
+    ];
+    for (const pinId of pinIds)
+      await this.#call('unpin', undefined, (life) => this.#ask(life).unpinSnapshot(pinId));
     for (const coll of [...this.colls])
       check('ends', await this.drop(coll), () => `${coll.name} cannot be dropped with faults gone`);
     await this.#collectAll();
@@ -708,7 +793,13 @@ export class Workload {
     check('clean', left.length === 0, () => `objects left when everything is dropped: ${left.join(', ')}`);
     for (const name of NAMES.slice(0, 2)) {
       check('clean', !this.#names.has(name), () => `name ${name} is not free`);
-      const request = { ...at(name), schema, shardsNum: 1, consistencyLevel: 'Bounded' as const, properties: {} };
+      const request = {
+        ...at(name),
+        schema,
+        shardsNum: 1,
+        consistencyLevel: 'Bounded' as const,
+        properties: {},
+      };
       await this.#call('create', undefined, (life) => this.#ask(life).createCollection(request));
     }
   }

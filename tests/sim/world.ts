@@ -107,7 +107,8 @@ export class World {
   async call<T>(name: string, work: (life: Life) => Promise<T>): Promise<Outcome<T>> {
     const life = await this.up();
     const outcome = await this.ask(life, work);
-    const error = outcome.is === 'error' ? ` ${outcome.error.code}: ${outcome.error.message.slice(0, 90)}` : '';
+    const error =
+      outcome.is === 'error' ? ` ${outcome.error.code}: ${outcome.error.message.slice(0, 90)}` : '';
     this.note(`${name} -> ${outcome.is}${error}`);
     return outcome;
   }
@@ -222,7 +223,8 @@ export class World {
         if (!life.isOver) this.#setUp();
         return;
       }
-      if (started.is === 'error') this.note(`start failed ${started.error.code}: ${messageOf(started.error)}`);
+      if (started.is === 'error')
+        this.note(`start failed ${started.error.code}: ${messageOf(started.error)}`);
       if (this.#isQuiet && tries > 3) throw new DbError('internal', 'a start fails without a fault');
       life.end();
       this.disks.wal.crash();
@@ -258,7 +260,11 @@ export class World {
     const line = (level: string) => (event: string, fields?: Readonly<Record<string, unknown>>) => {
       if (!this.#verbose) return;
       const text = JSON.stringify(fields ?? {}, (_, value: unknown) =>
-        typeof value === 'bigint' ? String(value) : value instanceof Error ? (value.stack ?? value.message) : value,
+        typeof value === 'bigint'
+          ? String(value)
+          : value instanceof Error
+            ? (value.stack ?? value.message)
+            : value,
       );
       this.note(`${level} ${event} ${text}`);
     };

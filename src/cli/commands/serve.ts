@@ -1,12 +1,16 @@
 import { resolve } from 'node:path';
 import type { Config } from '../../config/options.ts';
+import { DbError } from '../../errors/db-error.ts';
 import { startServer } from '../../server.ts';
-import { systemUptimeMs } from '../../support/system-clock.ts';
+import { systemClock, systemUptimeMs } from '../../support/system-clock.ts';
 import { version } from '../version.ts';
+
+/** How long a server that cannot go on may take to let go of what it holds. */
+const GIVE_UP_MS = 5_000;
 
 /**
  * Runs a server until SIGINT or SIGTERM, then stops it cleanly: what was acknowledged is on disk. A second signal ends the
- * process at once. Exit codes: 0 stopped as asked, 1 could not start.
+ * process at once. A server that cannot go on is given up: throws why, once it is closed or `GIVE_UP_MS` have passed.
  */
 export async function serve(config: Config, say: (text: string) => void): Promise<number> {
   const stopping = signals();
@@ -17,7 +21,18 @@ export async function serve(config: Config, say: (text: string) => void): Promis
   HTTP  http://${httpAddress}    /healthz, /metrics
   data  ${resolve(config['localStorage.path'])}
 Ctrl-C stops it.`);
-  await stopping;
+  const failure = await Promise.race([stopping, server.failed]);
+  if (failure !== 'stop') {
+    await Promise.race([
+      Promise.allSettled([server.close()]),
+      systemClock.sleep(GIVE_UP_MS, new AbortController().signal),
+    ]);
+    throw new DbError(
+      failure.code,
+      `giving up: ${failure.message}. Start it again: what was acknowledged is kept`,
+      { cause: failure },
+    );
+  }
   say('Stopping ...');
   await server.close();
   say('Stopped. Everything acknowledged is on disk.');

@@ -50,14 +50,15 @@ export class Collector {
     });
   }
 
-  async pass(): Promise<void> {
+  /** Ends early, between two segments, when `signal` aborts. */
+  async pass(signal?: AbortSignal): Promise<void> {
     const { references, removal, log, limits } = this.#parts;
     await references.load(limits.objectsAtOnce);
     if (references.unknownCollections.size > 0)
       log.error('gc-keeps-unknown', { collectionIds: [...references.unknownCollections] });
     await removal.pass();
-    await this.#sweep(this.plan());
-    await this.#sweepIndexes();
+    await this.#sweep(this.plan(), signal);
+    if (!signal?.aborted) await this.#sweepIndexes();
   }
 
   /**
@@ -80,8 +81,11 @@ export class Collector {
   }
 
   /** The record goes last: as long as an object may be there, something names it. */
-  async #sweep({ remove: garbage }: GcPlan): Promise<void> {
-    for (const segment of garbage) await this.#removeSegment(segment);
+  async #sweep({ remove: garbage }: GcPlan, signal: AbortSignal | undefined): Promise<void> {
+    for (const segment of garbage) {
+      if (signal?.aborted) return;
+      await this.#removeSegment(segment);
+    }
   }
 
   /** Files of build attempts that came to nothing, and of dropped indexes: only their keys tell of them. */

@@ -14,7 +14,7 @@ import { put } from '../../catalog/catalog.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import type { CollectionId, JobId, SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
-import { segments } from '../tables.ts';
+import { collections, segments } from '../tables.ts';
 
 function deferred(): { readonly promise: Promise<void>; resolve(): void } {
   let resolve: () => void = () => undefined;
@@ -135,6 +135,25 @@ test('loaded collections are loaded again after a restart, released ones are not
   await settle();
   assert.equal(third.coordinator.loadState(at).state, 'not-load');
   await third.coordinator.close();
+});
+
+test('a load is remembered from its beginning: a stop in the middle does not take it back', async () => {
+  const world = await startWorld();
+  const { at, collectionId } = await books(world);
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const loading = world.coordinator.load(at);
+  await settle();
+  assert.equal(world.foundations.catalog.get(collections, collectionId)?.load, 'loaded');
+  assert.equal(world.coordinator.loadState(at).state, 'loading');
+  const restarting = world.restart();
+  await settle();
+  gate.resolve();
+  await Promise.allSettled([loading]);
+  const again = await restarting;
+  await settle();
+  assert.equal(again.coordinator.loadState(at).state, 'loaded');
+  await again.coordinator.close();
 });
 
 test('a load that fails leaves the collection unloaded and says why; a view that fails is sent again', async () => {

@@ -46,6 +46,7 @@ const MAX_LOADING_PROGRESS = 99;
 export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadState'> {
   readonly #parts: LoadRoomParts;
   readonly #loaded = new Map<CollectionId, Loaded>();
+  #isClosed = false;
 
   constructor(parts: LoadRoomParts) {
     this.#parts = parts;
@@ -63,12 +64,20 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     this.#requireIndexes(collection);
     const entry = this.#entry(collectionId);
     try {
-      await this.#sync(entry, collectionId);
+      // First of all: callers that do not wait for the end must find it loaded after a restart too.
       await this.#record(entry, collectionId, 'loaded');
+      await this.#sync(entry, collectionId);
+      if (this.#loaded.get(collectionId) !== entry) throw released(collection);
     } catch (error) {
-      if (this.#get(collectionId)?.load !== 'loaded') await this.#forget(collectionId);
+      const isMine = collection.load !== 'loaded' && this.#loaded.get(collectionId) === entry;
+      if (isMine && !this.#isClosed) await this.#takeBack(collectionId);
       throw error;
     }
+  }
+
+  async #takeBack(collectionId: CollectionId): Promise<void> {
+    if (this.#get(collectionId) !== undefined) await this.#record(undefined, collectionId, 'none');
+    await this.#forget(collectionId);
   }
 
   async release(at: CollectionName): Promise<void> {
@@ -124,6 +133,13 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     );
   }
 
+  /** Gives up the views that are on their way: the next start sends them again. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const busy = [...this.#loaded].filter(([, { current }]) => current !== undefined);
+    await Promise.all(busy.map(([collectionId]) => this.#parts.queryNode.release(collectionId)));
+  }
+
   /** Resolves when no view is on its way. */
   async settled(): Promise<void> {
     for (;;) {
@@ -177,6 +193,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   async #send(entry: Loaded, collectionId: CollectionId): Promise<void> {
     const { catalog, queryNode, gate, log } = this.#parts;
     const collection = this.#get(collectionId);
+    if (this.#isClosed) throw new DbError('service-unavailable', 'the server is stopping');
     if (collection === undefined || this.#loaded.get(collectionId) !== entry) return;
     const view = viewOf(catalog, collection, gate);
     const { version } = entry;
@@ -188,7 +205,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       entry.trouble = undefined;
     } catch (error) {
       entry.trouble = error instanceof Error ? error.message : String(error);
-      log.error('view-not-taken', { collectionId, isReady: entry.isReady, error });
+      if (!this.#isClosed) log.error('view-not-taken', { collectionId, isReady: entry.isReady, error });
       throw error;
     }
   }
@@ -210,11 +227,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     for (;;) {
       const was = this.#get(collectionId);
       if (was === undefined) throw collectionGone(collectionId);
-      if (entry !== undefined && this.#loaded.get(collectionId) !== entry)
-        throw new DbError(
-          'collection-not-loaded',
-          `collection '${was.name}' was released while it was loading`,
-        );
+      if (entry !== undefined && this.#loaded.get(collectionId) !== entry) throw released(was);
       if (was.load === load) return;
       if ((await this.#parts.catalog.commit([put(collections, { ...was, load }, was)])) === 'committed')
         return;
@@ -237,6 +250,9 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       );
   }
 }
+
+const released = ({ name }: CollectionRecord): DbError =>
+  new DbError('collection-not-loaded', `collection '${name}' was released while it was loading`);
 
 /** The collection whose view a change alters. Guards and renames alter none. */
 function touchedBy({ table, was, is }: Change): CollectionId | undefined {

@@ -109,13 +109,13 @@ export class Flusher {
     );
   }
 
-  async close(): Promise<void> {
+  /** Callers that wait are sent away. Flushes and handovers that do not end now are done after the next start. */
+  close(): void {
     this.#isClosed = true;
     for (const { waiters } of this.#flushes.values()) {
       for (const waiter of waiters) waiter.reject(closing());
       waiters.clear();
     }
-    await this.settled();
   }
 
   async #start(segment: LogSegment): Promise<void> {
@@ -202,7 +202,9 @@ export class Flusher {
     const running = this.#releasing.get(collectionId);
     if (running !== undefined) return running;
     const release = this.#releaseAll(collectionId)
-      .catch((error: unknown) => this.#parts.log.error('handover-failed', { collectionId, error }))
+      .catch((error: unknown) => {
+        if (!this.#isClosed) this.#parts.log.error('handover-failed', { collectionId, error });
+      })
       .finally(() => this.#releasing.delete(collectionId));
     this.#releasing.set(collectionId, release);
     return release;

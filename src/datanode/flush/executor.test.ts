@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CollectionId, PartitionId, SegmentId } from '../../model/ids.ts';
 import type { SegmentFile } from '../../model/records.ts';
+import { inlineWorkers } from '../../support/inline-workers.ts';
 import type { Workers } from '../../support/workers.ts';
 import type { FlushWork, NodeProgress } from '../api.ts';
 import { flushExecutor } from './executor.ts';
@@ -35,13 +36,12 @@ test('a flush runs as a worker task over the log positions and reports bytes and
 
 test('an attempt that was dropped meanwhile has no result', async () => {
   const stop = new AbortController();
-  const workers: Workers = {
-    run: () => {
+  const workers = inlineWorkers({
+    'flush-segment': () => {
       stop.abort();
-      return Promise.resolve({ files, rowCount: 7 } as never);
+      return Promise.resolve({ output: { files, rowCount: 7 }, transfer: [] });
     },
-    close: () => Promise.resolve(),
-  };
+  });
   await assert.rejects(
     flushExecutor(workers)(work, { signal: stop.signal, progress: () => assert.fail('no progress') }),
     (error) => error instanceof Error && error.name === 'AbortError',

@@ -12,16 +12,14 @@ interface Flushed {
 }
 
 /**
- * Turns the log records of one sealed segment into its files, in a worker thread. A dropped attempt is not interrupted: same
- * records, same bytes, so what it still writes is what the next attempt writes.
+ * Turns the log records of one sealed segment into its files, in a worker thread. A dropped attempt is cut off: same records,
+ * same bytes, so what it has written is what the next attempt writes.
  */
 export const flushExecutor =
   (workers: Workers): Executor<FlushWork, FlushOutput> =>
   async ({ place, level, schema, positions }, { signal, progress }) => {
-    signal.throwIfAborted();
     const input = { place, level, schema, positions };
-    const { files, rowCount } = await workers.run<typeof input, Flushed>(FLUSH_SEGMENT, input);
-    signal.throwIfAborted();
+    const { files, rowCount } = await workers.run<typeof input, Flushed>(FLUSH_SEGMENT, input, [], signal);
     progress({ bytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0), files: files.length });
     return { kind: 'flush', files, rowCount };
   };

@@ -4,10 +4,11 @@ import { isDbError } from '../../errors/db-error.ts';
 import type { BuildId, CollectionId, FieldId, PartitionId, SegmentId } from '../../model/ids.ts';
 import { MemoryStore } from '../../storage/memory.ts';
 import { crc32 } from '../../support/crc32.ts';
+import { inlineWorkers } from '../../support/inline-workers.ts';
 import type { Workers } from '../../support/workers.ts';
 import type { BuildIndexWork, NodeProgress } from '../api.ts';
 import { indexBuildExecutor } from './executor.ts';
-import { BUILD_INDEX, graphParamsOf, indexBuildTasks } from './task.ts';
+import { graphParamsOf, indexBuildTasks } from './task.ts';
 
 const work: BuildIndexWork = {
   kind: 'build-index',
@@ -38,14 +39,7 @@ function workersOver(store: MemoryStore): Workers {
     buildGraph: (vectors, dim, { M, efConstruction }) =>
       new Uint8Array(Float32Array.of(dim, M, efConstruction, ...vectors).buffer),
   });
-  const task = tasks[BUILD_INDEX] as unknown as (input: unknown) => Promise<{ readonly output: unknown }>;
-  return {
-    run: async (name, input) => {
-      assert.equal(name, 'build-index');
-      return (await task(input)).output as never;
-    },
-    close: () => Promise.resolve(),
-  };
+  return inlineWorkers(tasks);
 }
 
 async function storeWith(floats: number): Promise<MemoryStore> {

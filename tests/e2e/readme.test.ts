@@ -11,8 +11,8 @@ const root = join(import.meta.dirname, '../../..');
 test("the README's program prints what the README says", () =>
   withServer(async ({ server }) => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');
-    const program = /```js\n([\s\S]*?)```/.exec(readme)?.[1];
-    assert.ok(program?.includes('127.0.0.1:19530'), 'the README has no program');
+    const program = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
+    assert.ok(program.includes('127.0.0.1:19530'), 'the README has no program');
     const expected = /console\.log\(.*\/\/ (.*)/.exec(program)?.[1];
     const file = join(root, '.build', `readme-${process.pid}.mjs`);
     try {

@@ -95,7 +95,7 @@ export const options = {
     604_800,
     's',
     0,
-    31_536_000,
+    604_800,
     'Longest compaction protection.',
   ),
   'dataCoord.gc.interval': number(3600, 's', 1, 604_800, 'Time between two garbage collections.'),

@@ -53,4 +53,16 @@ export interface CollectionSchema {
 }
 
 export const DYNAMIC_FIELD_NAME = '$meta';
+/** `$meta` before it has an id. */
+export const dynamicField: FieldSchema = {
+  fieldId: 0 as FieldId,
+  name: DYNAMIC_FIELD_NAME,
+  description: 'dynamic schema',
+  dataType: 'JSON',
+  isPrimaryKey: false,
+  autoId: false,
+  nullable: false,
+  isDynamic: true,
+  typeParams: {},
+};
 export const FIRST_USER_FIELD_ID = 100;

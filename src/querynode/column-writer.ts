@@ -3,6 +3,7 @@
  * copy. So whoever holds a column may read the rows it had when it was taken, for ever.
  */
 
+import { fixedArrays } from '../model/columns.ts';
 import type {
   BytesColumn,
   Column,
@@ -14,16 +15,6 @@ import type {
 } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
-
-const fixedArrays = {
-  Bool: Uint8Array,
-  Int8: Int8Array,
-  Int16: Int16Array,
-  Int32: Int32Array,
-  Int64: BigInt64Array,
-  Float: Float32Array,
-  Double: Float64Array,
-} as const satisfies Record<FixedType, unknown>;
 
 /** Zeros of a fixed type. */
 export const newFixed = (type: FixedType, length: number): FixedValues => new fixedArrays[type](length);

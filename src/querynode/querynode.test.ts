@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ManualClock } from '../../tests/heart/manual-clock.ts';
 import {
   batchOf,
   channelOf,
@@ -33,9 +34,8 @@ import {
   type SegmentId,
 } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
-import type { Clock } from '../support/clock.ts';
 import type { CollectionView } from './api.ts';
-import { LocalQueryNode, type QueryNodeLimits } from './querynode.ts';
+import { defaultLimits, LocalQueryNode, type QueryNodeLimits } from './querynode.ts';
 
 const [first, second] = partitions as readonly [(typeof partitions)[0], (typeof partitions)[0]];
 const schema = schemaOf('Int64');
@@ -55,17 +55,6 @@ const opened = () => {
   });
   return { gate, open };
 };
-
-class ManualClock implements Clock {
-  late: (() => void)[] = [];
-  nowMs = () => 0;
-  sleep(_: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.late.push(resolve);
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    });
-  }
-}
 
 function world(limits: Partial<QueryNodeLimits> = {}) {
   const log = new PlainLog();
@@ -185,11 +174,13 @@ test('reads wait while a collection is loading, not more of them than allowed an
   files.gate = slow.gate;
   const loading = load(node, [stored(1n, rowsFrom(0, 3))]);
   assert.notEqual(node.progress(collectionId), 100);
-  const waiting = node.count({ collectionId });
   const late = node.count({ collectionId });
+  await clock.advance(defaultLimits.waitMs - 1);
+  const waiting = node.count({ collectionId });
   await assert.rejects(node.count({ collectionId }), (error) => isDbError(error, 'resource-exhausted'));
-  clock.late[1]!();
-  await assert.rejects(late, (error) => isDbError(error, 'collection-on-recovering'));
+  const isTold = assert.rejects(late, (error) => isDbError(error, 'collection-on-recovering'));
+  await clock.advance(1);
+  await isTold;
   slow.open();
   assert.equal(await waiting, 3);
   await loading;

@@ -4,6 +4,7 @@ import type { CollectionId, FieldId } from '../../model/ids.ts';
 import {
   type CollectionSchema,
   DYNAMIC_FIELD_NAME,
+  dynamicField,
   FIRST_USER_FIELD_ID,
   type FieldSchema,
 } from '../../model/schema.ts';
@@ -24,18 +25,6 @@ export function assignFields(asked: CollectionSchema): CollectionSchema {
   const fields = all.map((field, index) => ({ ...field, fieldId: (FIRST_USER_FIELD_ID + index) as FieldId }));
   return { ...asked, fields };
 }
-
-const dynamicField: FieldSchema = {
-  fieldId: 0 as FieldId,
-  name: DYNAMIC_FIELD_NAME,
-  description: 'dynamic schema',
-  dataType: 'JSON',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: true,
-  typeParams: {},
-};
 
 function checkFields(fields: readonly FieldSchema[]): void {
   if (fields.length > MAX_FIELDS)

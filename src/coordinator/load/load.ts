@@ -70,7 +70,8 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       if (this.#loaded.get(collectionId) !== entry) throw released(collection);
     } catch (error) {
       const isMine = collection.load !== 'loaded' && this.#loaded.get(collectionId) === entry;
-      if (isMine && !this.#isClosed) await this.#takeBack(collectionId);
+      if (this.#isClosed) throw stopping();
+      if (isMine) await this.#takeBack(collectionId);
       throw error;
     }
   }
@@ -193,7 +194,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   async #send(entry: Loaded, collectionId: CollectionId): Promise<void> {
     const { catalog, queryNode, gate, log } = this.#parts;
     const collection = this.#get(collectionId);
-    if (this.#isClosed) throw new DbError('service-unavailable', 'the server is stopping');
+    if (this.#isClosed) throw stopping();
     if (collection === undefined || this.#loaded.get(collectionId) !== entry) return;
     const view = viewOf(catalog, collection, gate);
     const { version } = entry;
@@ -250,6 +251,9 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       );
   }
 }
+
+const stopping = (): DbError =>
+  new DbError('service-unavailable', 'the server is stopping; loading goes on after its restart');
 
 const released = ({ name }: CollectionRecord): DbError =>
   new DbError('collection-not-loaded', `collection '${name}' was released while it was loading`);

@@ -6,6 +6,7 @@ import {
   type CollectionSchema,
   type DataType,
   DYNAMIC_FIELD_NAME,
+  dynamicField,
   type ElementType,
   type FieldSchema,
   type ScalarValue,
@@ -48,18 +49,6 @@ export function decodeSchema(bytes: Uint8Array): CollectionSchema {
     version: 0,
   };
 }
-
-const dynamicField: FieldSchema = {
-  fieldId: NO_ID,
-  name: DYNAMIC_FIELD_NAME,
-  description: 'dynamic schema',
-  dataType: 'JSON',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: true,
-  typeParams: {},
-};
 
 function refuseUnserved(wire: SchemaCollectionSchema): void {
   if (wire.functions.length > 0) throw unserved('a schema with functions');

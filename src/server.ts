@@ -87,7 +87,8 @@ export async function startServer(config: Config, version: string): Promise<Runn
   try {
     return await open(config, version, closing);
   } catch (error) {
-    await closing.close();
+    // Why it could not start is what counts, whatever closing meets.
+    await Promise.allSettled([closing.close()]);
     throw error;
   }
 }
@@ -128,7 +129,9 @@ interface Planes {
 }
 
 async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closing): Promise<Planes> {
-  const foundations = await openFoundations(await LmdbKv.open(dir.catalog), systemClock, snapshotTables);
+  const kv = await LmdbKv.open(dir.catalog);
+  closing.add(() => kv.close());
+  const foundations = await openFoundations(kv, systemClock, snapshotTables);
   const { catalog, time, registry } = foundations;
   closing.add(() => catalog.close());
   const store = await LocalStore.open(dir.objects);

@@ -54,7 +54,8 @@ describe('faults', () => {
 
   test('after a crash every call rejects, the running one too, until it is healed', async () => {
     const store = new FaultyStore(memory());
-    const running = store.put('a', bytes);
+    await store.put('a', bytes);
+    const running = store.put('b', bytes);
     store.faults.crash();
     await assert.rejects(running, failed);
     await assert.rejects(store.stat('a'), failed);

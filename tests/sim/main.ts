@@ -1,5 +1,6 @@
 /** `npm run sim`: `--seed N` replays one seed, `--seeds N` runs many (`--from N` says where to begin), `--steps N` makes them longer or shorter. */
 import { parseArgs } from 'node:util';
+import { systemUptimeMs } from '../../src/support/system-clock.ts';
 import { DEFAULT_STEPS, report, runSeed } from './run.ts';
 
 const { values } = parseArgs({
@@ -21,7 +22,7 @@ const add = (to: Map<string, number>, from: ReadonlyMap<string, number>) => {
   for (const [kind, n] of from) to.set(kind, (to.get(kind) ?? 0) + n);
 };
 const failed: number[] = [];
-const startedAt = performance.now();
+const startedAt = systemUptimeMs();
 for (let seed = first; seed < first + count; seed++) {
   const run = await runSeed(seed, { steps, verbose: values.verbose === true });
   add(faults, run.faults);
@@ -36,7 +37,7 @@ const text = (of: Map<string, number>) =>
     .sort()
     .map(([kind, n]) => `${kind} ${n}`)
     .join(', ');
-console.log(`${count} seeds in ${Math.round(performance.now() - startedAt)} ms, ${failed.length} failed`);
+console.log(`${count} seeds in ${Math.round(systemUptimeMs() - startedAt)} ms, ${failed.length} failed`);
 console.log(`steps: ${text(done)}`);
 console.log(`faults: ${text(faults)}`);
 if (failed.length > 0) console.log(`failed seeds: ${failed.join(' ')}`);

@@ -8,6 +8,7 @@ import type { Life } from './life.ts';
 import { type Entries, Oracle } from './oracle.ts';
 import { check, Keeper, keysOf, Violation } from './properties.ts';
 import {
+  contentOf,
   deletesOf,
   fieldIdOf,
   inPartition,
@@ -15,7 +16,6 @@ import {
   type Row,
   rowsOf,
   schema,
-  valueOf,
   withoutPartition,
 } from './rows.ts';
 import type { Outcome, World } from './world.ts';
@@ -250,7 +250,7 @@ export class Workload {
     const rows = [...keys].map((key): Row => ({ key, number: ++this.#number }));
     const entries: Entries = rows.map((row) => ({
       key: row.key,
-      value: name === 'delete' ? undefined : valueOf(row, partition),
+      value: name === 'delete' ? undefined : contentOf(row, partition),
     }));
     const sent = coll.oracle.send(this.#lastTs, entries);
     coll.inflight++;
@@ -538,7 +538,7 @@ export class Workload {
       createTs >= from && createTs < to,
       () => `snapshot ${name} is of ${createTs}, not of ${from} to ${to}`,
     );
-    this.#lastTs = to > this.#lastTs ? to : this.#lastTs;
+    if (to > this.#lastTs) this.#lastTs = to;
     const snap: Snap = { ...placeholder, ts: createTs, partitions: partitionNames, isBusy: false };
     coll.snapshots.set(name, snap);
     return snap;

@@ -50,7 +50,7 @@ export class Collector {
     });
   }
 
-  /** Ends early, between two segments, when `signal` aborts. */
+  /** Ends early, between two segments or objects, when `signal` aborts. */
   async pass(signal?: AbortSignal): Promise<void> {
     const { references, removal, log, limits } = this.#parts;
     await references.load(limits.objectsAtOnce);
@@ -58,7 +58,7 @@ export class Collector {
       log.error('gc-keeps-unknown', { collectionIds: [...references.unknownCollections] });
     await removal.pass();
     await this.#sweep(this.plan(), signal);
-    if (!signal?.aborted) await this.#sweepIndexes();
+    await this.#sweepIndexes(signal);
   }
 
   /**
@@ -89,9 +89,12 @@ export class Collector {
   }
 
   /** Files of build attempts that came to nothing, and of dropped indexes: only their keys tell of them. */
-  async #sweepIndexes(): Promise<void> {
-    for await (const object of this.#parts.store.list(ALL_SEGMENTS_PREFIX))
+  async #sweepIndexes(signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted) return;
+    for await (const object of this.#parts.store.list(ALL_SEGMENTS_PREFIX)) {
+      if (signal?.aborted) return;
       if (this.#isStray(object)) await this.#parts.remover.removeKeys([object.key]);
+    }
   }
 
   /** Asked right before the file goes: a build begun later writes to another key. */

@@ -45,7 +45,10 @@ export function segmentsToSeal(
   const growing = segments
     .filter((segment) => !segment.sealed && segment.rowCount > 0)
     .sort((a, b) => a.openedAtMs - b.openedAtMs);
-  const newestFile = Math.max(...segments.map((segment) => segment.positions.at(-1)?.file ?? 0));
+  const newestFile = segments.reduce(
+    (newest, { positions }) => Math.max(newest, positions.at(-1)?.file ?? 0),
+    0,
+  );
   let excessBytes = growing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) - limits.maxGrowingBytes;
   const orders: SealOrder[] = [];
   for (const segment of growing) {

@@ -134,6 +134,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
     streamingNode,
     hooks: {
       release: (collectionId) => load.drop(collectionId),
+      publish: (collectionId) => load.publish(collectionId),
       cancelWork: async (segmentIds) => {
         const gone = new Set(segmentIds);
         await flusher.cancel(segmentIds);

@@ -157,6 +157,21 @@ export class CollectionRows {
       await inSlices(keys.count, pacer, (at) => unit.kill(keys.column, at, timestamps[at] ?? 0n));
   }
 
+  /** What stands in other partitions goes now, whatever becomes of the rest of the view: they were dropped. */
+  keepPartitions(partitionIds: readonly PartitionId[]): void {
+    const isDropped = (id: PartitionId) => this.#view.partitionIds.includes(id) && !partitionIds.includes(id);
+    for (const [segmentId, { unit }] of this.#sealed)
+      if (isDropped(unit.place.partitionId)) {
+        this.#sealed.delete(segmentId);
+        unit.release();
+      }
+    for (const { place } of [...this.#growing.values()])
+      if (isDropped(place.partitionId)) this.#dropGrowing(place.segmentId);
+    const segments = this.#view.segments.filter(({ partitionId }) => !isDropped(partitionId));
+    const kept = this.#view.partitionIds.filter((id) => !isDropped(id));
+    this.#view = { ...this.#view, partitionIds: kept, segments };
+  }
+
   /** The handover: one synchronous step. */
   swap({ view, loaded, reindexed }: Swap): void {
     const wanted = new Set(view.segments.map(({ segmentId }) => segmentId));

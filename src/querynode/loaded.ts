@@ -57,11 +57,15 @@ export class LoadedCollection {
     return this.#loading;
   }
 
-  /** Waits its turn. A view that cannot be applied changes nothing; the next one is tried none the less. */
+  /** Waits its turn. Of a view that cannot be applied only the drop of partitions shows; the next one is tried none the less. */
   update(view: CollectionView): Promise<void> {
     const applied = this.#views
       .catch(() => undefined)
-      .then(() => (this.isLoaded ? this.#apply(view) : undefined));
+      .then(() => {
+        if (!this.isLoaded) return undefined;
+        this.rows.keepPartitions(view.partitionIds);
+        return this.#apply(view);
+      });
     this.#views = applied;
     return applied;
   }

@@ -256,6 +256,19 @@ test('an update that fails changes nothing; the next one repairs it', async () =
   await node.close();
 });
 
+test('rows of a dropped partition are gone even when the rest of the view cannot be loaded', async () => {
+  const { node, files, stored, tags } = world();
+  await load(node, [
+    stored(1n, rowsFrom(0, 2), { partitionId: first }),
+    stored(2n, rowsFrom(10, 2), { partitionId: second }),
+  ]);
+  files.failing.add(3n as SegmentId);
+  const without = { ...viewOf(schema, [stored(3n, rowsFrom(20, 2))]), partitionIds: [first] };
+  await assert.rejects(node.update(without), (error) => isDbError(error, 'data-integrity'));
+  assert.deepEqual(await tags(), [0, 1]);
+  await node.close();
+});
+
 test('a release ends running searches and waits for them before it frees what they read', async () => {
   const { node, engine, stored } = world();
   await load(node, [stored(1n, rowsFrom(0, 5))]);

@@ -17,6 +17,8 @@ import { collections, indexes, partitions, segments } from '../tables.ts';
 export interface DropHooks {
   /** Nobody can read it any more. */
   release(collectionId: CollectionId): Promise<void>;
+  /** Readers use what the catalog holds now. */
+  publish(collectionId: CollectionId): Promise<void>;
   /** Flushes and index builds of these segments end; resolves when no node works on them. */
   cancelWork(segmentIds: readonly SegmentId[]): Promise<void>;
   /** Its snapshots and the restore jobs that fill it. */
@@ -135,6 +137,7 @@ export class DropCascade {
     await this.#streamingNode.drop(collectionId, partitionId);
     const ofCollection = this.#catalog.find(segments, 'collection', collectionId);
     await this.#dropSegments(ofCollection.filter((segment) => segment.partitionId === partitionId));
+    await this.#hooks.publish(collectionId);
   }
 
   async #dropSegments(of: readonly SegmentRecord[]): Promise<void> {

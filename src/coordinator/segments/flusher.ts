@@ -6,13 +6,13 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import type { FlushOutput, NodeOutput, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
 import { type ErrorName, errorCodes } from '../../errors/codes.ts';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
-import type { CollectionId, SegmentId, TaskId } from '../../model/ids.ts';
+import { ALL_PARTITIONS, type CollectionId, type SegmentId, type TaskId } from '../../model/ids.ts';
 import type { LogSegment, StreamingNode } from '../../streamingnode/api.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { IdSource } from '../allocator.ts';
 import type { Scheduler } from '../scheduler/task.ts';
-import { collections } from '../tables.ts';
+import { collections, partitions } from '../tables.ts';
 import { FlushTask } from './flush-task.ts';
 import type { SegmentRegistry } from './registry.ts';
 
@@ -174,6 +174,11 @@ export class Flusher {
   #fail(flush: Flush, code: ErrorName, reason: string): 'retry' | 'done' {
     const { segment } = flush;
     if (this.#flushes.get(segment.segmentId) !== flush) return 'done';
+    if (!this.#isWanted(segment)) {
+      // Dropped meanwhile, and its rows may be gone from the log: nobody waits for them any more.
+      this.#end(flush);
+      return 'done';
+    }
     flush.failures++;
     flush.trouble = `${code}: ${reason}`;
     this.#parts.log.error('flush-failed', { segmentId: segment.segmentId, code, reason });
@@ -183,6 +188,12 @@ export class Flusher {
       flush.waiters.clear();
     }
     return 'retry';
+  }
+
+  #isWanted({ collectionId, partitionId }: LogSegment): boolean {
+    const { catalog } = this.#parts;
+    if (catalog.get(collections, collectionId) === undefined) return false;
+    return partitionId === ALL_PARTITIONS || catalog.get(partitions, partitionId) !== undefined;
   }
 
   #end(flush: Flush): void {

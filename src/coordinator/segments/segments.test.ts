@@ -5,7 +5,7 @@ import { books, settle, startWorld, type World } from '../../../tests/control/wo
 import type { NodeWork } from '../../datanode/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import { ALL_PARTITIONS, type SegmentId } from '../../model/ids.ts';
-import { segments } from '../tables.ts';
+import { collections, segments } from '../tables.ts';
 import { defaultSealLimits } from './seal-policy.ts';
 import { segmentMachine } from './state.ts';
 
@@ -199,6 +199,27 @@ test('a collection dropped while it is flushed ends the wait, and its files are 
   await gone;
   assert.equal(stateOf(world, segmentId), 'dropped');
   assert.equal(scheduler.tasks.size, 0);
+  await coordinator.close();
+});
+
+test('a flush that finds its rows gone from the log because of a drop is no failure of storage', async () => {
+  const world = await startWorld();
+  const { scheduler, coordinator } = world;
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 5);
+  let dropped = Promise.resolve();
+  scheduler.node = async () => {
+    dropped = coordinator.dropCollection(at);
+    while (world.foundations.catalog.get(collections, collectionId) !== undefined) await Promise.resolve();
+    throw new DbError('object-not-found', 'a log file is missing');
+  };
+  const gone = assert.rejects(world.flusher.flushAll(collectionId), (e) =>
+    isDbError(e, 'collection-not-found'),
+  );
+  await settle();
+  await scheduler.run();
+  await gone;
+  await dropped;
   await coordinator.close();
 });
 

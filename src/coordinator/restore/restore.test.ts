@@ -428,3 +428,18 @@ test('a restore of more segments than a commit, a manifest or a task can hold', 
   await world.assertClean();
   await world.stop();
 });
+
+test('a restore whose snapshot is dropped while it is read says so, and blames no object', async () => {
+  const world = await World.withRows(3);
+  await world.create();
+  const { memoryStore } = world.disk;
+  const get = memoryStore.get.bind(memoryStore);
+  memoryStore.get = async (key) => {
+    if (key.endsWith('.avro')) await world.service.dropSnapshot(source, 'snap');
+    return get(key);
+  };
+  await assert.rejects(world.restore(), (error) => isDbError(error, 'snapshot-not-found'));
+  assert.equal(world.has(target), false);
+  await world.assertClean();
+  await world.stop();
+});

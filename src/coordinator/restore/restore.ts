@@ -64,15 +64,15 @@ export class Restore {
 
   /** Resolves once target and job are durable; the copying goes on without the caller. */
   async start(request: RestoreSnapshot): Promise<JobId> {
-    const { store, limits } = this.#parts;
+    const { limits } = this.#parts;
     const { snapshot, database } = this.#check(request);
-    const metadata = await readMetadata(store, snapshot);
     const grouping: CopyGrouping = {
       maxSegments: Math.min(MAX_SEGMENTS_PER_TASK, limits.maxSegmentsPerCopyTask),
       maxBytes: limits.maxBytesPerCopyTask,
       maxFiles: MAX_FILES_PER_TASK,
     };
-    const size = sizeRestore(await readManifests(store, metadata, limits.objectsAtOnce), grouping);
+    const { metadata, listed } = await this.#read(request, snapshot);
+    const size = sizeRestore(listed, grouping);
     const ids = await this.#allocate(size, metadata.partitions.length, metadata.indexes.length);
     const plan = (snapshotNow: SnapshotRecord, databaseNow: DatabaseRecord) => {
       const owner = { kind: 'restore', jobId: ids.jobId } as const;
@@ -95,8 +95,7 @@ export class Restore {
       const remaining = await this.#writeAhead(first.planned);
       for (;;) {
         const now = this.#check(request);
-        if (now.snapshot.snapshotId !== snapshot.snapshotId)
-          throw snapshotNotFound(request.name, request.source.name);
+        this.#requireSame(now.snapshot, snapshot, request);
         const { planned, pinning } = plan(now.snapshot, now.database);
         const outcome = await this.#catalog.commit([
           ...remaining,
@@ -111,6 +110,22 @@ export class Restore {
       await this.#takeBack(first.planned);
       throw error;
     }
+  }
+
+  /** Nothing holds the snapshot yet: when its objects are missing because it was dropped, that is what the caller hears. */
+  async #read(request: RestoreSnapshot, snapshot: SnapshotRecord) {
+    const { store, limits } = this.#parts;
+    try {
+      const metadata = await readMetadata(store, snapshot);
+      return { metadata, listed: await readManifests(store, metadata, limits.objectsAtOnce) };
+    } catch (error) {
+      this.#requireSame(this.#check(request).snapshot, snapshot, request);
+      throw error;
+    }
+  }
+
+  #requireSame(now: SnapshotRecord, before: SnapshotRecord, { name, source }: RestoreSnapshot): void {
+    if (now.snapshotId !== before.snapshotId) throw snapshotNotFound(name, source.name);
   }
 
   #check({ source, name, target }: RestoreSnapshot): {

@@ -46,10 +46,13 @@ test('an index file that no segment names goes when it is old and nobody builds 
     dropToleranceMs: 100,
   };
   assert.equal(isStrayIndex(stray), true);
+  const dropped = { ...segment, state: 'dropped' as const, droppedAtMs: 900 };
+  assert.equal(isStrayIndex({ ...stray, segment: dropped, buildId: 1n as BuildId }), true);
   for (const kept of [
     { buildId: 1n as BuildId },
     { segment: undefined },
-    { segment: { ...segment, state: 'dropped' as const } },
+    { segment: { ...segment, state: 'sealed' as const } },
+    { segment: { ...segment, state: 'dropped' as const, droppedAtMs: 901 } },
     { segment: { ...segment, restoreJobId: 1n as JobId } },
     { isBuilding: true },
     { isBuildReferenced: true },

@@ -39,14 +39,22 @@ export interface StrayInput {
   readonly dropToleranceMs: number;
 }
 
-/** Whether an index file of a live segment is one that no attempt will commit any more, or whose index was dropped. */
-export const isStrayIndex = (input: StrayInput): boolean =>
-  input.segment?.state === 'flushed' &&
-  input.segment.restoreJobId === undefined &&
-  input.segment.indexes.every(({ buildId }) => buildId !== input.buildId) &&
-  !input.isBuilding &&
-  !input.isBuildReferenced &&
-  input.nowMs >= input.modifiedAtMs + input.dropToleranceMs;
+/**
+ * Whether an index file is one that no attempt will commit any more, or whose index was dropped; or, of a dropped segment that a
+ * snapshot keeps, one that was built after the snapshot.
+ */
+export function isStrayIndex(input: StrayInput): boolean {
+  const { segment, buildId, nowMs, dropToleranceMs } = input;
+  if (segment === undefined || input.isBuilding || input.isBuildReferenced) return false;
+  const isOld = (sinceMs: number) => nowMs >= sinceMs + dropToleranceMs;
+  if (!isOld(input.modifiedAtMs)) return false;
+  if (segment.state === 'dropped') return segment.droppedAtMs !== undefined && isOld(segment.droppedAtMs);
+  return (
+    segment.state === 'flushed' &&
+    segment.restoreJobId === undefined &&
+    segment.indexes.every((index) => index.buildId !== buildId)
+  );
+}
 
 function reasonToKeep(segment: SegmentRecord, input: GcInput): KeepReason | undefined {
   const { collectionId, segmentId, droppedAtMs } = segment;

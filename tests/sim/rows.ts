@@ -42,7 +42,7 @@ const textOf = ({ number }: Row): string | null => (number % 4 === 0 ? null : `t
 const vectorOf = ({ key, number }: Row): number[] => [Number(key % 10n), number % 97, number % 7, 1];
 
 /** What the oracle keeps of a row. */
-export const contentOf = (row: Row, partition: string): string =>
+export const rowText = (row: Row, partition: string): string =>
   `${partition}\t${row.key} ${row.number} ${textOf(row)} ${vectorOf(row).join(',')}`;
 export const withoutPartition = (value: string | undefined): string | undefined =>
   value?.slice(value.indexOf('\t') + 1);

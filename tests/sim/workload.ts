@@ -8,13 +8,13 @@ import type { Life } from './life.ts';
 import { type Entries, Oracle } from './oracle.ts';
 import { check, Keeper, keysOf, Violation } from './properties.ts';
 import {
-  contentOf,
   deletesOf,
   fieldIdOf,
   inPartition,
   insertParts,
   type Row,
   rowsOf,
+  rowText,
   schema,
   withoutPartition,
 } from './rows.ts';
@@ -250,7 +250,7 @@ export class Workload {
     const rows = [...keys].map((key): Row => ({ key, number: ++this.#number }));
     const entries: Entries = rows.map((row) => ({
       key: row.key,
-      value: name === 'delete' ? undefined : contentOf(row, partition),
+      value: name === 'delete' ? undefined : rowText(row, partition),
     }));
     const sent = coll.oracle.send(this.#lastTs, entries);
     coll.inflight++;

@@ -42,12 +42,15 @@ export class World {
   readonly disks: Disks;
   readonly plant: Plant;
   readonly trace: string[] = [];
+  /** Calls that have no answer yet. */
+  readonly open = new Set<string>();
   /** Faults injected, by kind. */
   readonly faults = new Map<string, number>();
   /** Goes up with every fault, crash and lost node: a call during which it stood still met none. */
   disturbances = 0;
   #life: Life | undefined;
   #up: Promise<void> = Promise.resolve();
+  #isUp = true;
   #setUp: () => void = () => undefined;
   #chances: Chances = {};
   #isQuiet = false;
@@ -106,7 +109,10 @@ export class World {
   /** One call to the system, as a client makes it. */
   async call<T>(name: string, work: (life: Life) => Promise<T>): Promise<Outcome<T>> {
     const life = await this.up();
+    const call = `${name}, asked at ${this.clock.nowMs() - 1_000_000}`;
+    this.open.add(call);
     const outcome = await this.ask(life, work);
+    this.open.delete(call);
     const error =
       outcome.is === 'error' ? ` ${outcome.error.code}: ${outcome.error.message.slice(0, 90)}` : '';
     this.note(`${name} -> ${outcome.is}${error}`);
@@ -198,6 +204,8 @@ export class World {
   }
 
   #down(): void {
+    if (!this.#isUp) return;
+    this.#isUp = false;
     this.#up = new Promise((resolve) => {
       this.#setUp = resolve;
     });
@@ -220,7 +228,9 @@ export class World {
       if (started.is === 'ok') {
         this.note(`up after ${tries}`);
         await this.ask(life, () => this.onRestart(life));
-        if (!life.isOver) this.#setUp();
+        if (life.isOver) return;
+        this.#isUp = true;
+        this.#setUp();
         return;
       }
       if (started.is === 'error')

@@ -1,0 +1,88 @@
+/** The whole system under seeds: the properties hold, the same seed gives the same history, and each check notices the bug it is there for. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Plant, plants } from './plants.ts';
+import type { PropertyName } from './properties.ts';
+import { type Run, report, runSeed } from './run.ts';
+
+const SEEDS = 24;
+/** Seeds a planted bug is given to show itself. */
+const SEEDS_PER_PLANT = 12;
+
+let runs: Promise<readonly Run[]> | undefined;
+async function runAll(): Promise<readonly Run[]> {
+  const done: Run[] = [];
+  for (let seed = 1; seed <= SEEDS; seed++) done.push(await runSeed(seed));
+  return done;
+}
+
+const sentences: Readonly<Record<PropertyName | 'broken', string>> = {
+  exact: 'each completed restore and each read holds the rows of its moment and no others',
+  whole: 'nobody sees part of a restore',
+  kept: 'every object that a snapshot or a visible segment needs exists as it was written',
+  ends: 'with faults gone every job and every call ends',
+  clean: 'after quiet storage holds what is referenced and the catalog nothing half done',
+  broken: 'no assertion of the product fails and it throws nothing but its own errors',
+};
+
+describe('simulation', () => {
+  for (const [property, sentence] of Object.entries(sentences))
+    test(`${property}: ${sentence}`, async () => {
+      runs ??= runAll();
+      const failed = (await runs).filter(({ failure }) => failure?.property === property);
+      assert.equal(failed.length, 0, failed.map((run) => report(run)).join('\n\n'));
+    });
+
+  test('what these seeds do is not nothing: restores are verified under crashes, lost nodes and failing stores', async () => {
+    runs ??= runAll();
+    const sum = (of: 'done' | 'faults', name: string) =>
+      runs?.then((all) => all.reduce((total, run) => total + (run[of].get(name) ?? 0), 0));
+    for (const name of [
+      'insert',
+      'upsert',
+      'delete',
+      'read',
+      'snapshot',
+      'restore',
+      'verified',
+      'drop',
+      'gc',
+    ])
+      assert.ok(Number(await sum('done', name)) >= SEEDS, name);
+    for (const name of [
+      'crash',
+      'node-lost',
+      'node-cut',
+      'store error-before',
+      'store error-after',
+      'node error-before',
+    ])
+      assert.ok(Number(await sum('faults', name)) >= SEEDS / 2, name);
+  });
+
+  test('the same seed gives the same history, another seed another', async () => {
+    const [once, again, other] = [await runSeed(5), await runSeed(5), await runSeed(6)];
+    assert.deepEqual(again.trace, once.trace);
+    assert.notDeepEqual(other.trace, once.trace);
+  });
+
+  const planted: readonly [PropertyName, string, () => Plant][] = [
+    ['exact', 'a lost row', plants.lostRow],
+    ['exact', 'a lost delete', plants.lostDelete],
+    ['whole', 'a gate that shows targets early', plants.earlyGate],
+    ['kept', 'a copy that was not made', plants.droppedCopy],
+    ['kept', 'a collector that asks no snapshot', plants.blindCollector],
+    ['ends', 'a copy that never ends', plants.endlessCopy],
+    ['clean', 'an object that is not deleted', plants.stickyObject],
+  ];
+  for (const [property, what, plant] of planted)
+    test(`${property} notices ${what}`, async () => {
+      const seen: string[] = [];
+      for (let seed = 1; seed <= SEEDS_PER_PLANT; seed++) {
+        const { failure } = await runSeed(seed, { plant: plant(), jobsWithinMs: 60_000 });
+        if (failure?.property === property) return;
+        seen.push(`${seed}: ${failure?.message.slice(0, 200)}`);
+      }
+      assert.fail(seen.join('\n'));
+    });
+});

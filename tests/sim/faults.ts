@@ -97,22 +97,19 @@ export class Faults {
     const { number, fault } = call;
     const what = `${name} '${key}' (call ${number})`;
     const crashes = this.#crashes;
-    const alive = (): undefined | Promise<never> =>
-      this.#isCrashed || this.#crashes !== crashes ? this.#dead(what) : undefined;
-    await alive();
-    if (fault?.kind === 'delay' && fault.isAfter !== true)
-      await this.#options.clock?.sleep(fault.ms, never());
-    await alive();
+    const isDead = () => this.#isCrashed || this.#crashes !== crashes;
+    const { clock } = this.#options;
+    if (isDead()) return this.#dead(what);
+    if (fault?.kind === 'delay' && fault.isAfter !== true) await clock?.sleep(fault.ms, never());
+    if (isDead()) return this.#dead(what);
     if (fault?.kind === 'error-before') throw failed(fault.code, `${what}: failed before it had an effect`);
     if (fault?.kind === 'crash') this.#strike();
-    if (fault?.kind !== 'crash' || !fault.hasEffect) await alive();
+    if (fault?.kind === 'crash' && !fault.hasEffect) return this.#dead(what);
     const result = await work();
-    await alive();
+    if (isDead()) return this.#dead(what);
     if (fault?.kind === 'error-after') throw failed(fault.code, `${what}: its answer was lost`);
-    if (fault?.kind === 'delay' && fault.isAfter === true)
-      await this.#options.clock?.sleep(fault.ms, never());
-    await alive();
-    return result;
+    if (fault?.kind === 'delay' && fault.isAfter === true) await clock?.sleep(fault.ms, never());
+    return isDead() ? this.#dead(what) : result;
   }
 
   #begin(name: string, key: string): Call {

@@ -11,7 +11,7 @@ export interface Plant {
   readonly node?: (inner: DataNode) => DataNode;
   /** What becomes of a write between its acknowledgement and the log. */
   readonly write?: (parts: readonly WritePart[]) => readonly WritePart[];
-  /** Runs with every collection of garbage. */
+  /** Runs with every collection of garbage, and after every change of a definition. */
   readonly gc?: (world: World) => Promise<void>;
 }
 

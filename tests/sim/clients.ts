@@ -1,0 +1,134 @@
+/** What every client of the workload stands on: the model, chance, and calls whose errors need an excuse. */
+import type { Coordinator } from '../../src/coordinator/api.ts';
+import type { DbError } from '../../src/errors/db-error.ts';
+import type { CollectionId } from '../../src/model/ids.ts';
+import type { Random } from '../../src/support/random.ts';
+import type { Life } from './life.ts';
+import { at, type Coll, NAMES, passing } from './model.ts';
+import { Oracle } from './oracle.ts';
+import { check, Keeper, Violation } from './properties.ts';
+import type { Outcome, World } from './world.ts';
+
+export abstract class Clients {
+  readonly world: World;
+  readonly keeper: Keeper;
+  readonly random: Random;
+  readonly colls = new Set<Coll>();
+  readonly spawned: Promise<void>[] = [];
+  /** Steps by name. */
+  readonly done = new Map<string, number>();
+  protected readonly names = new Set<string>();
+  protected lastTs = 1n;
+  protected number = 0;
+  protected key = 0n;
+
+  constructor(world: World) {
+    this.world = world;
+    this.random = world.random;
+    this.keeper = new Keeper(world);
+    world.onRestart = (life) => this.restarted(life);
+  }
+
+  protected pause(ms: number): Promise<void> {
+    return this.world.sleep(this.random.below(ms));
+  }
+
+  protected pick(isMeant: (coll: Coll) => boolean = () => true): Coll | undefined {
+    const meant = [...this.colls].filter((c) => !c.isGone && c.restoring === undefined && isMeant(c));
+    return meant[this.random.below(meant.length || 1)];
+  }
+
+  protected chance(percent: number): boolean {
+    return this.random.below(100) < percent;
+  }
+
+  protected one<T>(of: readonly T[]): T | undefined {
+    return of[this.random.below(of.length || 1)];
+  }
+
+  /** One call about `coll`; an error that nothing excuses is a violation. */
+  protected async call<T>(
+    what: string,
+    coll: Coll | undefined,
+    work: (life: Life) => Promise<T>,
+    more = '',
+  ): Promise<Outcome<T>> {
+    const { world } = this;
+    const before = coll?.epoch;
+    this.done.set(what, (this.done.get(what) ?? 0) + 1);
+    const label = coll === undefined ? what : `${what} ${coll.name}${more}`;
+    const outcome = await world.call(label, work);
+    if (outcome.is === 'error') {
+      const isPassing = coll !== undefined && (coll.epoch !== before || coll.epoch % 2 === 1);
+      const excused = isPassing && passing.has(outcome.error.code);
+      // A collection that could not be loaded again after a restart says so, and is tried again.
+      const isReloading =
+        what === 'read' && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
+      if (!excused && !isReloading && !this.isFault(outcome.error))
+        throw new Violation('exact', `${label} is refused: ${outcome.error.code}: ${outcome.error.message}`);
+    }
+    return outcome;
+  }
+
+  /** What faults may cause. */
+  protected isFault({ retriable, code }: DbError): boolean {
+    if (code === 'collection-on-recovering' || code === 'internal') return false;
+    return retriable && (this.world.disturbances > 0 || code === 'resource-exhausted');
+  }
+
+  protected ask(life: Life): Coordinator {
+    return life.planes.coordinator;
+  }
+
+  protected freeName(): string | undefined {
+    return this.one(NAMES.filter((name) => !this.names.has(name)));
+  }
+
+  protected model(
+    name: string,
+    id: CollectionId,
+    oracle = new Oracle(),
+    partitions: readonly string[] = ['_default'],
+  ): Coll {
+    const coll: Coll = {
+      name,
+      id,
+      oracle,
+      partitions: new Set(partitions),
+      snapshots: new Map(),
+      inflight: 0,
+      isPaused: false,
+      isBusy: false,
+      epoch: 0,
+      isGone: false,
+      load: 'none',
+      isIndexed: false,
+      restoring: undefined,
+    };
+    this.colls.add(coll);
+    this.names.add(name);
+    return coll;
+  }
+
+  /** What was acknowledged is there after a restart; writes without an answer are over. */
+  protected async restarted(life: Life): Promise<void> {
+    const coordinator = this.ask(life);
+    const now = coordinator.timestamp();
+    check('exact', now > this.lastTs, () => `time went back: ${now} after ${this.lastTs}`);
+    this.lastTs = now;
+    for (const coll of this.colls) {
+      coll.oracle.endSent(now);
+      if (coll.isBusy || coll.isGone) continue;
+      const found = coordinator.describeCollection(at(coll.name)).collection;
+      check('exact', found.collectionId === coll.id, () => `'${coll.name}' is another collection`);
+      const listed = new Set(coll.restoring === undefined ? coordinator.listSnapshots(at(coll.name)) : []);
+      for (const snap of coll.snapshots.values())
+        check(
+          'exact',
+          snap.isBusy || listed.has(snap.name),
+          () => `snapshot ${snap.name} of ${coll.name} is lost`,
+        );
+    }
+    await this.keeper.kept();
+  }
+}

@@ -1,0 +1,189 @@
+/** Collections, partitions, indexes, loads and flushes. */
+import type { Coordinator } from '../../src/coordinator/api.ts';
+import type { CollectionId } from '../../src/model/ids.ts';
+import { at, type Coll, indexCount, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
+import { RowSteps } from './row-steps.ts';
+import { schema } from './rows.ts';
+
+export abstract class DefinitionSteps extends RowSteps {
+  protected async create(): Promise<void> {
+    const name = this.freeName();
+    if (name === undefined) return;
+    this.names.add(name);
+    const request = {
+      ...at(name),
+      schema,
+      shardsNum: 1 + this.random.below(3),
+      consistencyLevel: 'Bounded' as const,
+      properties: {},
+    };
+    const outcome = await this.call('create', undefined, (life) => this.ask(life).createCollection(request));
+    const id = outcome.is === 'ok' ? outcome.value.collectionId : await this.idOf(name);
+    if (id === undefined) {
+      this.names.delete(name);
+      return;
+    }
+    const coll = this.model(name, id);
+    if (this.chance(80)) await this.busy(coll, () => this.loadUp(coll));
+  }
+
+  protected async idOf(name: string): Promise<CollectionId | undefined> {
+    const coordinator = this.ask(await this.world.up());
+    return coordinator.listCollections('').find(({ collection }) => collection.name === name)?.collection
+      .collectionId;
+  }
+
+  protected async define(): Promise<void> {
+    const coll = this.pick((c) => !c.isBusy);
+    const draw = this.random.below(100);
+    if (draw < 12 && this.colls.size < MAX_COLLECTIONS) await this.create();
+    else if (draw < 22) await this.dropRestoring();
+    else if (coll !== undefined) await this.busy(coll, () => this.change(coll, draw));
+  }
+
+  protected async busy(coll: Coll, work: () => Promise<void>): Promise<void> {
+    coll.isBusy = true;
+    try {
+      await work();
+    } finally {
+      coll.isBusy = false;
+    }
+  }
+
+  protected async change(coll: Coll, draw: number): Promise<void> {
+    if (draw < 30) await this.drop(coll);
+    else if (draw < 38) await this.rename(coll);
+    else if (draw < 48) await this.createPartition(coll);
+    else if (draw < 56) await this.dropPartition(coll);
+    else if (draw < 76) await this.flush(coll);
+    else if (draw < 90) await this.loadUp(coll);
+    else await this.release(coll);
+  }
+
+  /** `work` may fail what others do with the collection. */
+  protected async shaking<T>(coll: Coll, work: () => Promise<T>): Promise<T> {
+    coll.epoch++;
+    try {
+      return await work();
+    } finally {
+      coll.epoch++;
+    }
+  }
+
+  async drop(coll: Coll): Promise<boolean> {
+    return this.shaking(coll, async () => {
+      const outcome = await this.call('drop', coll, (life) => this.ask(life).dropCollection(at(coll.name)));
+      if (outcome.is !== 'ok' && (await this.idOf(coll.name)) !== undefined) return false;
+      coll.isGone = true;
+      coll.epoch++;
+      this.colls.delete(coll);
+      this.names.delete(coll.name);
+      return true;
+    });
+  }
+
+  protected async dropRestoring(): Promise<void> {
+    const coll = [...this.colls].find((c) => c.restoring !== undefined && !c.isBusy && !c.isGone);
+    if (coll !== undefined && this.chance(40))
+      await this.busy(coll, async () => void (await this.drop(coll)));
+  }
+
+  protected async rename(coll: Coll): Promise<void> {
+    const name = this.freeName();
+    if (name === undefined) return;
+    this.names.add(name);
+    await this.shaking(coll, async () => {
+      const outcome = await this.call('rename', coll, (life) =>
+        this.ask(life).renameCollection(at(coll.name), name, ''),
+      );
+      const isDone = outcome.is === 'ok' || (await this.idOf(name)) !== undefined;
+      this.names.delete(isDone ? coll.name : name);
+      if (isDone) coll.name = name;
+    });
+  }
+
+  protected async partitionsOf(coll: Coll): Promise<readonly string[]> {
+    const life = await this.world.up();
+    return this.ask(life)
+      .describeCollection(at(coll.name))
+      .partitions.map(({ name }) => name);
+  }
+
+  protected async createPartition(coll: Coll): Promise<void> {
+    const name = this.one(PARTITIONS.filter((p) => !coll.partitions.has(p)));
+    if (name === undefined) return;
+    await this.call('create-partition', coll, (life) => this.ask(life).createPartition(at(coll.name), name));
+    if ((await this.partitionsOf(coll)).includes(name)) coll.partitions.add(name);
+  }
+
+  protected async dropPartition(coll: Coll): Promise<void> {
+    const name = this.one([...coll.partitions].filter((p) => p !== '_default'));
+    if (name === undefined) return;
+    coll.isPaused = true;
+    coll.partitions.delete(name);
+    while (coll.inflight > 0) await this.world.sleep(20);
+    await this.shaking(coll, async () => {
+      await this.call('drop-partition', coll, (life) => this.ask(life).dropPartition(at(coll.name), name));
+      if ((await this.partitionsOf(coll)).includes(name)) coll.partitions.add(name);
+      else {
+        const ts = this.ask(await this.world.up()).timestamp();
+        this.lastTs = ts;
+        coll.oracle.changeAll(ts, (value) => (value?.startsWith(`${name}\t`) === true ? undefined : value));
+      }
+    });
+    coll.isPaused = false;
+  }
+
+  protected async flush(coll: Coll): Promise<void> {
+    const outcome = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
+    if (outcome.is !== 'ok' || this.chance(50)) return;
+    const { sealedIds } = outcome.value;
+    this.spawned.push(this.flushed(coll, sealedIds));
+  }
+
+  protected async flushed(coll: Coll, sealedIds: Parameters<Coordinator['isFlushed']>[0]): Promise<void> {
+    for (;;) {
+      await this.world.sleep(100);
+      const life = await this.world.up();
+      if (coll.isGone || this.ask(life).isFlushed(sealedIds)) return;
+    }
+  }
+
+  /** Index, then load. */
+  protected async loadUp(coll: Coll): Promise<void> {
+    if (!coll.isIndexed) {
+      const type = this.chance(70) ? 'HNSW' : 'FLAT';
+      await this.call('index', coll, (life) =>
+        this.ask(life).createIndex(at(coll.name), 'vec', '', {
+          index_type: type,
+          metric_type: 'L2',
+          M: '4',
+          efConstruction: '8',
+        }),
+      );
+      coll.isIndexed = await this.hasIndex(coll);
+      if (!coll.isIndexed) return;
+    }
+    if (coll.load === 'loaded') return;
+    const outcome = await this.call('load', coll, (life) => this.ask(life).load(at(coll.name)));
+    if (outcome.is === 'ok') coll.load = 'loaded';
+    else coll.load = (await this.isLoaded(coll)) ? 'loaded' : 'none';
+  }
+
+  protected async hasIndex(coll: Coll): Promise<boolean> {
+    const life = await this.world.up();
+    return indexCount(life, coll.id) > 0;
+  }
+
+  protected async isLoaded(coll: Coll): Promise<boolean> {
+    return this.ask(await this.world.up()).describeCollection(at(coll.name)).collection.load === 'loaded';
+  }
+
+  protected async release(coll: Coll): Promise<void> {
+    await this.shaking(coll, async () => {
+      coll.load = 'unknown';
+      await this.call('release', coll, (life) => this.ask(life).release(at(coll.name)));
+      coll.load = (await this.isLoaded(coll)) ? 'loaded' : 'none';
+    });
+  }
+}

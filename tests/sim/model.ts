@@ -1,0 +1,58 @@
+/** What the workload believes of the collections and snapshots it made. */
+import { indexes } from '../../src/coordinator/tables.ts';
+import type { CollectionId, JobId, PinId } from '../../src/model/ids.ts';
+import type { Life } from './life.ts';
+import type { Oracle } from './oracle.ts';
+
+export interface Snap {
+  readonly name: string;
+  readonly ts: bigint;
+  readonly partitions: readonly string[];
+  /** Rows at `ts`, taken when the snapshot was made. */
+  readonly source: Oracle;
+  readonly pins: Map<PinId, number | undefined>;
+  isBusy: boolean;
+  restores: number;
+}
+
+export interface Coll {
+  name: string;
+  readonly id: CollectionId;
+  readonly oracle: Oracle;
+  readonly partitions: Set<string>;
+  readonly snapshots: Map<string, Snap>;
+  /** Calls under way that a drop of a partition must not meet. */
+  inflight: number;
+  isPaused: boolean;
+  /** One change of its definition at a time. */
+  isBusy: boolean;
+  /** Goes up before and after everything that may fail other calls. */
+  epoch: number;
+  isGone: boolean;
+  load: 'none' | 'loaded' | 'unknown';
+  isIndexed: boolean;
+  restoring: JobId | undefined;
+}
+
+export const NAMES = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox', 'gnu'];
+export const PARTITIONS = ['_default', 'p1', 'p2'];
+export const SNAPSHOTS = ['s1', 's2', 's3'];
+/** What a collection that is going, moving or not there yet may answer. */
+export const passing: ReadonlySet<string> = new Set([
+  'collection-not-found',
+  'collection-not-loaded',
+  'collection-on-recovering',
+  'collection-duplicate',
+  'partition-not-found',
+  'snapshot-not-found',
+  'index-not-found',
+  'index-duplicate',
+]);
+export const MAX_COLLECTIONS = 5;
+export const VERIFY_TRIES = 60;
+export const at = (name: string) => ({ database: '', name });
+
+export const noSnap = { ts: 0n, partitions: [], restores: 0 } as const;
+
+export const indexCount = ({ planes }: Life, collectionId: CollectionId): number =>
+  planes.catalog.find(indexes, 'collection', collectionId).length;

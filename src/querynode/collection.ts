@@ -159,23 +159,20 @@ export class CollectionRows {
 
   /** What stands in other partitions goes now, whatever becomes of the rest of the view: they were dropped. */
   keepPartitions(partitionIds: readonly PartitionId[]): void {
-    const isDropped = (id: PartitionId) => this.#view.partitionIds.includes(id) && !partitionIds.includes(id);
+    for (const id of this.#view.partitionIds) if (!partitionIds.includes(id)) this.#dropped.add(id);
     for (const [segmentId, { unit }] of this.#sealed)
-      if (isDropped(unit.place.partitionId)) {
+      if (this.#dropped.has(unit.place.partitionId)) {
         this.#sealed.delete(segmentId);
         unit.release();
       }
     for (const { place } of [...this.#growing.values()])
-      if (isDropped(place.partitionId)) this.#dropGrowing(place.segmentId);
-    const segments = this.#view.segments.filter(({ partitionId }) => !isDropped(partitionId));
-    const kept = this.#view.partitionIds.filter((id) => !isDropped(id));
-    this.#view = { ...this.#view, partitionIds: kept, segments };
+      if (this.#dropped.has(place.partitionId)) this.#dropGrowing(place.segmentId);
   }
 
   /** The handover: one synchronous step. */
   swap({ view, loaded, reindexed }: Swap): void {
     const wanted = new Set(view.segments.map(({ segmentId }) => segmentId));
-    for (const id of this.#view.partitionIds) if (!view.partitionIds.includes(id)) this.#dropped.add(id);
+    this.keepPartitions(view.partitionIds);
     for (const [segmentId, { unit }] of this.#sealed)
       if (!wanted.has(segmentId)) {
         this.#sealed.delete(segmentId);
@@ -195,8 +192,6 @@ export class CollectionRows {
       unit.setIndexes(indexes);
       this.#sealed.set(record.segmentId, { record, unit });
     }
-    for (const { place } of [...this.#growing.values()])
-      if (this.#dropped.has(place.partitionId)) this.#dropGrowing(place.segmentId);
     this.#view = view;
   }
 

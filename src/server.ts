@@ -4,7 +4,7 @@
  */
 import { AdminServer } from './admin/server.ts';
 import type { Catalog } from './catalog/catalog.ts';
-import { LmdbKv } from './catalog/lmdb.ts';
+import { CommitThreadKv } from './catalog/commit-thread.ts';
 import type { Config } from './config/options.ts';
 import type { Coordinator } from './coordinator/api.ts';
 import { type CoordinatorLimits, openFoundations } from './coordinator/compose.ts';
@@ -42,6 +42,8 @@ import type { WorkerData } from './worker.ts';
 const MB = 2 ** 20;
 const SECOND = 1000;
 const WORKER_IDLE_MS = 30 * SECOND;
+/** The longest that a timer waits. */
+const NEVER_MS = 2 ** 31 - 1;
 /** Large inserts are prepared in threads of their own: they must not wait behind flushes, index builds and scans. */
 const WRITE_THREADS = 2;
 /** The only data node of a standalone server. Stored with attempts, so that a restart asks the same node. */
@@ -129,7 +131,8 @@ interface Planes {
 }
 
 async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closing): Promise<Planes> {
-  const kv = await LmdbKv.open(dir.catalog);
+  const writer = openThreads({ script: 'catalog-worker.js', maxThreads: 1, idleMs: NEVER_MS }, closing);
+  const kv = await CommitThreadKv.open(dir.catalog, writer);
   closing.add(() => kv.close());
   const foundations = await openFoundations(kv, systemClock, snapshotTables);
   const { catalog, time, registry } = foundations;
@@ -179,15 +182,16 @@ interface Threads {
   readonly script: string;
   readonly workerData?: WorkerData;
   readonly maxThreads: number;
+  readonly idleMs?: number;
 }
 
-function openThreads({ script, workerData, maxThreads }: Threads, closing: Closing): ThreadWorkers {
+function openThreads({ script, workerData, maxThreads, idleMs }: Threads, closing: Closing): ThreadWorkers {
   const workers = new ThreadWorkers({
     script: new URL(script, import.meta.url),
     workerData,
     maxThreads,
     maxQueued: MAX_QUEUED_TASKS,
-    idleMs: WORKER_IDLE_MS,
+    idleMs: idleMs ?? WORKER_IDLE_MS,
     clock: backgroundClock,
   });
   closing.add(() => workers.close());

@@ -42,6 +42,7 @@ export const layers = {
   server: '*',
   worker: '*',
   'write-worker': ['support', 'proxy'],
+  'catalog-worker': ['support', 'catalog'],
   main: ['cli'],
 } as const;
 

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { isDbError } from '../errors/db-error.ts';
+import { systemClock } from '../support/system-clock.ts';
+import { ThreadWorkers } from '../support/system-workers.ts';
+import { CommitThreadKv } from './commit-thread.ts';
 import { kvSuite } from './kv.suite.ts';
 import { LmdbKv } from './lmdb.ts';
 
@@ -18,6 +21,62 @@ after(() => Promise.all(roots.map((root) => rm(root, { recursive: true, force: t
 kvSuite('lmdb', async () => {
   const path = await freshPath();
   return { open: () => LmdbKv.open(path) };
+});
+
+kvSuite('lmdb with a thread for commits', async () => {
+  const path = await freshPath();
+  return { open: () => openThreaded(path) };
+});
+
+function openThreaded(path: string): Promise<CommitThreadKv> {
+  const script = new URL('../catalog-worker.js', import.meta.url);
+  const threads = new ThreadWorkers({
+    script,
+    maxThreads: 1,
+    maxQueued: 100,
+    idleMs: 1e6,
+    clock: systemClock,
+  });
+  return CommitThreadKv.open(path, threads);
+}
+
+describe('lmdb with a thread for commits', () => {
+  test('a read sees what was committed a moment ago, also when a read came just before the commit', async () => {
+    const kv = await openThreaded(await freshPath());
+    for (let i = 0; i < 200; i++) {
+      assert.equal(await kv.get(`key/${i}`), undefined);
+      await kv.commit([{ kind: 'put', key: `key/${i}`, value: Uint8Array.of(i) }]);
+      assert.deepEqual([...((await kv.get(`key/${i}`)) ?? [])], [i]);
+      assert.equal((await kv.range('key/')).length, i + 1);
+    }
+    await kv.close();
+  });
+
+  test('commits run in the order of their calls, and close waits for them', async () => {
+    const path = await freshPath();
+    const kv = await openThreaded(path);
+    const value = (i: number) => Uint8Array.of(i);
+    const outcomes = [];
+    for (let i = 0; i < 50; i++)
+      outcomes.push(
+        kv.commit(
+          [{ kind: 'put', key: 'k', value: value(i) }],
+          [{ key: 'k', value: i === 0 ? undefined : value(i - 1) }],
+        ),
+      );
+    await kv.close();
+    assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['committed']));
+    await assert.rejects(kv.commit([]), (error) => isDbError(error, 'service-unavailable'));
+    const again = await LmdbKv.open(path);
+    assert.deepEqual([...((await again.get('k')) ?? [])], [49]);
+    await again.close();
+  });
+
+  test('a path that is a file is storage-failed, and no thread stays', async () => {
+    const path = await freshPath();
+    await writeFile(path, 'no directory');
+    await assert.rejects(openThreaded(path), (error) => isDbError(error, 'storage-failed'));
+  });
 });
 
 describe('lmdb kv', () => {

@@ -116,8 +116,18 @@ export class LmdbKv implements Kv {
     await this.#db.close();
   }
 
-  #guarded<T>(what: string, work: () => T): T {
+  /** What another thread has committed is seen by the next read. */
+  refresh(): void {
+    if (!this.#isClosed) this.#db.resetReadTxn();
+  }
+
+  /** Throws `service-unavailable` once it is closed. */
+  assertOpen(): void {
     if (this.#isClosed) throw new DbError('service-unavailable', 'the catalog is closed');
+  }
+
+  #guarded<T>(what: string, work: () => T): T {
+    this.assertOpen();
     try {
       return work();
     } catch (error) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { createItems, item, refused, sharedServer, succeed } from './fixture.ts';
+import { createItems, flush, item, load, refused, sharedServer, succeed } from './fixture.ts';
 
 const items = (count: number, from = 0) => Array.from({ length: count }, (_, i) => item(from + i));
 
@@ -206,7 +206,7 @@ describe('collections, databases and partitions', () => {
     await succeed(client.createPartition({ collection_name, partition_name: 'p' }));
     await succeed(client.insert({ collection_name, data: items(10) }));
     await succeed(client.insert({ collection_name, partition_name: 'p', data: items(4, 100) }));
-    await succeed(client.flushSync({ collection_names: [collection_name] }));
+    await flush(client, collection_name);
     const { data } = await succeed(client.getCollectionStatistics({ collection_name }));
     assert.equal(data['row_count'], '14');
     const p = await succeed(client.getPartitionStatistics({ collection_name, partition_name: 'p' }));
@@ -237,7 +237,7 @@ describe('collections, databases and partitions', () => {
     });
     await succeed(client.releaseCollection({ collection_name }));
     await succeed(client.dropPartition({ collection_name, partition_name: 'a' }));
-    await succeed(client.loadCollectionSync({ collection_name }));
+    await load(client, collection_name);
     assert.deepEqual(await names(), ['_default', 'b']);
     assert.equal((await succeed(client.count({ collection_name }))).data, 4);
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, type FieldType, type MilvusClient, type RowData } from '@zilliz/milvus2-sdk-node';
-import { restore, sharedServer, succeed } from './fixture.ts';
+import { flush, load, restore, sharedServer, succeed } from './fixture.ts';
 
 const vector = { name: 'vector', data_type: DataType.FloatVector, dim: 3 };
 const array = (name: string, element_type: DataType, more: object = {}) => ({
@@ -135,7 +135,7 @@ async function create(
       metric_type: 'L2',
     }),
   );
-  await succeed(client.loadCollectionSync({ collection_name: name }));
+  await load(client, name);
 }
 
 async function everything(client: MilvusClient, name: string, filter: string): Promise<unknown[]> {
@@ -153,7 +153,7 @@ async function snapshotAndBack(client: MilvusClient, name: string): Promise<stri
   await succeed(client.createSnapshot({ collection_name: name, snapshot_name: 's' }));
   const target_collection_name = `${name}_again`;
   await restore(client, { snapshot_name: 's', source_collection_name: name, target_collection_name });
-  await succeed(client.loadCollectionSync({ collection_name: target_collection_name }));
+  await load(client, target_collection_name);
   return target_collection_name;
 }
 
@@ -163,7 +163,7 @@ describe('values of every data type come back as they went in', () => {
   /** Growing, flushed, after kill -9, restored, and the restored one after kill -9. */
   async function inEveryState(name: string, check: (collection: string) => Promise<void>): Promise<void> {
     await check(name);
-    await succeed(fixture.client.flushSync({ collection_names: [name] }));
+    await flush(fixture.client, name);
     await check(name);
     const again = await snapshotAndBack(fixture.client, name);
     await check(again);
@@ -285,7 +285,7 @@ describe('values of every data type come back as they went in', () => {
     const flat = { collection_name: 'null_vector', index_type: 'FLAT', metric_type: 'L2' };
     await succeed(client.createIndex({ ...flat, field_name: 'vector' }));
     await succeed(client.createIndex({ ...flat, field_name: 'other' }));
-    await succeed(client.loadCollectionSync({ collection_name: 'null_vector' }));
+    await load(client, 'null_vector');
     const data = [
       { key: 1, vector: [1, 0, 0], other: [1, 1] },
       { key: 2, vector: [2, 0, 0], other: null },

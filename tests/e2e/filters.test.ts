@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { DataType, type RowData } from '@zilliz/milvus2-sdk-node';
-import { refused, sharedServer, succeed } from './fixture.ts';
+import { flush, load, refused, sharedServer, succeed } from './fixture.ts';
 
 const COUNT = 40;
 
@@ -138,11 +138,11 @@ describe('filters answer alike on growing, flushed and mixed rows', () => {
           metric_type: 'L2',
         }),
       );
-      await succeed(client.loadCollectionSync({ collection_name }));
+      await load(client, collection_name);
       const rows = Array.from({ length: COUNT }, (_, id) => row(id)) as unknown as RowData[];
       if (flushed > 0) {
         await succeed(client.insert({ collection_name, data: rows.slice(0, flushed) }));
-        await succeed(client.flushSync({ collection_names: [collection_name] }));
+        await flush(client, collection_name);
       }
       if (flushed < COUNT) await succeed(client.insert({ collection_name, data: rows.slice(flushed) }));
     }
@@ -263,7 +263,7 @@ describe('filters answer alike on growing, flushed and mixed rows', () => {
     assert.deepEqual(await ids(['other']), ['1000', '1001']);
     assert.deepEqual(await ids(['_default']), ['38', '39']);
     assert.deepEqual(await ids(['other', '_default']), ['38', '39', '1000', '1001']);
-    await succeed(client.flushSync({ collection_names: [collection_name] }));
+    await flush(client, collection_name);
     assert.deepEqual(await ids(['other']), ['1000', '1001']);
     await refused(client.query({ collection_name, filter: 'id > 0', partition_names: ['nope'] }), {
       code: 200,

@@ -86,7 +86,23 @@ export async function createItems(client: MilvusClient, name = 'items'): Promise
       params: { M: 8 },
     }),
   );
-  await succeed(client.loadCollectionSync({ collection_name: name }));
+  await load(client, name);
+}
+
+/** Loads; the server answers when everything can be searched. The client's own way asks twice a second. */
+export async function load(client: MilvusClient, collection_name: string): Promise<void> {
+  await succeed(client.loadCollectionAsync({ collection_name }));
+  assert.equal((await succeed(client.getLoadState({ collection_name }))).state, 'LoadStateLoaded');
+}
+
+/** Flushes and waits until the server says that all of it is flushed. */
+export async function flush(client: MilvusClient, collection_name: string): Promise<void> {
+  const { coll_segIDs } = await succeed(client.flush({ collection_names: [collection_name] }));
+  const segmentIDs = coll_segIDs[collection_name]?.data ?? [];
+  while (segmentIDs.length > 0) {
+    if ((await succeed(client.getFlushState({ segmentIDs: segmentIDs as never }))).flushed) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** Row `id` is a pure function of `id` and `version`. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { item, refused, sharedServer, succeed } from './fixture.ts';
+import { flush, item, load, refused, sharedServer, succeed } from './fixture.ts';
 
 async function bare(client: MilvusClient, collection_name: string): Promise<void> {
   await succeed(
@@ -55,7 +55,7 @@ describe('indexes', () => {
           params,
         }),
       );
-      await succeed(client.loadCollectionSync({ collection_name }));
+      await load(client, collection_name);
       await succeed(client.insert({ collection_name, data: [item(1), item(2)] }));
     }
     await fixture.restart('kill');
@@ -84,7 +84,7 @@ describe('indexes', () => {
     await bare(client, collection_name);
     const data = Array.from({ length: 2000 }, (_, id) => item(id));
     await succeed(client.insert({ collection_name, data }));
-    await succeed(client.flushSync({ collection_names: [collection_name] }));
+    await flush(client, collection_name);
     await succeed(
       client.createIndex({
         collection_name,
@@ -118,7 +118,7 @@ describe('indexes', () => {
     await succeed(
       client.createIndex({ collection_name, field_name: 'vector', index_type: 'FLAT', metric_type: 'L2' }),
     );
-    await succeed(client.loadCollectionSync({ collection_name }));
+    await load(client, collection_name);
     await succeed(client.insert({ collection_name, data: [item(1), item(2)] }));
     for (const index_type of ['INVERTED', 'Trie', 'BITMAP', 'AUTOINDEX']) {
       await succeed(
@@ -167,7 +167,7 @@ describe('indexes', () => {
     await succeed(
       client.createIndex({ collection_name, field_name: 'vector', index_type: 'HNSW', metric_type: 'L2' }),
     );
-    await succeed(client.loadCollectionSync({ collection_name }));
+    await load(client, collection_name);
     await refused(client.dropIndex({ collection_name, field_name: 'vector' }), {
       code: 1100,
       words: 'release',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { refused, restore, sharedServer, succeed } from './fixture.ts';
+import { flush, load, refused, restore, sharedServer, succeed } from './fixture.ts';
 
 const DIM = 8;
 const COUNT = 1500;
@@ -80,7 +80,7 @@ async function collection(
       params: index_type === 'HNSW' ? { M: 16, efConstruction: 200 } : {},
     }),
   );
-  await succeed(client.loadCollectionSync({ collection_name: name }));
+  await load(client, name);
 }
 
 const insert = (client: MilvusClient, collection_name: string, from: number, to: number) =>
@@ -142,7 +142,7 @@ describe('search answers the nearest rows with the right scores', () => {
         await insert(client, name, 0, 1200);
         await insert(client, name, 1200, COUNT);
         await check(name, metric, 'growing');
-        await succeed(client.flushSync({ collection_names: [name] }));
+        await flush(client, name);
         await indexed(client, name);
         await check(name, metric, 'flushed');
         await succeed(client.delete({ collection_name: name, filter: 'id >= 1200' }));
@@ -155,7 +155,7 @@ describe('search answers the nearest rows with the right scores', () => {
           source_collection_name: name,
           target_collection_name: target,
         });
-        await succeed(client.loadCollectionSync({ collection_name: target }));
+        await load(client, target);
         await check(target, metric, 'restored');
       });
 
@@ -223,8 +223,8 @@ describe('search answers the nearest rows with the right scores', () => {
       (await succeed(client.search({ collection_name, data: base[5]!, limit }))).results.map(({ id }) => id);
     assert.deepEqual(await ask(), []);
     await insert(client, collection_name, 0, 10);
-    for (const flush of [false, true]) {
-      if (flush) await succeed(client.flushSync({ collection_names: [collection_name] }));
+    for (const isFlushed of [false, true]) {
+      if (isFlushed) await flush(client, collection_name);
       assert.equal((await ask())[0], '5');
     }
     await succeed(client.delete({ collection_name, ids: [5] }));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { createItems, item, restore, succeed, withServer } from './fixture.ts';
+import { createItems, flush, item, load, restore, succeed, withServer } from './fixture.ts';
 
 async function rows(client: MilvusClient, collection: string): Promise<unknown[]> {
   const { data } = await succeed(
@@ -25,7 +25,7 @@ test('a restored collection holds what was acknowledged before the snapshot, flu
     await succeed(
       client.insert({ collection_name: 'items', data: Array.from({ length: 2000 }, (_, i) => item(i)) }),
     );
-    await succeed(client.flushSync({ collection_names: ['items'] }));
+    await flush(client, 'items');
     await succeed(client.upsert({ collection_name: 'items', data: [item(5, 1), item(2500, 1)] }));
     await succeed(client.delete({ collection_name: 'items', filter: 'id == 6' }));
     const expected = await rows(client, 'items');
@@ -38,7 +38,7 @@ test('a restored collection holds what was acknowledged before the snapshot, flu
       source_collection_name: 'items',
       target_collection_name: 'again',
     });
-    await succeed(client.loadCollectionSync({ collection_name: 'again' }));
+    await load(client, 'again');
     assert.deepEqual(await rows(client, 'again'), expected);
   }));
 
@@ -58,7 +58,7 @@ test('a restored collection outlives its snapshot and its source, and survives a
     await succeed(client.dropSnapshot({ collection_name: 'items', snapshot_name: 's' }));
     await succeed(client.dropCollection({ collection_name: 'items' }));
     await fixture.restart('kill');
-    await succeed(fixture.client.loadCollectionSync({ collection_name: 'copy' }));
+    await load(fixture.client, 'copy');
     assert.equal((await rows(fixture.client, 'copy')).length, 100);
     const { jobs } = await succeed(fixture.client.listRestoreSnapshotJobs({ collection_name: 'copy' }));
     assert.deepEqual(
@@ -78,7 +78,7 @@ test('restoring again after dropping the restored collection works, and a taken 
       const again = await client.restoreSnapshot(request);
       assert.equal(again.status.code, 65535);
       assert.match(again.status.reason ?? '', /duplicate collection/);
-      await succeed(client.loadCollectionSync({ collection_name: 'copy' }));
+      await load(client, 'copy');
       assert.equal((await rows(client, 'copy')).length, 2);
       await succeed(client.dropCollection({ collection_name: 'copy' }));
     }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { createItems, flush, item, load, refused, sharedServer, succeed } from './fixture.ts';
+import { createItems, flush, item, load, refused, restore, sharedServer, succeed } from './fixture.ts';
+import { RawClient } from './raw-client.ts';
 
 const items = (count: number, from = 0) => Array.from({ length: count }, (_, i) => item(from + i));
 
@@ -199,7 +200,7 @@ describe('collections, databases and partitions', () => {
     assert.equal(absent.state, 'LoadStateNotExist');
   });
 
-  test('statistics count the live rows of collection and partition', async () => {
+  test('statistics count the rows of collection and partition', async () => {
     const { client } = fixture;
     const collection_name = 'counted';
     await createItems(client, collection_name);
@@ -353,5 +354,106 @@ describe('collections, databases and partitions', () => {
       [['10', 'Flushed']],
     );
     await succeed(client.flushAllSync());
+  });
+
+  test('with several shards every key is found, replaced and deleted, before and after flush, restore and kill -9', async () => {
+    const fields = [
+      { name: 'id', data_type: DataType.VarChar, max_length: 20, is_primary_key: true },
+      { name: 'version', data_type: DataType.Int32 },
+      { name: 'v', data_type: DataType.FloatVector, dim: 2 },
+    ];
+    const collection_name = 'sharded';
+    const row = (n: number, version: number) => ({ id: `key ${n}`, version, v: [n, version] });
+    const numbers = [...Array(300).keys()];
+    const { client } = fixture;
+    await succeed(client.createCollection({ collection_name, fields, shards_num: 4 }));
+    await succeed(
+      client.createIndex({ collection_name, field_name: 'v', index_type: 'FLAT', metric_type: 'L2' }),
+    );
+    await load(client, collection_name);
+    await succeed(client.insert({ collection_name, data: numbers.map((n) => row(n, 0)) }));
+    await flush(client, collection_name);
+    await succeed(
+      client.upsert({ collection_name, data: numbers.filter((n) => n % 3 === 0).map((n) => row(n, 1)) }),
+    );
+    await succeed(client.delete({ collection_name, filter: 'version == 0 and id like "%7"' }));
+    await succeed(client.delete({ collection_name, ids: ['key 1', 'key 2', 'no such key'] }));
+    const expected = numbers
+      .filter((n) => n % 3 === 0 || (n % 10 !== 7 && n !== 1 && n !== 2))
+      .map((n) => [`key ${n}`, n % 3 === 0 ? 1 : 0])
+      .sort();
+    const check = async (at: string) => {
+      const { data } = await succeed(
+        fixture.client.query({
+          collection_name: at,
+          filter: 'version >= 0',
+          output_fields: ['version'],
+          limit: 1000,
+        }),
+      );
+      assert.deepEqual(data.map(({ id, version }) => [id, version]).sort(), expected);
+      assert.equal((await succeed(fixture.client.count({ collection_name: at }))).data, expected.length);
+    };
+    await check(collection_name);
+    await succeed(client.createSnapshot({ collection_name, snapshot_name: 's' }));
+    await restore(client, {
+      snapshot_name: 's',
+      source_collection_name: collection_name,
+      target_collection_name: 'again',
+    });
+    await load(client, 'again');
+    await check('again');
+    await succeed(fixture.client.delete({ collection_name: 'again', filter: 'id == "key 0"' }));
+    await succeed(fixture.client.upsert({ collection_name: 'again', data: [row(0, 1)] }));
+    await check('again');
+    await fixture.restart('kill');
+    await check(collection_name);
+    await check('again');
+  });
+
+  test('a collection moves to another database by rename, and takes its snapshots along', async () => {
+    const { client, server } = fixture;
+    await succeed(client.createDatabase({ db_name: 'attic' }));
+    await createItems(client, 'moving');
+    await succeed(client.insert({ collection_name: 'moving', data: items(3) }));
+    await succeed(client.createSnapshot({ collection_name: 'moving', snapshot_name: 's' }));
+    const moving = { collection_name: 'moving', new_collection_name: 'moved', new_db_name: 'attic' };
+    await succeed(client.renameCollection(moving));
+    assert.equal((await succeed(client.hasCollection({ collection_name: 'moving' }))).value, false);
+    const attic = new MilvusClient({ address: server.address, database: 'attic' });
+    try {
+      assert.equal((await succeed(attic.count({ collection_name: 'moved' }))).data, 3);
+      assert.deepEqual((await succeed(attic.listSnapshots({ collection_name: 'moved' }))).snapshots, ['s']);
+    } finally {
+      await attic.closeConnection();
+    }
+  });
+
+  test('calls on a collection that does not exist answer 100, in every plane', async () => {
+    const { client } = fixture;
+    const absent = { code: 100, words: 'collection not found' };
+    const collection_name = 'absent';
+    await refused(client.dropPartition({ collection_name, partition_name: 'p' }), absent);
+    await refused(client.flush({ collection_names: [collection_name] }), absent);
+    await refused(client.getCollectionStatistics({ collection_name }), absent);
+    await refused(client.releaseCollection({ collection_name }), absent);
+    await refused(
+      client.createIndex({ collection_name, field_name: 'v', index_type: 'FLAT', metric_type: 'L2' }),
+      absent,
+    );
+    await refused(client.renameCollection({ collection_name, new_collection_name: 'other' }), absent);
+    const raw = new RawClient(fixture.server.address);
+    for (const rpc of [
+      'Insert',
+      'Upsert',
+      'Delete',
+      'Search',
+      'Query',
+      'LoadCollection',
+      'ShowPartitions',
+      'DescribeIndex',
+    ])
+      await refused(raw.status(rpc, { collection_name }), absent);
+    raw.close();
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { flush, load, refused, restore, sharedServer, succeed } from './fixture.ts';
+import { RawClient } from './raw-client.ts';
 
 const DIM = 8;
 const COUNT = 1500;
@@ -233,6 +234,65 @@ describe('search answers the nearest rows with the right scores', () => {
     const found = await ask(20);
     assert.equal(found[0], '7');
     assert.equal(found.length, 9);
+  });
+
+  test('search in partitions sees their rows only; two vector fields must be told apart; scores are rounded when asked', async () => {
+    const { client } = fixture;
+    const collection_name = 'parted';
+    await succeed(
+      client.createCollection({
+        collection_name,
+        fields: [
+          { name: 'id', data_type: DataType.Int64, is_primary_key: true },
+          { name: 'a', data_type: DataType.FloatVector, dim: DIM },
+          { name: 'b', data_type: DataType.FloatVector, dim: 1 },
+        ],
+        index_params: [
+          { field_name: 'a', index_type: 'FLAT', metric_type: 'L2' },
+          { field_name: 'b', index_type: 'HNSW', metric_type: 'IP' },
+        ],
+      }),
+    );
+    await succeed(client.createPartition({ collection_name, partition_name: 'p' }));
+    const rows = base.slice(0, 20).map((a, id) => ({ id, a, b: [id] }));
+    await succeed(client.insert({ collection_name, data: rows.slice(0, 10) }));
+    await succeed(client.insert({ collection_name, partition_name: 'p', data: rows.slice(10) }));
+    const best = async (partition_names: string[]) =>
+      (
+        await succeed(
+          client.search({
+            collection_name,
+            anns_field: 'b',
+            data: [1],
+            limit: 1,
+            partition_names,
+            output_fields: ['id'],
+          }),
+        )
+      ).results.map(({ id, score: s }) => [id, s]);
+    for (const isFlushed of [false, true]) {
+      if (isFlushed) await flush(client, collection_name);
+      assert.deepEqual(await best(['_default']), [['9', 9]]);
+      assert.deepEqual(await best(['p']), [['19', 19]]);
+      assert.deepEqual(await best(['p', '_default']), [['19', 19]]);
+    }
+    const { results } = await succeed(
+      client.search({
+        collection_name,
+        anns_field: 'a',
+        data: queries[0]!,
+        limit: 3,
+        params: { round_decimal: 2 },
+      }),
+    );
+    for (const { score: s } of results)
+      assert.ok(Math.abs(s * 100 - Math.round(s * 100)) < 1e-4, `${s} is not rounded`);
+    const raw = new RawClient(fixture.server.address);
+    await refused(raw.status('Search', { collection_name, search_params: [{ key: 'topk', value: '3' }] }), {
+      code: 1100,
+      words: 'anns_field',
+    });
+    raw.close();
   });
 
   test('bad search parameters are refused, each by name', async () => {

@@ -61,10 +61,7 @@ describe('the command line', { concurrency: true }, () => {
     for (const flag of ['--help', '-h']) {
       const { code, out, err } = await run([flag]);
       assert.deepEqual([code, err], [0, '']);
-      assert.match(
-        out,
-        /^Usage: tidemark[\s\S]*--data[\s\S]*Exit codes: 0 stopped as asked, 1 could not run, 2 wrong usage/,
-      );
+      assert.match(out, /^Usage: tidemark[\s\S]*--data[\s\S]*Exit codes: 0 [^\n]*, 1 [^\n]*, 2 wrong usage/);
     }
     for (const flag of ['--version', '-v']) {
       const { code, out, err } = await run([flag]);
@@ -110,12 +107,20 @@ describe('the command line', { concurrency: true }, () => {
     const portOf = (address: string) => address.split(':').pop() ?? '';
     await fails(['--data', locked, ...free], 1, new RegExp(`in use by process ${server.pid}`));
     const other = join(dir, 'other');
-    await fails(['--data', other, '--port', portOf(server.address), '--http-port', '0'], 1, /gRPC port \d+ on .* is in use/);
+    await fails(
+      ['--data', other, '--port', portOf(server.address), '--http-port', '0'],
+      1,
+      /gRPC port \d+ on .* is in use/,
+    );
     await fails(['--data', other, '--port', '0', '--http-port', portOf(server.httpAddress)], 1, /in use/);
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const { port } = taken.address() as { port: number };
-    await fails(['--data', other, '--port', String(port), '--http-port', '0'], 1, /gRPC port \d+ on .* is in use/);
+    await fails(
+      ['--data', other, '--port', String(port), '--http-port', '0'],
+      1,
+      /gRPC port \d+ on .* is in use/,
+    );
     await new Promise((resolve) => taken.close(resolve));
     const client = new MilvusClient({ address: server.address });
     assert.equal((await client.checkHealth()).isHealthy, true);

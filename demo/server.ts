@@ -18,8 +18,8 @@ export interface SpawnedServer {
   readonly exited: Promise<number | null>;
   /** Everything it has printed so far. */
   printed(): string;
-  /** SIGTERM, then waits; resolves with the exit code. */
-  stop(): Promise<number | null>;
+  /** SIGTERM or another signal, then waits; resolves with the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
   /** SIGKILL, then waits. */
   kill(): Promise<void>;
 }
@@ -67,8 +67,8 @@ export async function spawnServer(
         child.once('message', resolve);
         child.send(question);
       }),
-    stop: () => {
-      child.kill('SIGTERM');
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
       return exited;
     },
     kill: async () => {

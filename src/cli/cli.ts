@@ -1,6 +1,6 @@
 /** argv to command. Exit codes: 0 done, 1 failed, 2 wrong usage. */
 import { parseArgs } from 'node:util';
-import { optionEntries } from '../config/options.ts';
+import { type Config, optionEntries } from '../config/options.ts';
 import { isDbError, messageOf } from '../errors/db-error.ts';
 import { serve } from './commands/serve.ts';
 import { helpText } from './help.ts';
@@ -26,7 +26,7 @@ export async function runCli(argv: readonly string[], environment: Environment):
       return 0;
     }
     if (command !== 'serve') return fail(`unknown command '${command}'. See tidemark --help`, 2);
-    return await serve(await readConfig(flags, environment), say);
+    return await serve(await configOf(flags, environment), say);
   } catch (error) {
     if (error instanceof UsageError) return fail(`${error.message}. See tidemark --help`, 2);
     if (isDbError(error)) return fail(error.message, 1);
@@ -34,7 +34,17 @@ export async function runCli(argv: readonly string[], environment: Environment):
   }
 }
 
+/** What was typed wrong, in a flag, the file or the environment. */
 class UsageError extends Error {}
+
+async function configOf(flags: Parsed['flags'], environment: Environment): Promise<Config> {
+  try {
+    return await readConfig(flags, environment);
+  } catch (error) {
+    if (!isDbError(error)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+}
 
 interface Parsed {
   readonly flags: Readonly<Record<string, unknown>>;

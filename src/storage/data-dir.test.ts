@@ -71,3 +71,11 @@ test('a place where no directory can be made is refused, at once', {
 }, async () => {
   await assert.rejects(openDataDir('/proc/tidemark/data'), refused(/cannot be used/));
 });
+
+test('a marker that is no JSON, or names no format, is damage and says where', () =>
+  withDir(async (path) => {
+    for (const text of ['', 'not json', 'null', '{"format":"1"}']) {
+      await writeFile(join(path, 'tidemark.json'), text);
+      await assert.rejects(openDataDir(path), refused(/tidemark\.json' is damaged/));
+    }
+  }));

@@ -73,7 +73,7 @@ async function checkFormat(path: string): Promise<void> {
     await rename(temporary, marker);
     return;
   }
-  const format = (parseJson(text) as { format?: unknown }).format;
+  const format = formatIn(text);
   if (typeof format !== 'number')
     throw new DbError('parameter-invalid', `'${marker}' is damaged: it names no format`);
   if (format > FORMAT)
@@ -81,6 +81,14 @@ async function checkFormat(path: string): Promise<void> {
       'parameter-invalid',
       `the data directory '${path}' has format ${format}, written by a newer Tidemark; this one reads up to ${FORMAT}. Please upgrade`,
     );
+}
+
+function formatIn(text: string): unknown {
+  try {
+    return (parseJson(text) as { format?: unknown } | null)?.format;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { DIM, type Fixture, item, succeed, withServer } from './fixture.ts';
+import { DIM, type Fixture, item, load, succeed, withServer } from './fixture.ts';
 
 const PARTITIONS = 6;
 const SHARDS = 8;
@@ -47,7 +47,7 @@ async function endOf(client: MilvusClient, job_id: string): Promise<string> {
 }
 
 async function idsOf(client: MilvusClient, collection: string): Promise<number[]> {
-  await succeed(client.loadCollectionSync({ collection_name: collection }));
+  await load(client, collection);
   const { data } = await succeed(
     client.query({ collection_name: collection, filter: 'id >= 0', output_fields: ['id'], limit: 16_000 }),
   );

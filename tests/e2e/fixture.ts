@@ -1,7 +1,9 @@
 /** A spawned server over a temporary directory and the official client, for one test. */
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { type SpawnedServer, spawnServer } from '../../demo/server.ts';
 
@@ -13,30 +15,52 @@ export interface Fixture {
   restart(how: 'kill' | 'stop'): Promise<void>;
 }
 
+class Running implements Fixture {
+  dir = '';
+  server!: SpawnedServer;
+  client!: MilvusClient;
+
+  async open(): Promise<void> {
+    this.dir = await mkdtemp(join(tmpdir(), 'tidemark-e2e-'));
+    await this.#start();
+  }
+
+  async #start(): Promise<void> {
+    this.server = await spawnServer(this.dir);
+    this.client = new MilvusClient({ address: this.server.address });
+  }
+
+  async restart(how: 'kill' | 'stop'): Promise<void> {
+    await this.client.closeConnection();
+    await (how === 'kill' ? this.server.kill() : this.server.stop());
+    await this.#start();
+  }
+
+  async close(): Promise<void> {
+    await this.client.closeConnection();
+    const code = await this.server.stop();
+    await rm(this.dir, { recursive: true, force: true });
+    assert.equal(code, 0, 'the server did not stop cleanly');
+  }
+}
+
+/** A server of its own for one test. */
 export async function withServer(run: (fixture: Fixture) => Promise<void>): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), 'tidemark-e2e-'));
-  let server = await spawnServer(dir);
-  let client = new MilvusClient({ address: server.address });
-  const fixture: Fixture = {
-    dir,
-    server,
-    client,
-    async restart(how) {
-      await client.closeConnection();
-      await (how === 'kill' ? server.kill() : server.stop());
-      server = await spawnServer(dir);
-      client = new MilvusClient({ address: server.address });
-      fixture.server = server;
-      fixture.client = client;
-    },
-  };
+  const fixture = new Running();
+  await fixture.open();
   try {
     await run(fixture);
   } finally {
-    await client.closeConnection();
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
+    await fixture.close();
   }
+}
+
+/** One server for all tests of the `describe` block that calls it. They share it: each names its own collections. */
+export function sharedServer(): Fixture {
+  const fixture = new Running();
+  before(() => fixture.open());
+  after(() => fixture.close());
+  return fixture;
 }
 
 export const DIM = 8;
@@ -62,7 +86,23 @@ export async function createItems(client: MilvusClient, name = 'items'): Promise
       params: { M: 8 },
     }),
   );
-  await succeed(client.loadCollectionSync({ collection_name: name }));
+  await load(client, name);
+}
+
+/** Loads; the server answers when everything can be searched. The client's own way asks twice a second. */
+export async function load(client: MilvusClient, collection_name: string): Promise<void> {
+  await succeed(client.loadCollectionAsync({ collection_name }));
+  assert.equal((await succeed(client.getLoadState({ collection_name }))).state, 'LoadStateLoaded');
+}
+
+/** Flushes and waits until the server says that all of it is flushed. */
+export async function flush(client: MilvusClient, collection_name: string): Promise<void> {
+  const { coll_segIDs } = await succeed(client.flush({ collection_names: [collection_name] }));
+  const segmentIDs = coll_segIDs[collection_name]?.data ?? [];
+  while (segmentIDs.length > 0) {
+    if ((await succeed(client.getFlushState({ segmentIDs: segmentIDs as never }))).flushed) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** Row `id` is a pure function of `id` and `version`. */
@@ -71,6 +111,26 @@ export const item = (id: number, version = 0): { id: number; name: string; vecto
   name: `item ${id} v${version}`,
   vector: Array.from({ length: DIM }, (_, i) => Math.fround(Math.sin(id * 7.3 + i + version * 0.1))),
 });
+
+/** Restores and waits until the job is completed, watching that its progress never goes back. */
+export async function restore(
+  client: MilvusClient,
+  request: Parameters<MilvusClient['restoreSnapshot']>[0],
+): Promise<string> {
+  const { job_id } = await succeed(client.restoreSnapshot(request));
+  for (let progress = 0; ; ) {
+    const { info } = await succeed(client.getRestoreSnapshotState({ job_id }));
+    assert.ok(info.progress >= progress, 'progress goes back');
+    progress = info.progress;
+    assert.equal(progress === 100, info.state === 'RestoreSnapshotCompleted');
+    if (info.state === 'RestoreSnapshotCompleted') {
+      assert.ok(Number(info.start_time) > 0 && Number(info.time_cost) > 0);
+      return job_id;
+    }
+    assert.notEqual(info.state, 'RestoreSnapshotFailed', info.reason);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
 
 type Status = { error_code?: unknown; reason?: string; code?: number };
 
@@ -81,4 +141,24 @@ export async function succeed<T extends Status | { status: Status }>(call: Promi
   if (String(status.error_code) !== 'Success' || (status.code ?? 0) !== 0)
     throw new Error(`answered ${String(status.error_code)} (${status.code}): ${status.reason}`);
   return answer;
+}
+
+interface Refusal {
+  readonly code: number;
+  readonly words: string;
+  /** The name older clients compare. */
+  readonly legacy?: string;
+}
+
+/** Asserts that the call is answered with this error, by number and by words. */
+export async function refused(
+  call: Promise<Status | { status: Status }>,
+  { code, words, legacy }: Refusal,
+): Promise<void> {
+  const answer = await call;
+  const status: Status = 'status' in answer ? answer.status : answer;
+  assert.equal(status.code, code, `code ${status.code}, wanted ${code}: ${status.reason}`);
+  assert.ok(status.reason?.includes(words), `'${status.reason}' does not say '${words}'`);
+  assert.notEqual(String(status.error_code), 'Success');
+  if (legacy !== undefined) assert.equal(String(status.error_code), legacy);
 }

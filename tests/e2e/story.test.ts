@@ -1,22 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { createItems, item, succeed, withServer } from './fixture.ts';
-
-async function restored(client: MilvusClient, job: string): Promise<void> {
-  for (let progress = 0; ; ) {
-    const { info } = await succeed(client.getRestoreSnapshotState({ job_id: job }));
-    assert.ok(info.progress >= progress, 'progress goes back');
-    progress = info.progress;
-    assert.equal(progress === 100, info.state === 'RestoreSnapshotCompleted');
-    if (info.state === 'RestoreSnapshotCompleted') {
-      assert.ok(Number(info.start_time) > 0 && Number(info.time_cost) > 0);
-      return;
-    }
-    assert.notEqual(info.state, 'RestoreSnapshotFailed', info.reason);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+import { createItems, flush, item, load, restore, succeed, withServer } from './fixture.ts';
 
 async function rows(client: MilvusClient, collection: string): Promise<unknown[]> {
   const { data } = await succeed(
@@ -40,7 +25,7 @@ test('a restored collection holds what was acknowledged before the snapshot, flu
     await succeed(
       client.insert({ collection_name: 'items', data: Array.from({ length: 2000 }, (_, i) => item(i)) }),
     );
-    await succeed(client.flushSync({ collection_names: ['items'] }));
+    await flush(client, 'items');
     await succeed(client.upsert({ collection_name: 'items', data: [item(5, 1), item(2500, 1)] }));
     await succeed(client.delete({ collection_name: 'items', filter: 'id == 6' }));
     const expected = await rows(client, 'items');
@@ -48,15 +33,12 @@ test('a restored collection holds what was acknowledged before the snapshot, flu
     await succeed(client.createSnapshot({ collection_name: 'items', snapshot_name: 'first' }));
     await succeed(client.upsert({ collection_name: 'items', data: [item(7, 2), item(3000, 2)] }));
     await succeed(client.delete({ collection_name: 'items', filter: 'id < 100' }));
-    const { job_id } = await succeed(
-      client.restoreSnapshot({
-        snapshot_name: 'first',
-        source_collection_name: 'items',
-        target_collection_name: 'again',
-      }),
-    );
-    await restored(client, job_id);
-    await succeed(client.loadCollectionSync({ collection_name: 'again' }));
+    await restore(client, {
+      snapshot_name: 'first',
+      source_collection_name: 'items',
+      target_collection_name: 'again',
+    });
+    await load(client, 'again');
     assert.deepEqual(await rows(client, 'again'), expected);
   }));
 
@@ -68,18 +50,15 @@ test('a restored collection outlives its snapshot and its source, and survives a
       client.insert({ collection_name: 'items', data: Array.from({ length: 100 }, (_, i) => item(i)) }),
     );
     await succeed(client.createSnapshot({ collection_name: 'items', snapshot_name: 's' }));
-    const { job_id } = await succeed(
-      client.restoreSnapshot({
-        snapshot_name: 's',
-        source_collection_name: 'items',
-        target_collection_name: 'copy',
-      }),
-    );
-    await restored(client, job_id);
+    await restore(client, {
+      snapshot_name: 's',
+      source_collection_name: 'items',
+      target_collection_name: 'copy',
+    });
     await succeed(client.dropSnapshot({ collection_name: 'items', snapshot_name: 's' }));
     await succeed(client.dropCollection({ collection_name: 'items' }));
     await fixture.restart('kill');
-    await succeed(fixture.client.loadCollectionSync({ collection_name: 'copy' }));
+    await load(fixture.client, 'copy');
     assert.equal((await rows(fixture.client, 'copy')).length, 100);
     const { jobs } = await succeed(fixture.client.listRestoreSnapshotJobs({ collection_name: 'copy' }));
     assert.deepEqual(
@@ -95,12 +74,11 @@ test('restoring again after dropping the restored collection works, and a taken 
     await succeed(client.createSnapshot({ collection_name: 'items', snapshot_name: 's' }));
     const request = { snapshot_name: 's', source_collection_name: 'items', target_collection_name: 'copy' };
     for (let round = 0; round < 3; round++) {
-      const { job_id } = await succeed(client.restoreSnapshot(request));
-      await restored(client, job_id);
+      await restore(client, request);
       const again = await client.restoreSnapshot(request);
       assert.equal(again.status.code, 65535);
       assert.match(again.status.reason ?? '', /duplicate collection/);
-      await succeed(client.loadCollectionSync({ collection_name: 'copy' }));
+      await load(client, 'copy');
       assert.equal((await rows(client, 'copy')).length, 2);
       await succeed(client.dropCollection({ collection_name: 'copy' }));
     }

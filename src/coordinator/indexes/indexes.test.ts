@@ -100,9 +100,10 @@ test('what an index cannot be is refused, each in its own words', async () => {
     ['nope', {}, 'index-invalid', 'non-exist field: nope'],
     ['vec', { index_type: 'HNWS' }, 'index-invalid', 'invalid index type: HNWS'],
     ['vec', { index_type: 'toString' }, 'index-invalid', 'invalid index type'],
-    ['vec', { index_type: 'IVF_FLAT' }, 'unimplemented', 'IVF_FLAT'],
-    ['id', { index_type: 'STL_SORT' }, 'unimplemented', 'STL_SORT'],
-    ['id', {}, 'unimplemented', 'scalar'],
+    ['vec', { index_type: 'SPARSE_WAND' }, 'unimplemented', 'SPARSE_WAND'],
+    ['vec', { index_type: 'STL_SORT' }, 'index-invalid', 'STL_SORT is not supported'],
+    ['id', { index_type: 'HNSW' }, 'index-invalid', 'HNSW is not supported'],
+    ['id', { index_type: 'INVERTED', json_path: 'a' }, 'unimplemented', 'JSON'],
     ['vec', { index_type: 'FLAT', metric_type: 'JACCARD' }, 'index-invalid', 'JACCARD'],
     ['vec', { index_type: 'HNSW', params: '{"M":1}' }, 'index-invalid', "'M'"],
     ['vec', { index_type: 'HNSW', M: '2049' }, 'index-invalid', "'M'"],
@@ -116,6 +117,24 @@ test('what an index cannot be is refused, each in its own words', async () => {
       failsWith(code, words),
     );
   assert.equal(foundations.catalog.count(indexes), 0);
+  await coordinator.close();
+});
+
+test('a scalar index is a definition without files: built at once, shown as given, dropped while loaded', async () => {
+  const world = await startWorld();
+  const { coordinator, log, scheduler } = world;
+  const { collectionId, partitionId, at } = await books(world, { index_type: 'FLAT' });
+  await coordinator.createIndex(at, 'id', 'by_id', { index_type: 'AUTOINDEX', metric_type: 'L2' });
+  await log.rows(collectionId, partitionId, 2000);
+  await flush(world, collectionId);
+  await coordinator.load(at);
+  await world.tick();
+  assert.equal(scheduler.tasks.size, 0);
+  const [shown] = coordinator.describeIndexes(at, 'by_id');
+  assert.deepEqual(shown?.index.params, { index_type: 'AUTOINDEX' });
+  assert.deepEqual([shown?.indexedRows, shown?.totalRows, shown?.state], [2000, 2000, 'finished']);
+  await coordinator.dropIndex(at, '', 'by_id');
+  assert.equal(coordinator.describeIndexes(at, '').length, 1);
   await coordinator.close();
 });
 

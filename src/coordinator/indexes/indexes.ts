@@ -1,4 +1,4 @@
-/** Index definitions: at most one per vector field. The commit of the definition is what makes an index; its files follow. */
+/** Index definitions: at most one per field. The commit of the definition is what makes an index; its files follow. */
 import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, put, remove } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
@@ -12,7 +12,7 @@ import type { RestoreGate } from '../rooms.ts';
 import { isVisible } from '../segments/state.ts';
 import { indexes, segments } from '../tables.ts';
 import type { IndexBuilder } from './builder.ts';
-import { checkIndexParams, flatParams } from './params.ts';
+import { checkIndexParams, flatParams, isVectorIndex } from './params.ts';
 
 export interface IndexRoomParts {
   readonly catalog: Catalog;
@@ -49,14 +49,14 @@ export class IndexRoom implements Indexes {
     }
   }
 
-  /** By index name, or by field. Unknown ones are no error, as in Milvus; the index of a loaded collection is in use. */
+  /** By index name, or by field. Unknown ones are no error, as in Milvus; the vector index of a loaded collection is in use. */
   async dropIndex(at: CollectionName, fieldName: string, name: string): Promise<void> {
     const { catalog, builder, requireReady, isLoaded } = this.#parts;
     for (;;) {
       const { collection } = requireReady(at);
       const found = this.#named(collection, name === '' ? fieldName : name)[0];
       if (found === undefined) return;
-      if (isLoaded(collection.collectionId))
+      if (isVectorIndex(found) && isLoaded(collection.collectionId))
         throw new DbError(
           'parameter-invalid',
           `vector index cannot be dropped on loaded collection: ${collection.name}, please release it first`,

@@ -4,24 +4,30 @@ import type { IndexRecord, Properties, SegmentRecord } from '../../model/records
 import type { FieldSchema } from '../../model/schema.ts';
 import { parseJson } from '../../support/json.ts';
 
-/** Built as: a graph, or nothing at all (an exact scan needs no file). */
-const servedTypes: Readonly<Record<string, 'HNSW' | 'none'>> = {
+/**
+ * What each name is built as: a graph, or nothing at all (an exact scan needs no file). A name promises its recall and its
+ * parameters' names, which describe shows again; the graph keeps that promise for the quantized and clustered kinds too.
+ */
+const vectorTypes: Readonly<Record<string, 'HNSW' | 'none'>> = {
   FLAT: 'none',
   HNSW: 'HNSW',
   AUTOINDEX: 'HNSW',
+  HNSW_SQ: 'HNSW',
+  IVF_FLAT: 'HNSW',
+  IVF_SQ8: 'HNSW',
+  IVF_PQ: 'HNSW',
+  SCANN: 'HNSW',
+  DISKANN: 'HNSW',
 };
+
+/** Definitions only: filters scan the column. */
+const scalarTypes = new Set(['INVERTED', 'STL_SORT', 'Trie', 'BITMAP', 'AUTOINDEX']);
 
 /** Names of Milvus that are understood and refused. */
 const otherTypes = new Set([
-  'IVF_FLAT',
-  'IVF_SQ8',
-  'IVF_PQ',
   'IVF_RABITQ',
-  'HNSW_SQ',
   'HNSW_PQ',
   'HNSW_PRQ',
-  'DISKANN',
-  'SCANN',
   'GPU_CAGRA',
   'GPU_IVF_FLAT',
   'GPU_IVF_PQ',
@@ -31,6 +37,7 @@ const otherTypes = new Set([
   'SPARSE_INVERTED_INDEX',
   'SPARSE_WAND',
   'MINHASH_LSH',
+  'RTREE',
 ]);
 
 const metrics = ['L2', 'IP', 'COSINE'];
@@ -50,23 +57,28 @@ const invalid = (message: string): DbError => new DbError('index-invalid', messa
 /** The parameters of a new index on `field`. Throws `index-invalid`, or `unimplemented` for what Milvus has and we do not. */
 export function checkIndexParams(field: FieldSchema, given: Properties): Properties {
   const type = given['index_type'] || 'AUTOINDEX';
-  if (field.dataType !== 'FloatVector')
-    throw new DbError(
-      'unimplemented',
-      `index ${type} on field '${field.name}': scalar indexes are not implemented, filters scan the column`,
-    );
-  if (otherTypes.has(type))
-    throw new DbError('unimplemented', `index type ${type} is not implemented; use HNSW, FLAT or AUTOINDEX`);
-  if (!Object.hasOwn(servedTypes, type))
+  if (otherTypes.has(type)) throw new DbError('unimplemented', `index type ${type} is not implemented`);
+  const isVector = field.dataType === 'FloatVector';
+  if (!Object.hasOwn(vectorTypes, type) && !scalarTypes.has(type))
     throw invalid(`invalid parameter[expected=valid index][actual=invalid index type: ${type}]`);
+  if (isVector ? !Object.hasOwn(vectorTypes, type) : !scalarTypes.has(type))
+    throw invalid(`index ${type} is not supported on field ${field.name} of type ${field.dataType}`);
+  if (!isVector) return checkScalarParams(field, type, given);
   const flat = flatParams(given);
   const metric = (flat['metric_type'] || DEFAULT_METRIC).toUpperCase();
   if (!metrics.includes(metric))
     throw invalid(
       `float vector index does not support metric type: ${metric}, it must be one of ${metrics.join(', ')}`,
     );
-  if (servedTypes[type] === 'HNSW') checkRanges(flat);
+  if (vectorTypes[type] === 'HNSW') checkRanges(flat);
   return { ...given, index_type: type, metric_type: metric };
+}
+
+function checkScalarParams(field: FieldSchema, type: string, given: Properties): Properties {
+  if (field.dataType === 'JSON' || flatParams(given)['json_path'] !== undefined)
+    throw new DbError('unimplemented', `an index on JSON field ${field.name} is not implemented`);
+  const { metric_type: _, ...others } = given;
+  return { ...others, index_type: type };
 }
 
 function checkRanges(flat: Properties): void {
@@ -97,7 +109,10 @@ export function flatParams(params: Properties): Properties {
 
 /** The kind of file an index has, if any. */
 export const builtKind = (index: IndexRecord): 'HNSW' | 'none' =>
-  servedTypes[index.params['index_type'] ?? ''] ?? 'none';
+  isVectorIndex(index) ? (vectorTypes[index.params['index_type'] ?? ''] ?? 'none') : 'none';
+
+/** Every index of a vector has a metric, no other has one. */
+export const isVectorIndex = ({ params }: IndexRecord): boolean => params['metric_type'] !== undefined;
 
 /**
  * Whether the segment should get a file for this index and has none yet. `minRows`:

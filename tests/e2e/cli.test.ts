@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { MilvusClient } from '@zilliz/milvus2-sdk-node';
+import { spawnServer } from '../../demo/server.ts';
+import { createItems, item, succeed } from './fixture.ts';
+
+const main = join(import.meta.dirname, '../../../dist/main.js');
+
+interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the program to its end; one that does not end is killed and has no code. */
+function run(args: readonly string[], environment: Record<string, string> = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [main, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+    timeout: 10_000,
+    killSignal: 'SIGKILL',
+  });
+  const text = { out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => {
+    text.out += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    text.err += chunk.toString();
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...text })));
+}
+
+describe('the command line', { concurrency: true }, () => {
+  let dir = '';
+  const free = ['--port', '0', '--http-port', '0'];
+
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'tidemark-cli-'));
+  });
+  after(() => rm(dir, { recursive: true, force: true }));
+
+  /** One line that says what is wrong, nothing else, and the exit code. */
+  async function fails(
+    args: readonly string[],
+    code: number,
+    words: RegExp,
+    environment = {},
+  ): Promise<void> {
+    const outcome = await run(args, environment);
+    assert.match(outcome.err, /^tidemark: [^\n]+\n$/, `not one line: ${outcome.err}`);
+    assert.match(outcome.err, words);
+    assert.deepEqual([outcome.code, outcome.out], [code, '']);
+  }
+
+  test('--help and --version answer and end with 0', async () => {
+    for (const flag of ['--help', '-h']) {
+      const { code, out, err } = await run([flag]);
+      assert.deepEqual([code, err], [0, '']);
+      assert.match(out, /^Usage: tidemark[\s\S]*--data[\s\S]*Exit codes: 0 [^\n]*, 1 [^\n]*, 2 wrong usage/);
+    }
+    for (const flag of ['--version', '-v']) {
+      const { code, out, err } = await run([flag]);
+      assert.deepEqual([code, err], [0, '']);
+      assert.match(out, /^\d+\.\d+\.\d+\n$/);
+    }
+  });
+
+  test('what is typed wrong is said in one line and ends with 2', async () => {
+    await fails(['--bogus'], 2, /'--bogus'.*--help/);
+    await fails(['--port'], 2, /--port/);
+    await fails(['--port', 'abc'], 2, /--port: 'abc' is not a number/);
+    await fails(['--port', '70000'], 2, /70000/);
+    await fails(['frobnicate'], 2, /unknown command 'frobnicate'/);
+    await fails(['serve', 'more'], 2, /unexpected argument 'more'/);
+    await fails(['--config', join(dir, 'none.yaml')], 2, /cannot read .*none\.yaml/);
+    const bad = join(dir, 'bad.yaml');
+    await writeFile(bad, 'proxy:\n  prot: 1\n');
+    await fails(['--config', bad], 2, /prot/);
+  });
+
+  test('a data directory that cannot be used is said in one line and ends with 1', async () => {
+    const file = join(dir, 'file');
+    await writeFile(file, '');
+    await fails(['--data', file, ...free], 1, /data directory '.*file' cannot be used/);
+    await fails(['--data', join(file, 'x'), ...free], 1, /cannot be used/);
+    if (process.platform === 'linux') await fails(['--data', '/proc/none/x', ...free], 1, /cannot be used/);
+  });
+
+  test('a data directory of a newer format is refused with 1 and left alone', async () => {
+    const newer = join(dir, 'newer');
+    const server = await spawnServer(newer);
+    assert.equal(await server.stop(), 0);
+    await writeFile(join(newer, 'tidemark.json'), '{"format":999}\n');
+    await fails(['--data', newer, ...free], 1, /format 999, written by a newer Tidemark.*upgrade/);
+    await writeFile(join(newer, 'tidemark.json'), 'not json');
+    await fails(['--data', newer, ...free], 1, /tidemark\.json/);
+  });
+
+  test('ports in use and a locked directory end with 1; the running server goes on', async () => {
+    const locked = join(dir, 'locked');
+    const server = await spawnServer(locked);
+    const portOf = (address: string) => address.split(':').pop() ?? '';
+    await fails(['--data', locked, ...free], 1, new RegExp(`in use by process ${server.pid}`));
+    const other = join(dir, 'other');
+    await fails(
+      ['--data', other, '--port', portOf(server.address), '--http-port', '0'],
+      1,
+      /gRPC port \d+ on .* is in use/,
+    );
+    await fails(['--data', other, '--port', '0', '--http-port', portOf(server.httpAddress)], 1, /in use/);
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as { port: number };
+    await fails(
+      ['--data', other, '--port', String(port), '--http-port', '0'],
+      1,
+      /gRPC port \d+ on .* is in use/,
+    );
+    await new Promise((resolve) => taken.close(resolve));
+    const client = new MilvusClient({ address: server.address });
+    assert.equal((await client.checkHealth()).isHealthy, true);
+    await client.closeConnection();
+    assert.equal(await server.stop(), 0);
+    const next = await spawnServer(other);
+    assert.equal(await next.stop(), 0, 'a failed start leaves nothing behind');
+  });
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    test(`${signal} in the middle of writes stops cleanly with 0; nothing acknowledged is lost; the directory starts again`, async () => {
+      const data = join(dir, signal);
+      const server = await spawnServer(data);
+      const client = new MilvusClient({ address: server.address, maxRetries: 0 });
+      await createItems(client);
+      const acknowledged: number[] = [];
+      const writing = (async () => {
+        for (let id = 0; ; id++) {
+          const sent = client.insert({ collection_name: 'items', data: [item(id)] });
+          if ((await sent.catch(() => undefined))?.status.code !== 0) return;
+          acknowledged.push(id);
+        }
+      })();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal(await server.stop(signal), 0);
+      await writing;
+      await client.closeConnection();
+      assert.ok(acknowledged.length > 0);
+      const again = await spawnServer(data);
+      const later = new MilvusClient({ address: again.address });
+      const { data: found } = await succeed(
+        later.query({ collection_name: 'items', filter: 'id >= 0', output_fields: ['id'], limit: 16_000 }),
+      );
+      const ids = new Set(found.map(({ id }) => Number(id)));
+      assert.deepEqual(
+        acknowledged.filter((id) => !ids.has(id)),
+        [],
+      );
+      await later.closeConnection();
+      assert.equal(await again.stop(), 0);
+    });
+});

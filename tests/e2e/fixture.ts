@@ -27,7 +27,9 @@ class Running implements Fixture {
 
   async #start(): Promise<void> {
     this.server = await spawnServer(this.dir);
-    this.client = new MilvusClient({ address: this.server.address });
+    // A channel of its own: a pooled one may still wait to retry an earlier server that had the same port.
+    const channelOptions = { 'grpc.use_local_subchannel_pool': 1 };
+    this.client = new MilvusClient({ address: this.server.address, channelOptions });
   }
 
   async restart(how: 'kill' | 'stop'): Promise<void> {
@@ -40,7 +42,7 @@ class Running implements Fixture {
     await this.client.closeConnection();
     const code = await this.server.stop();
     await rm(this.dir, { recursive: true, force: true });
-    assert.equal(code, 0, 'the server did not stop cleanly');
+    assert.equal(code, 0, `the server did not stop cleanly:\n${this.server.printed()}`);
   }
 }
 

@@ -48,7 +48,8 @@ const NEVER_MS = 2 ** 31 - 1;
 const WRITE_THREADS = 2;
 /** The only data node of a standalone server. Stored with attempts, so that a restart asks the same node. */
 const STANDALONE_NODE = 1n as NodeId;
-const FILES_AT_ONCE = 8;
+/** Files of one copy task under way; the store bounds copies of bytes further. */
+const FILES_AT_ONCE = 32;
 /** A flush, load or scan beyond this is refused and tried again by whoever wanted it. */
 const MAX_QUEUED_TASKS = 100_000;
 

@@ -182,6 +182,8 @@ export class CopySegmentChecker {
       if (!(await flushWhenFull())) return false;
     }
     const state = copyJobMachine.next(job.state, 'execute') as 'executing';
+    // Progress 0 is stored now: a small restore is complete before the next one is due, and no commit stands in its way.
+    this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.nowMs());
     return this.#commit([...changes, put(copyJobs, { ...job, state, progress: 0 }, job)]);
   }
 

@@ -187,8 +187,8 @@ function refuse(stream: ServerHttp2Stream, { grpcStatus: status, message }: Call
     { ...answerHeaders, 'grpc-status': String(status), 'grpc-message': encodeStatusText(message) },
     { endStream: true },
   );
-  // What still comes of the request is not wanted.
-  if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  // What still comes of the request is not wanted. Not in the same turn: a reset overtakes headers that are not sent yet.
+  if (!stream.readableEnded) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 
 /** Binds and serves. Throws `parameter-invalid` when the address cannot be had: in use, not ours, no rights. */

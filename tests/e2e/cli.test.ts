@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { spawnServer } from '../../demo/server.ts';
+import { ownConnections } from '../connections.ts';
 import { createItems, item, succeed } from './fixture.ts';
 
 const main = join(import.meta.dirname, '../../../dist/main.js');
@@ -122,7 +123,7 @@ describe('the command line', { concurrency: true }, () => {
       /gRPC port \d+ on .* is in use/,
     );
     await new Promise((resolve) => taken.close(resolve));
-    const client = new MilvusClient({ address: server.address });
+    const client = new MilvusClient({ address: server.address, channelOptions: ownConnections });
     assert.equal((await client.checkHealth()).isHealthy, true);
     await client.closeConnection();
     assert.equal(await server.stop(), 0);
@@ -134,7 +135,11 @@ describe('the command line', { concurrency: true }, () => {
     test(`${signal} in the middle of writes stops cleanly with 0; nothing acknowledged is lost; the directory starts again`, async () => {
       const data = join(dir, signal);
       const server = await spawnServer(data);
-      const client = new MilvusClient({ address: server.address, maxRetries: 0 });
+      const client = new MilvusClient({
+        address: server.address,
+        channelOptions: ownConnections,
+        maxRetries: 0,
+      });
       await createItems(client);
       const acknowledged: number[] = [];
       const writing = (async () => {
@@ -150,7 +155,7 @@ describe('the command line', { concurrency: true }, () => {
       await client.closeConnection();
       assert.ok(acknowledged.length > 0);
       const again = await spawnServer(data);
-      const later = new MilvusClient({ address: again.address });
+      const later = new MilvusClient({ address: again.address, channelOptions: ownConnections });
       const { data: found } = await succeed(
         later.query({ collection_name: 'items', filter: 'id >= 0', output_fields: ['id'], limit: 16_000 }),
       );

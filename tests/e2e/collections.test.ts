@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
+import { ownConnections } from '../connections.ts';
 import { createItems, flush, item, load, refused, restore, sharedServer, succeed } from './fixture.ts';
 import { RawClient } from './raw-client.ts';
 
@@ -247,7 +248,11 @@ describe('collections, databases and partitions', () => {
     const { client, server } = fixture;
     await succeed(client.createDatabase({ db_name: 'library' }));
     assert.deepEqual((await succeed(client.listDatabases())).db_names, ['default', 'library']);
-    const other = new MilvusClient({ address: server.address, database: 'library' });
+    const other = new MilvusClient({
+      address: server.address,
+      channelOptions: ownConnections,
+      database: 'library',
+    });
     try {
       await createItems(other, 'simple');
       await succeed(other.insert({ collection_name: 'simple', data: items(2) }));
@@ -420,7 +425,11 @@ describe('collections, databases and partitions', () => {
     const moving = { collection_name: 'moving', new_collection_name: 'moved', new_db_name: 'attic' };
     await succeed(client.renameCollection(moving));
     assert.equal((await succeed(client.hasCollection({ collection_name: 'moving' }))).value, false);
-    const attic = new MilvusClient({ address: server.address, database: 'attic' });
+    const attic = new MilvusClient({
+      address: server.address,
+      channelOptions: ownConnections,
+      database: 'attic',
+    });
     try {
       assert.equal((await succeed(attic.count({ collection_name: 'moved' }))).data, 3);
       assert.deepEqual((await succeed(attic.listSnapshots({ collection_name: 'moved' }))).snapshots, ['s']);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { type SpawnedServer, spawnServer } from '../../demo/server.ts';
+import { ownConnections } from '../connections.ts';
 
 export interface Fixture {
   readonly dir: string;
@@ -27,9 +28,7 @@ class Running implements Fixture {
 
   async #start(): Promise<void> {
     this.server = await spawnServer(this.dir);
-    // A channel of its own: a pooled one may still wait to retry an earlier server that had the same port.
-    const channelOptions = { 'grpc.use_local_subchannel_pool': 1 };
-    this.client = new MilvusClient({ address: this.server.address, channelOptions });
+    this.client = new MilvusClient({ address: this.server.address, channelOptions: ownConnections });
   }
 
   async restart(how: 'kill' | 'stop'): Promise<void> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
+import { ownConnections } from '../connections.ts';
 import { createItems, flush, item, load, refused, restore, sharedServer, succeed } from './fixture.ts';
 import { RawClient } from './raw-client.ts';
 
@@ -278,7 +279,11 @@ describe('the rules of the snapshot calls', () => {
     assert.deepEqual(await ids({ db_name: 'archive', collection_name: 'there' }), [job]);
     assert.ok((await ids({ db_name: 'default' })).every((id) => id !== job));
     assert.deepEqual(await ids({ db_name: 'default', collection_name: 'there' }), []);
-    const archive = new MilvusClient({ address: server.address, database: 'archive' });
+    const archive = new MilvusClient({
+      address: server.address,
+      channelOptions: ownConnections,
+      database: 'archive',
+    });
     try {
       await load(archive, 'there');
       assert.equal((await succeed(archive.count({ collection_name: 'there' }))).data, 20);

@@ -3,6 +3,7 @@ import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { MilvusServer, type MilvusServerOptions } from '../../src/proxy/server.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { systemClock } from '../../src/support/system-clock.ts';
+import { ownConnections } from '../connections.ts';
 import { FakePlanes, fakeFilters } from './fake-planes.ts';
 
 export interface Harness {
@@ -35,7 +36,11 @@ export async function withClient(
 ): Promise<void> {
   const planes = new FakePlanes();
   const server = await startServer(planes, options);
-  const client = new MilvusClient({ address: `127.0.0.1:${server.port}`, maxRetries: 0 });
+  const client = new MilvusClient({
+    address: `127.0.0.1:${server.port}`,
+    maxRetries: 0,
+    channelOptions: ownConnections,
+  });
   try {
     await client.connectPromise;
     await body({ planes, server, client });

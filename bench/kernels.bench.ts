@@ -12,6 +12,7 @@ import { bytesOf, floatsOf, VectorArena } from '../src/vector-index/arena.ts';
 import { scanScratchBytes, scanTopK } from '../src/vector-index/flat.ts';
 import { HnswIndex } from '../src/vector-index/hnsw.ts';
 import { buildHnsw } from '../src/vector-index/hnsw-build.ts';
+import { RowNorms } from '../src/vector-index/row-norms.ts';
 import type { TopK } from '../src/vector-index/top-k.ts';
 import { bitmapOf, clusteredVectors } from '../tests/vectors.ts';
 
@@ -49,14 +50,18 @@ function benchScan(): void {
     [400_000, 33],
   ] as const) {
     const block = arena.allocate(rows * width * 4);
+    const norms = new RowNorms(arena, block, width);
     const random = seededRandom(1);
     floatsOf(block).forEach((_, i, floats) => {
       floats[i] = random.next() - 0.5;
     });
+    norms.extendTo(rows);
     for (const metric of ['L2', 'IP', 'COSINE'] as const)
       for (const queries of [1, 16]) {
         const input = {
           vectorsOffset: block.byteOffset,
+          // As the query node has them from the second scan on.
+          normsOffset: norms.offset,
           dim: width,
           metric,
           from: 0,
@@ -84,6 +89,7 @@ function benchScan(): void {
           (scan / limit).toFixed(2),
         );
       }
+    norms.free();
     arena.free(block);
   }
 }

@@ -2,13 +2,32 @@
 import { cosx2, dotx2, inverseNorms, l2x2 } from './distance';
 import { keyOf, pack, pushMax, replaceMax, rowOf, sortMax } from './heap';
 
-/** Ascending keys of two rows: squared distance for L2 (0), negated similarity for IP (1) and COSINE (2). */
+/** 1 / |row| of every row, or 0: COSINE then sums the norms with the products, which takes the same sums but longer. */
+let rowNorms: usize = 0;
+
+/**
+ * Ascending keys of rows `a` and `b`, which lie at `atA` and `atB`: squared distance for L2 (0), negated similarity for IP (1)
+ * and COSINE (2).
+ */
 // @ts-ignore: decorator
 @inline
-function keys2(metric: u32, q: usize, a: usize, b: usize, dim: u32, inverseQuery: f32): v128 {
-  if (metric == 0) return l2x2(q, a, b, dim);
-  if (metric == 1) return f32x4.sub(f32x4.splat(0), dotx2(q, a, b, dim));
-  return f32x4.sub(f32x4.splat(0), cosx2(q, a, b, dim, inverseQuery));
+function keys2(metric: u32, q: usize, atA: usize, atB: usize, a: u32, b: u32, dim: u32, inverseQuery: f32): v128 {
+  if (metric == 0) return l2x2(q, atA, atB, dim);
+  let similarity: v128;
+  if (metric == 2 && rowNorms == 0) similarity = cosx2(q, atA, atB, dim, inverseQuery);
+  else {
+    similarity = dotx2(q, atA, atB, dim);
+    if (metric == 2) {
+      const norms = v128.load32_lane(rowNorms + (<usize>b << 2), v128.load32_zero(rowNorms + (<usize>a << 2)), 1);
+      similarity = f32x4.mul(f32x4.mul(similarity, f32x4.splat(inverseQuery)), norms);
+    }
+  }
+  return f32x4.sub(f32x4.splat(0), similarity);
+}
+
+/** `keys2` as a call, where the rows are too few or too far apart for its size to pay. */
+function keysOf2(metric: u32, q: usize, atA: usize, atB: usize, a: u32, b: u32, dim: u32, inverseQuery: f32): v128 {
+  return keys2(metric, q, atA, atB, a, b, dim, inverseQuery);
 }
 
 /** 1 / |vector|, 0 for a zero vector. */
@@ -57,12 +76,14 @@ function offer2(keys: v128, a: u32, b: u32): void {
 
 /**
  * Adds rows [from, to) to the `size` entries of a heap of at most `k`, and returns its new size.
- * `allowed`: bitset of rows, 0 for all; `list`: room for 1024 rows, used with `allowed`.
+ * `allowed`: bitset of rows, 0 for all; `list`: room for 1024 rows, used with `allowed`. `norms`: for COSINE 1 / |row| of
+ * every row, 0 when not at hand.
  */
 export function scan(
-  metric: u32, vectors: usize, dim: u32, from: u32, to: u32, allowed: usize, list: usize,
+  metric: u32, vectors: usize, norms: usize, dim: u32, from: u32, to: u32, allowed: usize, list: usize,
   query: usize, inverseQuery: f32, heap: usize, k: u32, size: u32, innerKey: f32, outerKey: f32,
 ): u32 {
+  rowNorms = norms;
   heapAt = heap;
   heapSize = size;
   heapLimit = k;
@@ -86,13 +107,9 @@ function scanAll(metric: u32, vectors: usize, dim: u32, from: u32, to: u32, quer
   let a = vectors + <usize>from * stride;
   let b = a + <usize>half * stride;
   const end = from + half;
-  if (metric == 0) {
-    for (let row = from; row < end; row++, a += stride, b += stride) offer2(l2x2(query, a, b, dim), row, row + half);
-  } else {
-    for (let row = from; row < end; row++, a += stride, b += stride)
-      offer2(keys2(metric, query, a, b, dim, inverseQuery), row, row + half);
-  }
-  if (end + half < to) offer(f32x4.extract_lane(keys2(metric, query, b, b, dim, inverseQuery), 0), to - 1);
+  for (let row = from; row < end; row++, a += stride, b += stride)
+    offer2(keys2(metric, query, a, b, row, row + half, dim, inverseQuery), row, row + half);
+  if (end + half < to) offer(f32x4.extract_lane(keysOf2(metric, query, b, b, to - 1, to - 1, dim, inverseQuery), 0), to - 1);
 }
 
 function scanAllowed(
@@ -118,12 +135,13 @@ function scanAllowed(
   for (let i: u32 = 0; i < half; i++) {
     const a = load<u32>(list + (<usize>i << 2));
     const b = load<u32>(list + (<usize>(i + half) << 2));
-    offer2(keys2(metric, query, vectors + <usize>a * stride, vectors + <usize>b * stride, dim, inverseQuery), a, b);
+    const keys = keysOf2(metric, query, vectors + <usize>a * stride, vectors + <usize>b * stride, a, b, dim, inverseQuery);
+    offer2(keys, a, b);
   }
   if (count & 1) {
     const row = load<u32>(list + (<usize>(count - 1) << 2));
     const at = vectors + <usize>row * stride;
-    offer(f32x4.extract_lane(keys2(metric, query, at, at, dim, inverseQuery), 0), row);
+    offer(f32x4.extract_lane(keysOf2(metric, query, at, at, row, row, dim, inverseQuery), 0), row);
   }
 }
 

@@ -3,11 +3,13 @@
  * scan goes to worker threads when there are any.
  */
 
+import { isDbError } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
 import type { Workers } from '../support/workers.ts';
 import { type Block, floatsOf, type VectorArena } from '../vector-index/arena.ts';
 import { scanScratchBytes, scanTopK } from '../vector-index/flat.ts';
 import { type HnswIndex, prefersScan } from '../vector-index/hnsw.ts';
+import { RowNorms } from '../vector-index/row-norms.ts';
 import { scanInWorkers } from '../vector-index/search-tasks.ts';
 import { mergeTopK, type TopK } from '../vector-index/top-k.ts';
 import type { GraphIndex, NearestRequest, NearestRows, VectorBlock, VectorEngine } from './vectors.ts';
@@ -20,6 +22,8 @@ const BYTES_PER_UNIT = 64;
 const WORKER_BYTES = 64 * 2 ** 20;
 /** Queries that share a pass over memory. */
 const TILE_QUERIES = 16;
+/** A scan of a smaller share of the rows is not worth the norms of all. */
+const NORMS_MIN_SHARE = 0.25;
 /** Rows a graph search looks at for each row it keeps. */
 const ROWS_PER_RESULT = 12;
 
@@ -29,6 +33,7 @@ export class ArenaVectors implements VectorBlock {
   readonly values: Float32Array<SharedArrayBuffer>;
   readonly arena: VectorArena;
   #room: Block | undefined;
+  #norms: RowNorms | undefined;
 
   constructor(arena: VectorArena, floats: number, graphBytes: number | undefined) {
     const [block, room] = arena.allocateGroup(
@@ -50,7 +55,19 @@ export class ArenaVectors implements VectorBlock {
     return this.arena.allocateBeside(this.block, bytes);
   }
 
+  /** The norms of the rows, made when first asked for. Undefined: there is no room for them. */
+  norms(dim: number): RowNorms | undefined {
+    try {
+      this.#norms ??= new RowNorms(this.arena, this.block, dim);
+    } catch (error) {
+      // Scans then sum the norms themselves: slower, with the same scores.
+      if (!isDbError(error, 'resource-exhausted')) throw error;
+    }
+    return this.#norms;
+  }
+
   free(): void {
+    this.#norms?.free();
     if (this.#room !== undefined) this.arena.free(this.#room);
     this.arena.free(this.block);
   }
@@ -82,18 +99,19 @@ export class ArenaEngine implements VectorEngine {
   async scan(vectors: VectorBlock, request: NearestRequest): Promise<NearestRows> {
     assert(vectors instanceof ArenaVectors, 'vectors lie in the arena');
     const { dim, queryCount, rowCount, allowedCount } = request;
+    const normsOffset = await normsOf(vectors, request);
     if (this.#workers !== undefined && allowedCount * dim * 4 * queryCount > WORKER_BYTES) {
-      const scan = { ...scanOf(request, vectors.block), from: 0, to: rowCount };
+      const scan = { ...scanOf(request, vectors.block, normsOffset), from: 0, to: rowCount };
       return scanInWorkers(this.#workers, this.#arena, vectors.block, scan, this.#scanThreads);
     }
-    return inTiles(request, TILE_QUERIES, (tile) => this.#scanTile(vectors.block, tile));
+    return inTiles(request, TILE_QUERIES, (tile) => this.#scanTile(vectors.block, normsOffset, tile));
   }
 
-  async #scanTile(block: Block, request: NearestRequest): Promise<TopK> {
+  async #scanTile(block: Block, normsOffset: number | undefined, request: NearestRequest): Promise<TopK> {
     const { dim, metric, queryCount, rowCount, allowedCount, k } = request;
     const bytesPerRow = dim * 4 * queryCount * Math.max(allowedCount / rowCount, 1 / 64);
     const sliceRows = Math.max(1024, Math.ceil(SLICE_BYTES / bytesPerRow / 32) * 32);
-    const scan = scanOf(request, block);
+    const scan = scanOf(request, block, normsOffset);
     const parts: TopK[] = [];
     for (let from = 0; from < rowCount; from += sliceRows) {
       const slice = { ...scan, from, to: Math.min(rowCount, from + sliceRows) };
@@ -124,7 +142,22 @@ export function graphOf(index: HnswIndex, vectors: ArenaVectors, engine: VectorE
   };
 }
 
-const scanOf = (request: NearestRequest, block: Block) => {
+/** Where the norms stand for a scan that is faster with them; rows that came since the last such scan get theirs now. */
+async function normsOf(vectors: ArenaVectors, request: NearestRequest): Promise<number | undefined> {
+  const { dim, metric, rowCount, allowedCount, pacer } = request;
+  if (metric !== 'COSINE' || allowedCount < rowCount * NORMS_MIN_SHARE) return undefined;
+  const norms = vectors.norms(dim);
+  if (norms === undefined) return undefined;
+  const bytesPerRow = dim * 4;
+  while (norms.rows < rowCount) {
+    const from = norms.rows;
+    norms.extendTo(Math.min(rowCount, from + Math.ceil(SLICE_BYTES / bytesPerRow)));
+    await pacer.spend(((norms.rows - from) * bytesPerRow) / BYTES_PER_UNIT);
+  }
+  return norms.offset;
+}
+
+const scanOf = (request: NearestRequest, block: Block, normsOffset: number | undefined) => {
   const { dim, metric, queries, queryCount, allowed, k, radius, rangeFilter } = request;
   return {
     dim,
@@ -136,6 +169,7 @@ const scanOf = (request: NearestRequest, block: Block) => {
     radius,
     rangeFilter,
     vectorsOffset: block.byteOffset,
+    normsOffset,
   };
 };
 

@@ -21,6 +21,11 @@ import type { TopK } from './top-k.ts';
 export interface ScanInput extends ScoreRange {
   /** Where row 0 begins in the kernels' memory: `dim` floats a row, no gaps, 4-aligned. */
   readonly vectorsOffset: number;
+  /**
+   * For COSINE: where `writeInverseNorms` has put those of at least the rows [0, to), 4-aligned. Absent: they are summed in the
+   * pass, which takes longer and gives the same scores.
+   */
+  readonly normsOffset?: number | undefined;
   readonly dim: number;
   readonly metric: Metric;
   /** Rows [from, to). */
@@ -115,7 +120,7 @@ export function scanTopK(kernels: Kernels, input: ScanInput): TopK {
       for (const slot of active)
         // biome-ignore format: one call, as the kernel declares it.
         slot.size = kernels.run.scan(
-          metricCode[input.metric], input.vectorsOffset, dim, row, end, allowed, list,
+          metricCode[input.metric], input.vectorsOffset, input.normsOffset ?? 0, dim, row, end, allowed, list,
           slot.query, slot.inverse, slot.heap, entries, slot.size, inner, outer,
         );
     }

@@ -22,6 +22,7 @@ export interface KernelExports {
   scan(
     metric: number,
     vectors: number,
+    norms: number,
     dim: number,
     from: number,
     to: number,

@@ -1,7 +1,8 @@
 /**
  * How rows are compared. The kernels order by an ascending key, callers see Milvus's score: squared distance for L2, similarity
- * for IP and COSINE. A row whose key is not finite is never a hit. COSINE divides by both norms while it sums, so that
- * stored vectors stay as they were given; a zero vector has similarity 0 to everything.
+ * for IP and COSINE. A row whose key is not finite is never a hit. COSINE divides by both norms, summed in the same pass or kept
+ * beside the rows with the same result, so that stored vectors stay as they were given; a zero vector has similarity 0 to
+ * everything.
  */
 import { DbError } from '../errors/db-error.ts';
 

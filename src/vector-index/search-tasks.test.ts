@@ -7,6 +7,7 @@ import type { Workers } from '../support/workers.ts';
 import { bytesOf, floatsOf, VectorArena } from './arena.ts';
 import { scanScratchBytes, scanTopK } from './flat.ts';
 import { HnswIndex } from './hnsw.ts';
+import { RowNorms } from './row-norms.ts';
 import { scanInWorkers, searchHnswInWorker, startHnswBuild } from './search-tasks.ts';
 
 /** One real thread, one task at a time. */
@@ -67,6 +68,13 @@ test('a worker builds, scans and searches over the memory of this thread with th
     };
     const inline = scanTopK(arena.kernels(vectors, scanScratchBytes(scan)), scan);
     assert.deepEqual(await scanInWorkers(workers, arena, vectors, scan, 3), inline);
+    const norms = new RowNorms(arena, vectors, dim);
+    norms.extendTo(rowCount);
+    const cosine = { ...scan, metric: 'COSINE' as const };
+    assert.deepEqual(
+      await scanInWorkers(workers, arena, vectors, { ...cosine, normsOffset: norms.offset }, 3),
+      scanTopK(arena.kernels(vectors, scanScratchBytes(cosine)), cosine),
+    );
 
     const moved = data.slice();
     const build = startHnswBuild(workers, {

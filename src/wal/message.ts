@@ -138,6 +138,9 @@ function encodeOffsets(out: PieceWriter, offsets: Uint32Array, count: number, en
     offsets.length === count + 1 && offsets[0] === 0 && offsets[count] === end,
     'offsets cover the values',
   );
+  // What cannot be read again must not get into the log: no start would get past it.
+  for (let i = 1; i <= count; i++)
+    assert((offsets[i] as number) >= (offsets[i - 1] as number), 'offsets do not go backwards');
   out.array(bytesOf(offsets));
 }
 

@@ -60,6 +60,8 @@ class ScalarCollector {
   #isJson = false;
   #rows: ScalarRows | undefined;
   #other: string | undefined;
+  /** Whether a member has taken the place of another. */
+  isReplaced = false;
 
   /** Values collected so far. */
   get length(): number {
@@ -122,6 +124,7 @@ class ScalarCollector {
   }
 
   #replace(): void {
+    this.isReplaced ||= this.kind !== '';
     this.#fixed = undefined;
     this.#bytes = undefined;
     this.#rows = undefined;
@@ -147,7 +150,8 @@ class ScalarRows {
     const outer = reader.enter();
     this.#items.read(reader, 1);
     reader.leave(outer);
-    if (this.#kind !== '' && this.#kind !== this.#items.kind)
+    // A member that gives way to another would take the items of earlier rows with it.
+    if (this.#items.isReplaced || (this.#kind !== '' && this.#kind !== this.#items.kind))
       throw malformed('rows of an array field hold different types');
     this.#kind = this.#items.kind;
     const count = this.#items.length;

@@ -6,6 +6,7 @@ import { dataTypeToWire } from './enums.ts';
 import {
   bool,
   join,
+  joinAll,
   nested,
   nothing,
   type Part,
@@ -14,8 +15,8 @@ import {
   part,
   rawBytes,
   repeatedBytes,
+  repeatedTexts,
   text,
-  textItem,
   uint,
 } from './parts.ts';
 
@@ -89,11 +90,14 @@ function lists(field: FieldSchema, { offsets, items }: ListColumn): Part {
         : fixed({ ...items, values: items.values.subarray(first, end) });
     return nested(1, values);
   });
-  return join(...rows, uint(2, field.elementType === undefined ? 0 : dataTypeToWire[field.elementType]));
+  return join(
+    joinAll(rows),
+    uint(2, field.elementType === undefined ? 0 : dataTypeToWire[field.elementType]),
+  );
 }
 
 /** `schema.IDs`. */
 export const encodeIds = (keys: PrimaryKeys): Part =>
   keys.type === 'Int64'
     ? nested(1, packed(1, part(packVarints(keys.values))))
-    : nested(2, join(...keys.values.map((key) => textItem(1, key))));
+    : nested(2, repeatedTexts(1, keys.values));

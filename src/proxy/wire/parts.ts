@@ -12,7 +12,10 @@ export const nothing: Part = { size: 0, pieces: [] };
 
 export const part = (bytes: Uint8Array): Part => ({ size: bytes.length, pieces: [bytes] });
 
-export const join = (...parts: readonly Part[]): Part => ({
+export const join = (...parts: readonly Part[]): Part => joinAll(parts);
+
+/** As `join`, for lists that may be longer than a call can take arguments. */
+export const joinAll = (parts: readonly Part[]): Part => ({
   size: parts.reduce((sum, { size }) => sum + size, 0),
   pieces: parts.flatMap(({ pieces }) => pieces),
 });
@@ -120,4 +123,13 @@ export function repeatedBytes(
     pos += to - from;
   }
   return part(out);
+}
+
+/** Repeated strings in `field`. */
+export function repeatedTexts(field: number, texts: readonly string[]): Part {
+  const offsets = new Uint32Array(texts.length + 1);
+  for (const [i, each] of texts.entries()) offsets[i + 1] = (offsets[i] as number) + Buffer.byteLength(each);
+  const data = Buffer.allocUnsafe(offsets[texts.length] as number);
+  for (const [i, each] of texts.entries()) data.write(each, offsets[i] as number);
+  return repeatedBytes(field, { offsets, data }, 0, texts.length);
 }

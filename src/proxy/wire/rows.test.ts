@@ -412,3 +412,55 @@ test('rows can be picked in any order from every kind of column', () => {
     );
   }
 });
+
+/** Nested protobuf fields by hand: what no encoder would send. */
+const raw = (fieldNumber: number, ...content: readonly (number | readonly number[])[]): number[] => {
+  const flat = content.flat();
+  return [fieldNumber * 8 + 2, flat.length, ...flat];
+};
+
+test('a row of an array field that names two types is refused: it would take the items of the rows before it', () => {
+  const longs = (...values: number[]) => raw(3, raw(1, values));
+  const ints = (...values: number[]) => raw(2, raw(1, values));
+  const texts = (text: string) => raw(6, raw(1, [...utf8(text)]));
+  for (const second of [
+    [...longs(9), ...ints(4)],
+    [...longs(9), ...ints(4, 5, 6)],
+    [...texts('a'), ...ints(4)],
+    [...raw(7), ...ints(4)],
+    [...raw(8), ...ints(4)],
+  ]) {
+    const array = raw(8, raw(1, ints(1, 2, 3)), raw(1, second));
+    const field = [8, 22, ...raw(2, [...utf8('ints')]), ...raw(3, array)];
+    const body = Uint8Array.from([...insertBytes([ids(1n, 2n)], 2), ...raw(5, field)]);
+    assert.throws(
+      () => checkedRows(schema, decodeWriteRequest('insert', body), { autoIds: false }),
+      (error) =>
+        error instanceof DbError &&
+        error.code === 'parameter-invalid' &&
+        /different types/.test(error.message),
+    );
+  }
+});
+
+test('an answer may hold more keys and lists than a call can take arguments', () => {
+  const count = 200_000;
+  const keys = Array.from({ length: count }, (_, i) => `é${i}`);
+  const decoded = decodeMessage<{ str_id: { data: string[] } }>(
+    'milvus.proto.schema.IDs',
+    toBytes(encodeIds({ type: 'VarChar', values: keys })),
+  );
+  assert.deepEqual(decoded.str_id.data, keys);
+  const lists = {
+    layout: 'list',
+    type: 'Array',
+    offsets: Uint32Array.from({ length: count + 1 }, (_, i) => i),
+    items: { layout: 'fixed', type: 'Int8', values: new Int8Array(count).fill(7) },
+  } as const;
+  const field = schema.fields.find(({ name }) => name === 'ints')!;
+  const sent = decodeMessage<SchemaFieldData>(
+    'milvus.proto.schema.FieldData',
+    toBytes(encodeFieldData(field, lists)),
+  );
+  assert.equal(sent.scalars?.array_data?.data.length, count);
+});

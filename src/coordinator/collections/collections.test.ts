@@ -315,3 +315,20 @@ test('a collection that a restore fills is described, and every other use names 
   assert.equal(coordinator.requireReady(at).collection.name, 'books');
   await coordinator.close();
 });
+
+test('creating what already exists is success after a restart, too', async () => {
+  const bare = (entries: Record<string, string>) => Object.assign(Object.create(null), entries);
+  const request = () => ({
+    ...asked('books', {
+      schema: schemaOf(
+        field('title', { dataType: 'VarChar', maxLength: 10, typeParams: bare({ max_length: '10' }) }),
+      ),
+    }),
+    properties: bare({ a: 'b' }),
+  });
+  const world = await startWorld();
+  const { collectionId } = await world.coordinator.createCollection(request());
+  const again = await world.restart();
+  assert.equal((await again.coordinator.createCollection(request())).collectionId, collectionId);
+  await again.coordinator.close();
+});

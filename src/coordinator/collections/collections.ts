@@ -194,7 +194,8 @@ export class CollectionRoom {
       consistencyLevel: existing.consistencyLevel,
       properties: existing.properties,
     };
-    if (isDeepStrictEqual(asked, present)) return existing;
+    // Clones: what was read from the catalog after a restart has other prototypes.
+    if (isDeepStrictEqual(structuredClone(asked), structuredClone(present))) return existing;
     throw new DbError(
       'collection-duplicate',
       `create duplicate collection with different parameters, collection: ${request.name}`,

@@ -65,7 +65,10 @@ export interface QueryRequest {
 export interface QueryNode {
   /** Resolves when everything in the view and in the log is searchable. Loading again with another view is `update`. */
   load(view: CollectionView): Promise<void>;
-  /** The catalog has changed for a loaded collection: new flushed segments, index files, dropped ones. Otherwise ignored. */
+  /**
+   * The catalog has changed for a loaded collection: new flushed segments, index files, dropped ones. Otherwise ignored.
+   * `view` must be the catalog's at the moment of the call: partitions it does not name were dropped.
+   */
   update(view: CollectionView): Promise<void>;
   release(collectionId: CollectionId): Promise<void>;
   /** 0 to 100; undefined when it is neither loaded nor loading. */

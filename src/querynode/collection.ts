@@ -61,6 +61,8 @@ export class CollectionRows {
   /** L0 segments whose deletes are all known: from files, or because the log was followed from their beginning. */
   readonly #knownDeletes = new Set<SegmentId>();
   readonly #queue: WriteQueue;
+  /** Partitions that a view or a write has named. */
+  readonly #partitions: Set<PartitionId>;
   /** Partitions that were dropped: what still waits to be written to them is nobody's. */
   readonly #dropped = new Set<PartitionId>();
   #fault: unknown;
@@ -69,6 +71,7 @@ export class CollectionRows {
   constructor(view: CollectionView, engine: VectorEngine, pacer: Pacer) {
     this.#view = { ...view, segments: [] };
     this.#engine = engine;
+    this.#partitions = new Set(view.partitionIds);
     this.#queue = new WriteQueue({
       now: (write) => this.#applyNow(write),
       sliced: (write) => this.#applySliced(write, pacer),
@@ -117,7 +120,8 @@ export class CollectionRows {
   apply(write: AppliedWrite): void {
     for (const [i, part] of write.parts.entries()) {
       const segmentId = write.segmentIds[i];
-      if (part.kind === 'delete' && segmentId !== undefined) this.#knownDeletes.add(segmentId);
+      if (part.kind === 'insert') this.#partitions.add(part.partitionId);
+      else if (segmentId !== undefined) this.#knownDeletes.add(segmentId);
     }
     this.#queue.write(write);
   }
@@ -157,9 +161,22 @@ export class CollectionRows {
       await inSlices(keys.count, pacer, (at) => unit.kill(keys.column, at, timestamps[at] ?? 0n));
   }
 
-  /** What stands in other partitions goes now, whatever becomes of the rest of the view: they were dropped. */
-  keepPartitions(partitionIds: readonly PartitionId[]): void {
-    for (const id of this.#view.partitionIds) if (!partitionIds.includes(id)) this.#dropped.add(id);
+  /**
+   * `partitionIds` are the catalog's at the moment of the call: every partition known here that is not among them was dropped, also
+   * one that came and went between two views. One that is younger than the call is not known yet.
+   */
+  noteDropped(partitionIds: readonly PartitionId[]): void {
+    const kept = new Set(partitionIds);
+    for (const id of this.#partitions)
+      if (!kept.has(id)) {
+        this.#partitions.delete(id);
+        this.#dropped.add(id);
+      }
+    for (const id of partitionIds) this.#partitions.add(id);
+  }
+
+  /** What stands in dropped partitions goes now. */
+  removeDropped(): void {
     for (const [segmentId, { unit }] of this.#sealed)
       if (this.#dropped.has(unit.place.partitionId)) {
         this.#sealed.delete(segmentId);
@@ -172,7 +189,7 @@ export class CollectionRows {
   /** The handover: one synchronous step. */
   swap({ view, loaded, reindexed }: Swap): void {
     const wanted = new Set(view.segments.map(({ segmentId }) => segmentId));
-    this.keepPartitions(view.partitionIds);
+    this.removeDropped();
     for (const [segmentId, { unit }] of this.#sealed)
       if (!wanted.has(segmentId)) {
         this.#sealed.delete(segmentId);

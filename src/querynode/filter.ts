@@ -81,7 +81,7 @@ async function selectKeys(view: UnitView, keys: KeyList, pacer: Pacer): Promise<
   const found: number[] = [];
   for (let from = 0; from < keys.count; from += KEYS_PER_SLICE) {
     const to = Math.min(keys.count, from + KEYS_PER_SLICE);
-    for (let at = from; at < to; at++) found.push(...unit.rowsOf(keys.column, at));
+    for (let at = from; at < to; at++) for (const row of unit.rowsOf(keys.column, at)) found.push(row);
     await pacer.spend((to - from) * COST_PER_KEY);
   }
   if (found.length === 0) return { view, rows: new Uint32Array(0), count: 0 };

@@ -43,7 +43,7 @@ export async function gatherRows(
   return { rowCount: refs.rows.length, columns };
 }
 
-const decoder = new TextDecoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export async function gatherKeys(
   views: readonly UnitView[],

@@ -57,13 +57,17 @@ export class LoadedCollection {
     return this.#loading;
   }
 
-  /** Waits its turn. Of a view that cannot be applied only the drop of partitions shows; the next one is tried none the less. */
+  /**
+   * Waits its turn; `view` must be the catalog's at the moment of the call. Of a view that cannot be applied only the drop of
+   * partitions shows; the next one is tried none the less.
+   */
   update(view: CollectionView): Promise<void> {
+    this.rows.noteDropped(view.partitionIds);
     const applied = this.#views
       .catch(() => undefined)
       .then(() => {
         if (!this.isLoaded) return undefined;
-        this.rows.keepPartitions(view.partitionIds);
+        this.rows.removeDropped();
         return this.#apply(view);
       });
     this.#views = applied;

@@ -9,6 +9,7 @@ import {
   DIM,
   deleteParts,
   filterBy,
+  filterKeys,
   insertParts,
   keysOf,
   PK,
@@ -463,5 +464,62 @@ test('loading a loaded collection applies the view', async () => {
   const view: CollectionView = viewOf(schema, []);
   await node.update(view);
   assert.deepEqual(await tags(), []);
+  await node.close();
+});
+
+test('rows of a partition that came and went between two views are gone with it', async () => {
+  const { node, log, files, stored, tags } = world();
+  await node.load(viewOf(schema, [], [first]));
+  const slow = opened();
+  files.gates.set(1n as SegmentId, slow.gate);
+  const slowly = node.update(viewOf(schema, [stored(1n, rowsFrom(0, 2))], [first]));
+  await turns(5);
+  log.write(insertParts('Int64', second, [{ key: 50, tag: 50 }]));
+  const dropped = node.update(viewOf(schema, [stored(1n, rowsFrom(0, 2))], [first]));
+  // Of a partition that is younger than the view.
+  const third = 77n as (typeof partitions)[0];
+  log.write(insertParts('Int64', third, [{ key: 51, tag: 51 }]));
+  slow.open();
+  await Promise.all([slowly, dropped]);
+  assert.equal(await node.count({ collectionId }), 3);
+  assert.deepEqual(await tags([first, second, third]), [0, 1, 51]);
+  await node.close();
+});
+
+test('a partition that came and went while the collection was loading leaves nothing', async () => {
+  const { node, log, files, stored } = world();
+  const slow = opened();
+  files.gate = slow.gate;
+  const loading = node.load(viewOf(schema, [stored(1n, rowsFrom(0, 2))], [first]));
+  await turns(5);
+  log.write(insertParts('Int64', second, [{ key: 50, tag: 50 }]));
+  const dropped = node.update(viewOf(schema, [stored(1n, rowsFrom(0, 2))], [first]));
+  slow.open();
+  await Promise.all([loading, dropped]);
+  assert.equal(await node.count({ collectionId }), 2);
+  await node.close();
+});
+
+test('a key that hundreds of thousands of rows of one segment carry can be asked for', async () => {
+  const { node, stored } = world();
+  const rows = Array.from({ length: 200_000 }, () => ({ key: 1, tag: 1 }));
+  await load(node, [stored(1n, rows)]);
+  const filter = filterKeys(keysOf('Int64', [1]));
+  assert.equal(await node.count({ collectionId, filter }), 200_000);
+  await node.close();
+});
+
+test('the key of a hit keeps every character, a byte order mark in front, too', async () => {
+  const { node, stored, files } = world();
+  const record = stored(1n, rowsFrom(0, 1));
+  const held = files.stored.get(record.segmentId)!;
+  const data = Buffer.from('\uFEFFkey');
+  const key = { layout: 'bytes', type: 'VarChar', offsets: Uint32Array.of(0, data.length), data } as const;
+  files.stored.set(record.segmentId, {
+    ...held,
+    batch: { rowCount: 1, columns: new Map(held.batch.columns).set(PK, key) },
+  });
+  await node.load(viewOf(schemaOf('VarChar'), [record]));
+  assert.deepEqual((await search(node, 0)).keys, { type: 'VarChar', values: ['\uFEFFkey'] });
   await node.close();
 });

@@ -1,4 +1,5 @@
 /** The control plane: builds its rooms, brings them back after a restart, runs their loops, and is their door. */
+import type { DbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, JobId, PartitionId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
@@ -40,6 +41,11 @@ export async function createCoordinator(parts: CoordinatorParts): Promise<Coordi
   return coordinator;
 }
 
+const refusal = ({ code, message }: DbError): string =>
+  code === 'storage-full'
+    ? `the last write was refused: ${message}`
+    : `no write is taken until a restart: ${message}`;
+
 class LocalCoordinator implements Coordinator {
   readonly #parts: CoordinatorParts;
   readonly #limits: CoordinatorLimits;
@@ -77,7 +83,7 @@ class LocalCoordinator implements Coordinator {
     const { failure } = this.#parts.streamingNode;
     const reasons = [
       ...(this.#operations.isRefusing ? ['the coordinator is stopping'] : []),
-      ...(failure === undefined ? [] : [`no write is taken until a restart: ${failure.message}`]),
+      ...(failure === undefined ? [] : [refusal(failure)]),
       ...segments.troubles(),
       ...flusher.troubles(),
       ...load.troubles(),

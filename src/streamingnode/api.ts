@@ -58,7 +58,10 @@ export interface SegmentOpener {
 }
 
 export interface StreamingNode {
-  /** Why every write is refused until a restart: the log could not be written. Reads go on. */
+  /**
+   * Why writes are refused: the log could not be written. `storage-full`: the next write is tried anew; anything else: until a
+   * restart. Reads go on.
+   */
   readonly failure: DbError | undefined;
   /**
    * Replays the log once, before anything else. `isOpen` says whether the catalog knows the segment as growing or sealed; all

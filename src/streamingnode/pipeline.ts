@@ -1,4 +1,4 @@
-import { DbError, messageOf } from '../errors/db-error.ts';
+import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { AppliedWrite } from '../wal/message.ts';
 import type { WalPosition } from '../wal/wal.ts';
 
@@ -12,13 +12,15 @@ interface UnderWay {
 
 /**
  * Writes between their place in the log and their acknowledgement. They are applied in log order, each when it and all
- * before it are durable. The first one that fails ends it all: nothing after it was, or will be, applied.
+ * before it are durable. One that a full disk refuses is as if it had never been. The first one that fails in another way ends
+ * it all: nothing after it was, or will be, applied.
  */
 export class Pipeline {
   readonly #apply: (write: AppliedWrite, position: WalPosition) => void;
   readonly #underWay: UnderWay[] = [];
   #failure: DbError | undefined;
-  /** Settles last, as the writes are applied in order or refused together. */
+  #refusal: DbError | undefined;
+  /** Settles when everything added has. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(apply: (write: AppliedWrite, position: WalPosition) => void) {
@@ -27,6 +29,11 @@ export class Pipeline {
 
   get failure(): DbError | undefined {
     return this.#failure;
+  }
+
+  /** Why the last write was refused although the next one may succeed. */
+  get refusal(): DbError | undefined {
+    return this.#refusal;
   }
 
   /** Called in the order of the log. Resolves when the write is applied. */
@@ -39,10 +46,14 @@ export class Pipeline {
           entry.durable = true;
           this.#drain();
         },
-        (error: unknown) => this.#fail(error),
+        (error: unknown) => this.#refuse(entry, error),
       );
     });
-    this.#last = applied.catch(() => undefined);
+    const before = this.#last;
+    this.#last = applied.then(
+      () => before,
+      () => before,
+    );
     return applied;
   }
 
@@ -60,9 +71,22 @@ export class Pipeline {
     if (this.#failure !== undefined) return;
     for (let next = this.#underWay[0]; next?.durable === true; next = this.#underWay[0]) {
       this.#underWay.shift();
+      this.#refusal = undefined;
       this.#apply(next.write, next.position);
       next.resolve();
     }
+  }
+
+  #refuse(entry: UnderWay, cause: unknown): void {
+    if (!isDbError(cause, 'storage-full')) {
+      this.#fail(cause);
+      return;
+    }
+    this.#refusal = cause;
+    const at = this.#underWay.indexOf(entry);
+    if (at >= 0) this.#underWay.splice(at, 1);
+    entry.reject(cause);
+    this.#drain();
   }
 
   #fail(cause: unknown): void {

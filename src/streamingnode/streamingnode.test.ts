@@ -270,7 +270,7 @@ test('a collection dropped while a write waits for its segment gets nothing', as
   assert.deepEqual(node.segments(), []);
 });
 
-test('a full disk refuses the writes under way and all later ones, and shows none of them', async () => {
+test('a full disk refuses the writes under way and all later ones until there is space, and shows none of them', async () => {
   const { node, wal } = setUp({ options: { sync: 'manual' } });
   const seen: number[] = [];
   node.follow(collectionId, { applied: (w) => seen.push(...w.parts.map(idOf)) });
@@ -288,6 +288,53 @@ test('a full disk refuses the writes under way and all later ones, and shows non
   const { segments, empty } = await node.seal(collectionId);
   assert.deepEqual(await contentOf(node, segments[0]!), [1]);
   assert.deepEqual([segments.length, empty.length], [1, 1]);
+  assert.equal(node.failure?.code, 'storage-full');
+  wal.freeSpace();
+  const again = node.write(collectionId, [insert(5), insert(6, p2)]);
+  await settle();
+  wal.sync();
+  await again;
+  assert.equal(node.failure, undefined);
+  assert.deepEqual(seen, [1, 5, 6]);
+  await wal.close();
+  const next = setUp({ wal: wal.reopen() });
+  await next.node.recover(() => true);
+  const found = await Promise.all(next.node.segments().map((segment) => contentOf(next.node, segment)));
+  assert.deepEqual(found.flat().sort(), [1, 5, 6]);
+});
+
+test('a log that is broken refuses everything until a restart', async () => {
+  const { node, wal } = setUp();
+  wal.failAppends('storage-failed');
+  await fails(node.write(collectionId, [insert(1)]), 'storage-failed');
+  wal.freeSpace();
+  await fails(node.write(collectionId, [insert(2)]), 'storage-failed');
+  assert.equal(node.failure?.code, 'storage-failed');
+});
+
+test('a write begun while others are being refused is taken', async () => {
+  const waits: { resolve: () => void; reject: (error: DbError) => void }[] = [];
+  const wal = new MemoryWal();
+  const append = wal.append.bind(wal);
+  wal.append = (...record) => ({
+    position: append(...record).position,
+    durable: new Promise<void>((resolve, reject) => waits.push({ resolve, reject })),
+  });
+  const { node } = setUp({ wal });
+  const seen: number[] = [];
+  node.follow(collectionId, { applied: (w) => seen.push(...w.parts.map(idOf)) });
+  const first = fails(node.write(collectionId, [insert(1)]), 'storage-full');
+  await settle();
+  const second = node.write(collectionId, [insert(2)]);
+  await settle();
+  const sealed = node.seal(collectionId);
+  waits[1]?.resolve();
+  await settle();
+  assert.deepEqual(seen, []);
+  waits[0]?.reject(new DbError('storage-full', 'full'));
+  await Promise.all([first, second]);
+  assert.deepEqual(seen, [2]);
+  assert.equal((await sealed).segments[0]?.rowCount, 1);
 });
 
 test('bytes under way are bounded: further writes wait', async () => {

@@ -52,7 +52,7 @@ export class LogStreamingNode implements StreamingNode {
   }
 
   get failure(): DbError | undefined {
-    return this.#pipeline.failure;
+    return this.#pipeline.failure ?? this.#pipeline.refusal;
   }
 
   async recover(isOpen: (segmentId: SegmentId) => boolean): Promise<HybridTime> {

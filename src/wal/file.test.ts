@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, open, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -115,14 +126,15 @@ inDirectory('a reader elsewhere reads what the log has written, with few files o
 });
 
 /** Files on a disk that is full after `room` more bytes. */
-const fullAfter = (room: number): typeof open => {
-  let left = room;
+const fullAfter = (room: number): typeof open => diskOf({ left: room });
+
+const diskOf = (disk: { left: number }): typeof open => {
   return async (...at) => {
     const handle = await open(...at);
     const writev = handle.writev.bind(handle);
     handle.writev = (async (pieces: Uint8Array[], position?: number) => {
-      const bytes = Buffer.concat(pieces).subarray(0, left);
-      left -= bytes.length;
+      const bytes = Buffer.concat(pieces).subarray(0, disk.left);
+      disk.left -= bytes.length;
       if (bytes.length === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
       return await writev([bytes], position);
     }) as typeof handle.writev;
@@ -132,12 +144,13 @@ const fullAfter = (room: number): typeof open => {
 
 for (const [room, expected] of [
   [0, []],
+  [20, []],
   [32 + 72, [1]],
   [32 + 72 + 50, [1]],
   [32 + 72 + 72 + 50, [1]],
 ] as const)
   inDirectory(
-    `a disk full after ${room} bytes refuses what does not fit and all that follows`,
+    `a disk full after ${room} bytes refuses what does not fit and all that follows while it is full`,
     async (root) => {
       const wal = await FileWal.open(root, { ...options, open: fullAfter(room) });
       const first = append(wal, 1);
@@ -170,3 +183,90 @@ test('the checksum of a payload is the same in one turn of the event loop and in
   );
   assert.equal(await checksumInTurns([]), 0);
 });
+
+for (const [room, fileBytes] of [
+  [0, 1000],
+  [20, 1000],
+  [32 + 72, 1000],
+  [32 + 72 + 50, 1000],
+  [32 + 72, 100],
+  [32 + 72 + 20, 100],
+  [32 + 72 + 32, 100],
+  [32 + 72 + 32 + 20, 100],
+] as const)
+  inDirectory(
+    `a log on a disk full after ${room} bytes, files of ${fileBytes}, goes on when there is space`,
+    async (root) => {
+      const disk = { left: room };
+      const wal = await FileWal.open(root, { ...options, fileBytes, open: diskOf(disk) });
+      const taken: number[] = [];
+      const record = (n: number) => append(wal, n).durable.then(() => taken.push(n));
+      const isFull = (error: unknown) => isDbError(error, 'storage-full');
+      await record(1).catch((error) => assert.ok(isFull(error)));
+      for (const refused of [record(2), record(3), record(4)]) await assert.rejects(refused, isFull);
+      await assert.rejects(record(5), isFull);
+      disk.left = 1e6;
+      const { position, durable } = append(wal, 6);
+      await durable;
+      await Promise.all([record(7), record(8)]);
+      assert.deepEqual(await wal.read(position), new Uint8Array(40).fill(6));
+      await wal.close();
+      const again = await FileWal.open(root, options);
+      assert.deepEqual(
+        (await replayed(again)).map(({ ts }) => Number(ts)),
+        [...taken, 6].sort(),
+      );
+      assert.equal(again.tornTail, undefined);
+      await again.close();
+    },
+  );
+
+inDirectory(
+  'a full disk that shows only at the sync, or that cannot be cleaned up, ends the log',
+  async (root) => {
+    for (const broken of ['datasync', 'truncate'] as const) {
+      const disk = { left: 32 + 72 + (broken === 'truncate' ? 50 : 1e6) };
+      const inner = diskOf(disk);
+      let isBroken = false;
+      const wal = await FileWal.open(join(root, broken), {
+        ...options,
+        open: async (...at) => {
+          const handle = await inner(...at);
+          const works = handle[broken].bind(handle) as () => Promise<void>;
+          handle[broken] = () =>
+            isBroken ? Promise.reject(Object.assign(new Error('no space'), { code: 'ENOSPC' })) : works();
+          return handle;
+        },
+      });
+      await append(wal, 1).durable;
+      isBroken = true;
+      const isFailed = (error: unknown) => isDbError(error, 'storage-failed');
+      await assert.rejects(append(wal, 2).durable, isFailed);
+      isBroken = false;
+      disk.left = 1e6;
+      await assert.rejects(append(wal, 3).durable, isFailed);
+      await wal.close();
+    }
+  },
+);
+
+inDirectory(
+  'a log file that cannot be removed is removed by the next call, and no gap comes about',
+  async (root) => {
+    const wal = await FileWal.open(root, { ...options, fileBytes: 100 });
+    for (let n = 1; n <= 5; n++) await append(wal, n).durable;
+    await rename(join(root, '2.log'), join(root, 'kept'));
+    await mkdir(join(root, '2.log'));
+    await assert.rejects(wal.truncateBefore(4), (error) => isDbError(error, 'storage-failed'));
+    await rmdir(join(root, '2.log'));
+    await rename(join(root, 'kept'), join(root, '2.log'));
+    await wal.truncateBefore(5);
+    await wal.close();
+    const again = await FileWal.open(root, options);
+    assert.deepEqual(
+      (await replayed(again)).map(({ ts }) => Number(ts)),
+      [5],
+    );
+    await again.close();
+  },
+);

@@ -4,7 +4,7 @@
  */
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DbError } from '../errors/db-error.ts';
+import { DbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { assert } from '../support/assert.ts';
 import type { Random } from '../support/random.ts';
@@ -188,7 +188,7 @@ export class FileWal implements Wal {
       out.align();
     }
     const end = await writeAll(handle, out.finish(), first.offset);
-    await handle.datasync();
+    await this.#synced(handle.datasync());
     this.#durable = end;
   }
 
@@ -210,17 +210,53 @@ export class FileWal implements Wal {
     const handle = await this.#open(path, 'wx');
     this.#writing = { file, handle, salt };
     await writeAll(handle, [encodeFileHeader(file, salt)], 0);
-    await handle.sync();
-    await syncDirectory(this.#root);
+    await this.#synced(handle.sync());
+    await this.#synced(syncDirectory(this.#root));
     this.#files = [...this.#files, file];
     return this.#writing;
   }
 
+  /** After a sync that failed nobody knows what is on the disk, whatever the reason. */
+  async #synced(sync: Promise<void>): Promise<void> {
+    try {
+      await sync;
+    } catch (cause) {
+      throw new DbError('storage-failed', `log in '${this.#root}': ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** A full disk refuses what was under way; when nothing of it is left on the disk, the log goes on. Anything else ends it. */
   async #fail(failure: DbError, batch: readonly Queued[]): Promise<void> {
     this.#failure = failure;
-    // Best effort, so that a write that was refused does not come back at the next start; it may, when the disk is broken.
-    await this.#writing?.handle.truncate(this.#durable).catch(() => undefined);
-    for (const { reject } of [...batch, ...this.#queue.splice(0)]) reject(failure);
+    const isUndone = await this.#undo().catch(() => false);
+    const isFull = failure.code === 'storage-full';
+    const refused = [...batch, ...this.#queue.splice(0)];
+    const [first] = refused;
+    if (isFull && isUndone && first !== undefined) {
+      this.#file = first.position.file;
+      this.#end = first.position.offset;
+      this.#failure = undefined;
+    } else if (isFull) this.#failure = new DbError('storage-failed', failure.message, { cause: failure });
+    for (const { reject } of refused) reject(this.#failure ?? failure);
+  }
+
+  /**
+   * Takes away what a failed write may have left, so that a write that was refused does not come back at the next start. Rejects when
+   * it cannot: it may then come back.
+   */
+  async #undo(): Promise<boolean> {
+    const writing = this.#writing;
+    if (writing === undefined) return true;
+    if (this.#files.at(-1) === writing.file) {
+      await writing.handle.truncate(this.#durable);
+      await writing.handle.datasync();
+      return true;
+    }
+    // Only begun: no record is in it.
+    this.#writing = undefined;
+    await writing.handle.close();
+    await rm(join(this.#root, logFileName(writing.file)), { force: true });
+    return true;
   }
 
   async *replay(): AsyncIterable<WalEntry> {
@@ -258,11 +294,12 @@ export class FileWal implements Wal {
   async truncateBefore(file: number): Promise<void> {
     const last = this.#files.at(-1) ?? 0;
     const gone = this.#files.filter((known) => known < file && known < last);
-    this.#files = this.#files.filter((known) => !gone.includes(known));
     try {
+      // Oldest first, and known until it is gone: one that cannot be removed now is the next call's, and no gap comes about.
       for (const old of gone) {
         await this.#reader.forget(old);
         await rm(join(this.#root, logFileName(old)), { force: true });
+        this.#files = this.#files.filter((known) => known !== old);
       }
       if (gone.length > 0) await syncDirectory(this.#root);
     } catch (error) {

@@ -86,9 +86,13 @@ export class MemoryWal implements Wal {
     assert(this.#isReplayed, 'a log is replayed before it is appended to');
     const length = RECORD_HEADER_BYTES + byteLength(payload);
     assert(length <= MAX_PAYLOAD_BYTES, `a log record of ${length} bytes`);
+    if (this.#failure !== undefined)
+      return {
+        position: { file: this.#file, offset: this.#end, length },
+        durable: Promise.reject(this.#failure),
+      };
     if (this.#end > FILE_HEADER_BYTES && this.#end + length > this.#options.fileBytes) this.#roll();
     const position = { file: this.#file, offset: this.#end, length };
-    if (this.#failure !== undefined) return { position, durable: Promise.reject(this.#failure) };
     const bytes = new Uint8Array(paddedLength(length));
     const place = { offset: this.#end, salt: 0n, durableBytes: this.#durable };
     let at = 0;
@@ -151,9 +155,17 @@ export class MemoryWal implements Wal {
     for (const { resolve } of batch) resolve();
   }
 
-  /** From now on the disk refuses writes with this error: what is not durable yet is rejected, and all that follows. */
+  /**
+   * From now on the disk refuses writes with this error: what is not durable yet is rejected, and all that follows; after
+   * `storage-full` until `freeSpace`.
+   */
   failAppends(code: 'storage-full' | 'storage-failed'): void {
     this.#fail(new DbError(code, 'the log cannot be written'));
+  }
+
+  /** The disk takes writes again. */
+  freeSpace(): void {
+    if (this.#failure?.code === 'storage-full') this.#failure = undefined;
   }
 
   /**
@@ -223,6 +235,12 @@ export class MemoryWal implements Wal {
     this.#failure = error;
     const batch = this.#unsynced;
     this.#unsynced = [];
+    const [first] = batch;
+    if (first !== undefined) {
+      this.#file = first.position.file;
+      this.#end = first.position.offset;
+      this.#durable = first.position.offset;
+    }
     for (const { reject } of batch) reject(error);
   }
 

@@ -20,7 +20,8 @@ export interface WalEntry {
 export interface Wal {
   /**
    * Adds a record. The order of calls is the order of the log, settled when `append` returns; `durable` resolves when the
-   * record has reached the disk. A failed write rejects this and every later record: the log is then closed for writing.
+   * record has reached the disk. A failed write rejects this and every later record: the log is then closed for writing. Not so
+   * `storage-full`: nothing of the records it refuses is in the log, and a record appended after a refusal is tried anew.
    */
   append(
     ts: HybridTime,

@@ -180,3 +180,27 @@ test('a client that goes away in the middle of a request costs nothing: room for
     }
     assert.equal((await callBytes(transport, new Uint8Array(1_000_000))).length, 1_000_000);
   }));
+
+test('answers that a client does not take count: further calls are refused until they are gone', async () => {
+  const big = new Uint8Array(900_000);
+  await withTransport(
+    async ({ body }) => (body.length === 0 ? big : body),
+    async (transport) => {
+      const session = connect(`http://127.0.0.1:${transport.port}`);
+      const idle = session.request({
+        ':method': 'POST',
+        ':path': '/s.S/Echo',
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      idle.on('error', () => undefined);
+      idle.end(Buffer.concat(frameMessage(new Uint8Array(0))));
+      await new Promise((resolve) => idle.once('response', resolve));
+      const call = () => send(transport, {}, frameMessage(new Uint8Array(200_000)));
+      assert.equal((await call()).headers['grpc-status'], String(grpcStatus.resourceExhausted));
+      session.destroy();
+      await systemClock.sleep(50, new AbortController().signal);
+      assert.equal((await call()).trailers['grpc-status'], '0');
+    },
+  );
+});

@@ -22,7 +22,7 @@ const STREAM_WINDOW_BYTES = 4 << 20;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
 /** Further calls wait at the client. */
 const MAX_STREAMS_PER_CONNECTION = 1024;
-/** A request of which nothing comes for so long is given up. */
+/** A request of which nothing comes, or an answer of which nothing is taken, for so long is given up. */
 const STALLED_MS = 60_000;
 
 const answerHeaders: OutgoingHttpHeaders = {
@@ -40,6 +40,8 @@ class Calls {
   readonly #unserved: ReadonlySet<string>;
   /** Announced bytes of requests that are still coming in. */
   #incomingBytes = 0;
+  /** Bytes of answers that the clients have not taken. */
+  #outgoingBytes = 0;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -56,7 +58,7 @@ class Calls {
       return;
     }
     this.#serve(stream, headers).then(
-      (body) => answer(stream, body),
+      (body) => this.#answer(stream, body),
       (error: unknown) =>
         refuse(
           stream,
@@ -65,6 +67,15 @@ class Calls {
             : new CallRefused(grpcStatus.internal, 'internal error of the server'),
         ),
     );
+  }
+
+  #answer(stream: ServerHttp2Stream, body: Uint8Array): void {
+    if (stream.destroyed || stream.closed || stream.headersSent) return;
+    this.#outgoingBytes += body.length;
+    stream.once('close', () => {
+      this.#outgoingBytes -= body.length;
+    });
+    answer(stream, body);
   }
 
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<Uint8Array> {
@@ -123,7 +134,8 @@ class Calls {
         grpcStatus.resourceExhausted,
         `received message larger than max (${length} vs. ${maxReceiveBytes})`,
       );
-    if (this.#incomingBytes > 0 && this.#incomingBytes + length > maxIncomingBytes)
+    const held = this.#incomingBytes + this.#outgoingBytes;
+    if (held > 0 && held + length > maxIncomingBytes)
       throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
   }
 
@@ -174,7 +186,7 @@ function readAll(stream: ServerHttp2Stream, reader: MessageReader): Promise<void
 }
 
 function answer(stream: ServerHttp2Stream, body: Uint8Array): void {
-  if (stream.destroyed || stream.headersSent) return;
+  stream.setTimeout(STALLED_MS, () => stream.close(constants.NGHTTP2_CANCEL));
   stream.respond(answerHeaders, { waitForTrailers: true });
   stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
   for (const piece of frameMessage(body)) stream.write(piece);

@@ -35,7 +35,7 @@ export interface TransportOptions {
   readonly port: number;
   /** Larger requests are refused with RESOURCE_EXHAUSTED before they are read whole. */
   readonly maxReceiveBytes: number;
-  /** Announced bytes of all requests that are still coming in; one request always fits. */
+  /** Announced bytes of all requests that are still coming in, and bytes of answers not yet taken; one request always fits. */
   readonly maxIncomingBytes: number;
   readonly service: string;
   readonly clock: Clock;

@@ -1,7 +1,9 @@
 /** Pure: the dynamic field `$meta`, one JSON object per row. */
+import { DbError } from '../../errors/db-error.ts';
 import type { BytesColumn, Column } from '../../model/rows.ts';
 import { type CollectionSchema, DYNAMIC_FIELD_NAME, type FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
+import { parseJson } from '../../support/json.ts';
 import { checkedColumn, eachJson, invalid, lengthOf } from './columns.ts';
 import type { WireData, WireField } from './field-data-decode.ts';
 import { type JsonEntry, jsonEntries, jsonObjectText } from './json-object.ts';
@@ -48,6 +50,7 @@ export function withExtraColumns(
     for (const { name, values } of columns) {
       const value = values[row];
       if (value === undefined) continue;
+      requireOneValue(name, value);
       if (entries.some(({ key }) => key === name)) throw invalid(`duplicated dynamic key ${name}`);
       entries.push({ key: name, value });
     }
@@ -56,6 +59,15 @@ export function withExtraColumns(
   const merged = textColumn(rows);
   eachJson(meta, merged);
   return merged;
+}
+
+/** Text that is valid only between others, such as `1,"id":2`, would bring keys of its own. */
+function requireOneValue(name: string, text: string): void {
+  try {
+    parseJson(text);
+  } catch (cause) {
+    throw new DbError('parameter-invalid', `field ${name} holds invalid JSON`, { cause });
+  }
 }
 
 export function textsOf({ offsets, data }: BytesColumn): string[] {

@@ -464,3 +464,17 @@ test('an answer may hold more keys and lists than a call can take arguments', ()
   );
   assert.equal(sent.scalars?.array_data?.data.length, count);
 });
+
+test('a dynamic value that is more than one JSON value cannot bring keys of its own', () => {
+  const sent = (text: string): WireField => ({
+    type: 23,
+    field_name: 'x',
+    scalars: { json_data: { data: [utf8(text)] } },
+  });
+  check([ids(1n), sent('{"id":2}')], 1, dynamicSchema);
+  for (const text of ['1,"id":2', '1,"x":2', '', ' '])
+    assert.throws(
+      () => check([ids(1n), sent(text)], 1, dynamicSchema),
+      (error) => error instanceof DbError && error.code === 'parameter-invalid',
+    );
+});

@@ -75,7 +75,9 @@ async function send(
 }
 
 function callBytes({ port }: Transport, body: Uint8Array, deadlineMs?: number): Promise<Buffer> {
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
   const asIs = (bytes: Buffer) => bytes;
   return new Promise<Buffer>((resolve, reject) => {
     const options = deadlineMs === undefined ? {} : { deadline: deadlineMs };

@@ -20,7 +20,9 @@ import {
 
 /** A bare gRPC call with these bytes. */
 async function callBytes(port: number, rpc: string, body: Uint8Array): Promise<Buffer> {
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
   try {
     return await new Promise<Buffer>((resolve, reject) => {
       const asIs = (bytes: Buffer) => bytes;

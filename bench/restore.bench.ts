@@ -94,13 +94,13 @@ async function bigRestores(): Promise<void> {
       await bench.loop();
       for (let round = 0; round < ROUNDS; round++) {
         const copy = join(bench.dir, 'cp');
-        settle(bench.dir);
+        await settle(bench.dir);
         const collection = await sourceFolder(source);
         const cpMs = await timed(() => Promise.resolve(execFileSync('cp', ['-r', collection, copy])));
         results.cp.push(cpMs);
-        results.cpSync.push(cpMs + (await timed(() => Promise.resolve(settle(copy)))));
+        results.cpSync.push(cpMs + (await timed(() => Promise.resolve(writeBack(copy)))));
         await rm(copy, { recursive: true });
-        settle(bench.dir);
+        await settle(bench.dir);
         await bench.loop();
         results[mode].push((await restoreOnce(bench.client, 'big', `copy${round}`)).callMs);
         lag[mode] = Math.max(lag[mode] ?? 0, (await bench.loop()).longestOwnMs);
@@ -132,7 +132,13 @@ async function bigRestores(): Promise<void> {
   );
 }
 
-function settle(path: string): void {
+/** Writes back what earlier rounds left and lets the file system end its own work: both sides begin on a quiet disk. */
+async function settle(path: string): Promise<void> {
+  writeBack(path);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+}
+
+function writeBack(path: string): void {
   execFileSync('sync', ['-f', path]);
 }
 

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
+import { ownConnections } from '../connections.ts';
 
 const SERVICE = 'milvus.proto.milvus.MilvusService';
 // The official client's own descriptor: complete, and independent of what the server was built from.
@@ -32,6 +33,7 @@ export class RawClient {
 
   constructor(address: string) {
     this.#client = new Client(address, credentials.createInsecure(), {
+      ...ownConnections,
       'grpc.max_receive_message_length': -1,
     });
   }

@@ -40,6 +40,14 @@ export class SnapshotSource {
     return opening;
   }
 
+  /** What an admission has just read: the job that it admits does not read it again. `listed`: all segments, in manifest order. */
+  admit(snapshotId: SnapshotId, metadata: SnapshotMetadata, listed: readonly SnapshotSegment[]): void {
+    if (this.#opened.has(snapshotId)) return;
+    const manifests = new ManifestCache(this.#store, metadata);
+    manifests.keep(listed);
+    this.#opened.set(snapshotId, Promise.resolve(opened(metadata, manifests)));
+  }
+
   forget(snapshotId: SnapshotId): void {
     this.#opened.delete(snapshotId);
   }
@@ -49,14 +57,15 @@ export class SnapshotSource {
     if (record?.state !== 'committed')
       throw new DbError('data-integrity', `snapshot ${snapshotId} is gone although a restore pins it`);
     const metadata = await readMetadata(this.#store, record);
-    const manifests = new ManifestCache(this.#store, metadata);
-    return {
-      metadata,
-      buildPosition: new Map(metadata.buildIds.map((buildId, position) => [buildId, position])),
-      segments: (first, count) => manifests.segments(first, count),
-    };
+    return opened(metadata, new ManifestCache(this.#store, metadata));
   }
 }
+
+const opened = (metadata: SnapshotMetadata, manifests: ManifestCache): OpenedSnapshot => ({
+  metadata,
+  buildPosition: new Map(metadata.buildIds.map((buildId, position) => [buildId, position])),
+  segments: (first, count) => manifests.segments(first, count),
+});
 
 class ManifestCache {
   readonly #store: ObjectStore;
@@ -67,6 +76,15 @@ class ManifestCache {
   constructor(store: ObjectStore, metadata: SnapshotMetadata) {
     this.#store = store;
     this.#metadata = metadata;
+  }
+
+  /** Keeps the first manifests of `listed`, as many as may be kept. */
+  keep(listed: readonly SnapshotSegment[]): void {
+    let start = 0;
+    for (const [n, { segmentCount }] of this.#metadata.manifests.slice(0, MANIFESTS_KEPT).entries()) {
+      this.#kept.set(n, Promise.resolve(listed.slice(start, start + segmentCount)));
+      start += segmentCount;
+    }
   }
 
   async segments(first: number, count: number): Promise<readonly SnapshotSegment[]> {

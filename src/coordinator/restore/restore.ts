@@ -27,6 +27,7 @@ import {
   MAX_FILES_PER_TASK,
   MAX_SEGMENTS_PER_TASK,
 } from '../copy-segment/job.ts';
+import type { SnapshotSource } from '../copy-segment/source.ts';
 import type { CollectionLookup } from '../rooms.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';
 import type { SnapshotManager } from '../snapshot/manager.ts';
@@ -46,6 +47,7 @@ export interface RestoreParts {
   readonly resolve: CollectionLookup;
   readonly manager: SnapshotManager;
   readonly pins: Pins;
+  readonly source: SnapshotSource;
   readonly log: Log;
   readonly limits: SnapshotLimits;
 }
@@ -91,6 +93,8 @@ export class Restore {
       return { planned, pinning: pin.changes };
     };
     const first = plan(snapshot, database);
+    // Before the commit that wakes the checker.
+    this.#parts.source.admit(snapshot.snapshotId, metadata, listed);
     try {
       const remaining = await this.#writeAhead(first.planned);
       for (;;) {
@@ -107,6 +111,7 @@ export class Restore {
         if (outcome === 'committed') return ids.jobId;
       }
     } catch (error) {
+      this.#parts.source.forget(snapshot.snapshotId);
       await this.#takeBack(first.planned);
       throw error;
     }

@@ -1,13 +1,5 @@
 /** What holds for columns wherever they are kept: array classes, sizes, slices of bytes. */
-import type {
-  BytesColumn,
-  Column,
-  FixedColumn,
-  FixedType,
-  FixedValues,
-  PrimaryKeys,
-  RowBatch,
-} from './rows.ts';
+import type { Column, FixedType, FixedValues, PrimaryKeys, RowBatch } from './rows.ts';
 
 interface FixedArrays {
   readonly BYTES_PER_ELEMENT: number;
@@ -30,22 +22,23 @@ export const fixedArrays: Readonly<Record<FixedType, FixedArrays>> = {
 export const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
-const itemsSizeBytes = (items: FixedColumn | BytesColumn): number =>
-  items.layout === 'fixed' ? items.values.byteLength : items.offsets.byteLength + items.data.byteLength;
-
-/** Bytes a column holds in memory. */
-export function columnSizeBytes(column: Column): number {
-  const valid = column.valid?.byteLength ?? 0;
+/** Every array a column is made of: for moving them between threads and for counting their bytes. */
+export function arraysOf(column: Column): ArrayBufferView[] {
+  const valid = column.valid === undefined ? [] : [column.valid];
   switch (column.layout) {
     case 'fixed':
     case 'vector':
-      return valid + column.values.byteLength;
+      return [...valid, column.values];
     case 'bytes':
-      return valid + itemsSizeBytes(column);
+      return [...valid, column.offsets, column.data];
     case 'list':
-      return valid + column.offsets.byteLength + itemsSizeBytes(column.items);
+      return [...valid, column.offsets, ...arraysOf(column.items)];
   }
 }
+
+/** Bytes a column holds in memory. */
+export const columnSizeBytes = (column: Column): number =>
+  arraysOf(column).reduce((sum, { byteLength }) => sum + byteLength, 0);
 
 /** Bytes the columns hold in memory. */
 export function batchSizeBytes({ columns }: RowBatch): number {

@@ -2,7 +2,9 @@
  * Files of a flushed segment into memory. Runs in a worker thread. Every byte of every file is read and checked against the size
  * and checksum in its record before anything is handed out.
  */
+
 import { DbError, isDbError } from '../errors/db-error.ts';
+import { arraysOf } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
@@ -75,19 +77,6 @@ export function loadTasks({ store }: LoadContext): WorkerTasks {
       };
     },
   };
-}
-
-function arraysOf(column: Column): ArrayBufferView[] {
-  const valid = column.valid === undefined ? [] : [column.valid];
-  switch (column.layout) {
-    case 'fixed':
-    case 'vector':
-      return [...valid, column.values];
-    case 'bytes':
-      return [...valid, column.offsets, column.data];
-    case 'list':
-      return [...valid, column.offsets, ...arraysOf(column.items)];
-  }
 }
 
 const buffersOf = (arrays: readonly ArrayBufferView[]): ArrayBuffer[] => [

@@ -2,7 +2,9 @@
  * From the bytes of an Insert or Upsert to what is written: decoded, checked, numbered and divided over the channels. Knows no
  * service, so that a large request can be prepared by a worker thread.
  */
+
 import { DbError } from '../../errors/db-error.ts';
+import { arraysOf } from '../../model/columns.ts';
 import type { Column, PrimaryKeys, RowBatch } from '../../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
@@ -120,17 +122,4 @@ function largeBuffers({ inserts, keys, deletes }: PreparedWrite): ArrayBuffer[] 
   for (const { buffer } of arrays)
     if (buffer instanceof ArrayBuffer && buffer.byteLength >= MOVE_FROM_BYTES) buffers.add(buffer);
   return [...buffers];
-}
-
-function arraysOf(column: Column): ArrayBufferView[] {
-  const valid = column.valid === undefined ? [] : [column.valid];
-  switch (column.layout) {
-    case 'fixed':
-    case 'vector':
-      return [...valid, column.values];
-    case 'bytes':
-      return [...valid, column.offsets, column.data];
-    case 'list':
-      return [...valid, column.offsets, ...arraysOf(column.items)];
-  }
 }

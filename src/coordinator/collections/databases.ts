@@ -6,7 +6,7 @@ import type { DatabaseRecord, Properties } from '../../model/records.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { Databases } from '../api.ts';
 import { collections, databases } from '../tables.ts';
-import { DEFAULT_DATABASE, DEFAULT_DATABASE_ID, requireDatabase } from './names.ts';
+import { claimNames, DEFAULT_DATABASE, DEFAULT_DATABASE_ID, requireDatabase } from './names.ts';
 
 /** Bounds of the control plane's own tables. */
 export interface CatalogLimits {
@@ -55,8 +55,7 @@ export class DatabaseRoom implements Databases {
       const anchor = requireDatabase(this.#catalog, DEFAULT_DATABASE);
       const created = put(databases, this.#record(databaseId, name, properties), undefined);
       // Database names have no owner of their own: whoever takes one replaces the record of `default`.
-      if ((await this.#catalog.commit([created, put(databases, { ...anchor }, anchor)])) === 'committed')
-        return;
+      if ((await this.#catalog.commit([created, claimNames(anchor)])) === 'committed') return;
     }
   }
 

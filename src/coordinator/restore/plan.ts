@@ -11,6 +11,7 @@ import type {
   TaskId,
 } from '../../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, IndexRecord, PartitionRecord } from '../../model/records.ts';
+import { channelsOf } from '../collections/schema.ts';
 import { type CopyGrouping, type CopyJob, groupIntoTasks, idAt } from '../copy-segment/job.ts';
 import type { SnapshotMetadata } from '../snapshot/metadata.ts';
 import type { SnapshotRecord } from '../snapshot/record.ts';
@@ -80,7 +81,7 @@ export function planRestore(request: RestoreRequest): RestorePlan {
       name: targetName,
       schema,
       shardsNum,
-      channels: Array.from({ length: shardsNum }, (_, n) => `tidemark-dml_${n}_${collectionId}v${n}`),
+      channels: channelsOf(collectionId, shardsNum),
       consistencyLevel,
       properties,
       createdTs,

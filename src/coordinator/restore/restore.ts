@@ -21,6 +21,7 @@ import type { Log } from '../../support/log.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { RestoreSnapshot } from '../api.ts';
 import { commitEach } from '../batches.ts';
+import { claimNames } from '../collections/names.ts';
 import {
   type CopyGrouping,
   copyJobs,
@@ -35,7 +36,7 @@ import { checkSnapshotName, requireCollectionName, snapshotNotFound } from '../s
 import type { Pins } from '../snapshot/pins.ts';
 import { readManifests, readMetadata } from '../snapshot/reader.ts';
 import type { SnapshotRecord } from '../snapshot/record.ts';
-import { collections, databases, indexes, partitions } from '../tables.ts';
+import { collections, indexes, partitions } from '../tables.ts';
 import { planRestore, type RestorePlan, type RestoreSize, sizeRestore } from './plan.ts';
 
 export interface RestoreParts {
@@ -103,7 +104,7 @@ export class Restore {
         const { planned, pinning } = plan(now.snapshot, now.database);
         const outcome = await this.#catalog.commit([
           ...remaining,
-          put(databases, { ...now.database }, now.database),
+          claimNames(now.database),
           put(collections, planned.collection, undefined),
           put(copyJobs, planned.job, undefined),
           ...pinning,

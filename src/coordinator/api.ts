@@ -3,7 +3,15 @@
  * catalog. Names are resolved here; an empty database name means `default`. Every method throws `DbError`.
  */
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, JobId, PartitionId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
+import type {
+  CollectionId,
+  CompactionId,
+  JobId,
+  PartitionId,
+  PinId,
+  SegmentId,
+  SnapshotId,
+} from '../model/ids.ts';
 import type {
   CollectionRecord,
   ConsistencyLevel,
@@ -169,6 +177,204 @@ export interface Snapshots {
   restoreState(jobId: JobId): RestoreJobInfo;
   /** By target database and collection; both may be empty. Oldest first. */
   listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[];
+}
+
+export interface ManualCompaction {
+  readonly collectionId: CollectionId;
+  /** Absent: all. */
+  readonly partitionId?: PartitionId;
+  readonly channel?: string;
+  /** Absent or empty: all. */
+  readonly segmentIds?: readonly SegmentId[];
+  /** Delete segments only, and the rows they kill. */
+  readonly isDeletesOnly: boolean;
+  /** Absent: `dataCoord.segment.maxSize`. */
+  readonly targetSizeBytes?: number;
+}
+
+export interface CompactionPlanInfo {
+  readonly sources: readonly SegmentId[];
+  /** Absent: while it runs, or nothing was left. */
+  readonly target?: SegmentId;
+  readonly state: 'executing' | 'completed' | 'failed';
+  readonly reason: string;
+}
+
+export interface CompactionInfo {
+  readonly compactionId: CompactionId;
+  readonly state: 'executing' | 'completed';
+  readonly plans: readonly CompactionPlanInfo[];
+}
+
+export interface Compactions {
+  /** Plans and starts; does not wait. A collection with nothing to compact gets an id and no plans. */
+  compact(request: ManualCompaction): Promise<CompactionInfo>;
+  /** Throws `compaction-not-found`: ids are forgotten some hours after the end, and by a restart. */
+  compactionState(compactionId: CompactionId): CompactionInfo;
+}
+
+/** A snapshot and what it costs. Sizes in bytes. */
+export interface SnapshotReport {
+  readonly snapshotId: SnapshotId;
+  readonly name: string;
+  readonly description: string;
+  readonly databaseName: string;
+  /** As the collection is called now; as it was called then when it is gone. */
+  readonly collectionName: string;
+  readonly collectionId: CollectionId;
+  readonly createTs: HybridTime;
+  readonly createdAtMs: number;
+  readonly location: string;
+  /** Rows in its segments, deleted ones included. */
+  readonly rowCount: number;
+  readonly segmentCount: number;
+  /** Of every object of it: data, indexes, manifests, metadata. */
+  readonly sizeBytes: number;
+  readonly protectedUntilMs: number;
+  readonly pins: readonly PinInfo[];
+  /** Why its objects cannot be believed; undefined as far as is known. Then `content` is absent. */
+  readonly damage?: string;
+}
+
+/** What only its objects tell. */
+export interface SnapshotContent {
+  /** Deletes in its delete segments. */
+  readonly deleteCount: number;
+  /** Bytes that dropping it would free: no live segment and no other snapshot needs them. The rest is shared. */
+  readonly exclusiveBytes: number;
+  readonly sharedBytes: number;
+  readonly fileCount: number;
+  readonly schema: CollectionSchema;
+  readonly shardsNum: number;
+  readonly consistencyLevel: ConsistencyLevel;
+  readonly properties: Properties;
+  readonly partitions: readonly {
+    readonly partitionId: PartitionId;
+    readonly name: string;
+    readonly segmentCount: number;
+    readonly rowCount: number;
+    readonly sizeBytes: number;
+  }[];
+  readonly indexes: readonly {
+    readonly name: string;
+    readonly fieldName: string;
+    readonly params: Properties;
+    /** Segments that have a file of it; small ones need none. */
+    readonly segmentCount: number;
+    readonly sizeBytes: number;
+  }[];
+}
+
+export interface PinInfo {
+  readonly pinId: PinId;
+  readonly snapshotId: SnapshotId;
+  readonly snapshotName: string;
+  readonly databaseName: string;
+  readonly collectionName: string;
+  readonly owner: string;
+  readonly createdAtMs: number;
+  /** Absent: until it is released, or its restore ends. */
+  readonly expiresAtMs?: number;
+}
+
+export type ObjectProblem = 'missing' | 'short' | 'long' | 'corrupt' | 'unreadable';
+
+export type VerifyStep =
+  | {
+      readonly kind: 'progress';
+      readonly objects: number;
+      readonly bytes: number;
+      readonly totalObjects: number;
+      readonly totalBytes: number;
+    }
+  | {
+      readonly kind: 'problem';
+      readonly key: string;
+      /** `metadata`, `manifest`, or the kind of the segment's file. */
+      readonly object: string;
+      readonly segmentId?: SegmentId;
+      readonly problem: ObjectProblem;
+      readonly detail: string;
+    }
+  | {
+      readonly kind: 'end';
+      /** Read and compared with size and checksum. */
+      readonly objects: number;
+      readonly bytes: number;
+      readonly totalObjects: number;
+      readonly totalBytes: number;
+      readonly problems: number;
+    };
+
+export interface SnapshotDiff {
+  readonly from: SnapshotReport;
+  readonly to: SnapshotReport;
+  readonly segments: {
+    readonly added: readonly DiffSegment[];
+    readonly removed: readonly DiffSegment[];
+    readonly common: number;
+  };
+  /** Of the added and removed segments. */
+  readonly addedRows: number;
+  readonly removedRows: number;
+  readonly addedBytes: number;
+  readonly removedBytes: number;
+  /** Fields, indexes, partitions, properties, shards: one entry for each difference; `was` or `is` absent: added or removed. */
+  readonly definition: readonly {
+    readonly what: string;
+    readonly was?: string;
+    readonly is?: string;
+  }[];
+}
+export interface DiffSegment {
+  readonly segmentId: SegmentId;
+  readonly partitionName: string;
+  readonly level: SegmentLevel;
+  readonly rowCount: number;
+  readonly sizeBytes: number;
+}
+
+export interface SnapshotAt {
+  readonly at: CollectionName;
+  readonly name: string;
+}
+
+/** One object in storage, or one record, as a collection of garbage sees it. */
+export interface GarbageVerdict {
+  readonly key: string;
+  readonly sizeBytes: number;
+  readonly verdict: 'keep' | 'delete';
+  /** A word: `live`, `snapshot`, `young`, … (gc/plan.ts has them all). */
+  readonly reason: string;
+  /** For people: which snapshot keeps it, how long it is still young. */
+  readonly detail: string;
+}
+
+export interface GarbageResult {
+  readonly deletedObjects: number;
+  readonly deletedBytes: number;
+  readonly keptObjects: number;
+  readonly keptBytes: number;
+}
+
+/** What goes beyond the wire of Milvus. An aborted signal ends the call between two objects. */
+export interface SnapshotAdmin {
+  /** By database and collection, both may be empty: all; oldest first. */
+  snapshotReports(database: string, collection: string): readonly SnapshotReport[];
+  /** Reads metadata and manifests; `content` is absent when they are damaged. */
+  snapshotReport(snapshot: SnapshotAt): Promise<SnapshotReport & { readonly content?: SnapshotContent }>;
+  /** Reads every object, or a part of the data objects (`fraction` above 0, up to 1), and compares size and checksum. */
+  verifySnapshot(snapshot: SnapshotAt, fraction: number, signal: AbortSignal): AsyncIterable<VerifyStep>;
+  /** Throws `data-integrity` or `object-not-found` when one of them cannot be read. */
+  diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff>;
+  /** Oldest first, those that have ended left out. */
+  listPins(): readonly PinInfo[];
+  /** What a collection of garbage would do now, object by object in key order. Changes nothing. */
+  planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict>;
+  /** Collects now. Throws `store-mismatch` when catalog and store do not belong together. */
+  collectGarbage(signal: AbortSignal): Promise<GarbageResult>;
+  /** False: it had ended already. Throws `job-not-found`. */
+  cancelRestore(jobId: JobId, reason?: string): Promise<boolean>;
 }
 
 export interface Health {

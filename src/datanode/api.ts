@@ -3,6 +3,7 @@
  * A task is named by (taskId, attempt). `create` is idempotent; an attempt older than the newest one seen is refused.
  */
 import type { ErrorName } from '../errors/codes.ts';
+import type { HybridTime } from '../model/hybrid-time.ts';
 import type { BuildId, CollectionId, JobId, NodeId, PartitionId, SegmentId, TaskId } from '../model/ids.ts';
 import type { Properties, SegmentFile, SegmentIndex, SegmentLevel } from '../model/records.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
@@ -78,8 +79,59 @@ export interface CopySegmentOutput {
   readonly bytesByMethod: Readonly<Record<string, number>>;
 }
 
-export type NodeWork = FlushWork | BuildIndexWork | CopySegmentWork;
-export type NodeOutput = FlushOutput | BuildIndexOutput | CopySegmentOutput;
+/**
+ * Flushed L1 segments of one partition and channel become one, without the rows that `deletes` kill (row timestamp below
+ * the delete's). Rows keep their timestamps; the output is in the order of timestamps, equal ones in the order of the sources.
+ * Repeatable: same input, same bytes.
+ */
+export interface CompactWork {
+  readonly kind: 'compact';
+  /** A fresh segment, so that two attempts never write to one place. */
+  readonly place: SegmentPlace;
+  readonly schema: CollectionSchema;
+  readonly sources: readonly { readonly rowCount: number; readonly files: readonly SegmentFile[] }[];
+  /** L0 segments of the channel that cover the partition. */
+  readonly deletes: readonly { readonly rowCount: number; readonly files: readonly SegmentFile[] }[];
+  /** With one source: when fewer rows than this would go, nothing is written. 0: written in any case. */
+  readonly minKilled: number;
+}
+export interface CompactOutput {
+  readonly kind: 'compact';
+  /** Rows that the deletes kill. */
+  readonly killed: number;
+  /** Absent: nothing was written, fewer than `minKilled` rows are dead. A segment without rows left has no files and `rowCount` 0. */
+  readonly segment?: {
+    readonly files: readonly SegmentFile[];
+    readonly rowCount: number;
+    readonly minTs: HybridTime;
+    readonly maxTs: HybridTime;
+  };
+}
+
+/** L0 segments of one channel and partition become one: of each key the newest delete stays. */
+export interface CompactDeletesWork {
+  readonly kind: 'compact-deletes';
+  readonly place: SegmentPlace;
+  readonly sources: readonly { readonly rowCount: number; readonly files: readonly SegmentFile[] }[];
+}
+export interface CompactDeletesOutput {
+  readonly kind: 'compact-deletes';
+  readonly segment: {
+    readonly files: readonly SegmentFile[];
+    /** Deletes. */
+    readonly rowCount: number;
+    readonly minTs: HybridTime;
+    readonly maxTs: HybridTime;
+  };
+}
+
+export type NodeWork = FlushWork | BuildIndexWork | CopySegmentWork | CompactWork | CompactDeletesWork;
+export type NodeOutput =
+  | FlushOutput
+  | BuildIndexOutput
+  | CopySegmentOutput
+  | CompactOutput
+  | CompactDeletesOutput;
 
 export interface NodeTask {
   readonly taskId: TaskId;

@@ -9,6 +9,10 @@ import type { Log } from '../support/log.ts';
 import type {
   BuildIndexOutput,
   BuildIndexWork,
+  CompactDeletesOutput,
+  CompactDeletesWork,
+  CompactOutput,
+  CompactWork,
   CopySegmentOutput,
   CopySegmentWork,
   DataNode,
@@ -26,6 +30,8 @@ export interface Executors {
   readonly flush?: Executor<FlushWork, FlushOutput>;
   readonly 'build-index'?: Executor<BuildIndexWork, BuildIndexOutput>;
   readonly 'copy-segment'?: Executor<CopySegmentWork, CopySegmentOutput>;
+  readonly compact?: Executor<CompactWork, CompactOutput>;
+  readonly 'compact-deletes'?: Executor<CompactDeletesWork, CompactDeletesOutput>;
 }
 
 export interface LocalDataNodeOptions {
@@ -178,6 +184,10 @@ export class LocalDataNode implements DataNode {
         return this.#executors['build-index']?.(work, context) ?? Promise.reject(missing());
       case 'copy-segment':
         return this.#executors['copy-segment']?.(work, context) ?? Promise.reject(missing());
+      case 'compact':
+        return this.#executors.compact?.(work, context) ?? Promise.reject(missing());
+      case 'compact-deletes':
+        return this.#executors['compact-deletes']?.(work, context) ?? Promise.reject(missing());
       default:
         return unreachable(work);
     }

@@ -11,6 +11,7 @@ export type SnapshotId = Brand<bigint, 'SnapshotId'>;
 export type PinId = Brand<bigint, 'PinId'>;
 export type JobId = Brand<bigint, 'JobId'>;
 export type TaskId = Brand<bigint, 'TaskId'>;
+export type CompactionId = Brand<bigint, 'CompactionId'>;
 export type NodeId = Brand<bigint, 'NodeId'>;
 
 /** Field ids are small: user fields count from 100, as in Milvus. Unique inside a collection. */

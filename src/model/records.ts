@@ -50,8 +50,11 @@ export interface PartitionRecord {
 /** L1 holds rows, L0 only deletes. */
 export type SegmentLevel = 'L0' | 'L1';
 
-/** growing: takes rows, in the log. sealed: complete, still only in the log. flushed: immutable files. dropped: garbage. */
-export type SegmentState = 'growing' | 'sealed' | 'flushed' | 'dropped';
+/**
+ * growing: takes rows, in the log. sealed: complete, still only in the log. writing: a compaction writes its files, nobody sees it.
+ * flushed: immutable files. dropped: garbage.
+ */
+export type SegmentState = 'growing' | 'sealed' | 'writing' | 'flushed' | 'dropped';
 
 export type FileKind = 'rows' | 'stats' | 'deletes' | 'index';
 
@@ -90,6 +93,8 @@ export interface SegmentRecord {
   /** rows, stats, deletes. Index files stand in `indexes`. */
   readonly files: readonly SegmentFile[];
   readonly indexes: readonly SegmentIndex[];
+  /** L1: no delete at or before this kills a row of the segment any more: they were applied when it was compacted. Absent: none were. */
+  readonly deletesAppliedTs?: HybridTime;
   /** Target of a restore: visible exactly when this job is completed. Absent for ordinary segments. */
   readonly restoreJobId?: JobId;
   /** Wall clock when it was dropped; garbage after the tolerance. */

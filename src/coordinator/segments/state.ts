@@ -9,10 +9,13 @@ export type SegmentEvent = 'seal' | 'flush' | 'drop';
 export const segmentMachine = defineMachine<SegmentState, SegmentEvent>('segment', {
   'growing': { seal: 'sealed', flush: null,      drop: 'dropped' },
   'sealed':  { seal: null,     flush: 'flushed', drop: 'dropped' },
+  'writing': { seal: null,     flush: 'flushed', drop: 'dropped' },
   'flushed': { seal: null,     flush: null,      drop: 'dropped' },
   'dropped': { seal: null,     flush: null,      drop: null },
 });
 
-/** Segments of a restore are nobody's until their job is completed. */
+/** Segments of a restore are nobody's until their job is completed, those of a compaction until it ends. */
 export const isVisible = ({ state, restoreJobId }: SegmentRecord, gate: RestoreGate): boolean =>
-  state !== 'dropped' && (restoreJobId === undefined || gate.isCompleted(restoreJobId));
+  state !== 'dropped' &&
+  state !== 'writing' &&
+  (restoreJobId === undefined || gate.isCompleted(restoreJobId));

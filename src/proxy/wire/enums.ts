@@ -69,6 +69,8 @@ export const segmentStateToWire = {
   sealed: 3,
   flushed: 4,
   dropped: 6,
+  /** As for segments of an import: nobody sees them. */
+  writing: 7,
 } as const satisfies Record<SegmentState, number>;
 
 export const segmentLevelToWire = { L0: 1, L1: 2 } as const satisfies Record<SegmentLevel, number>;

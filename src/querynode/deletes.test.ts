@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { keysOf } from '../../tests/query-world.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
-import { DeleteMap } from './deletes.ts';
+import { DeleteMap } from '../segment/delete-map.ts';
+import { keyList } from '../segment/key-column.ts';
 import { KeyIndex } from './key-index.ts';
-import { keyList } from './keys.ts';
 
 const here = 1n as PartitionId;
 const other = 2n as PartitionId;

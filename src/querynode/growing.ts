@@ -6,8 +6,8 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
+import type { DeleteMap } from '../segment/delete-map.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';
-import type { DeleteMap } from './deletes.ts';
 import { Unit, type UnitPlace } from './unit.ts';
 import type { VectorBlock, VectorEngine } from './vectors.ts';
 

@@ -2,7 +2,7 @@
  * Rows of a unit by primary key: open addressing over row numbers, the keys themselves stay in their column. Rows of one key
  * hang on a chain behind the newest of them, so that a key inserted a million times costs no more than a million keys.
  */
-import { compareKeys, hashKey, type KeyColumn } from './keys.ts';
+import { compareKeys, hashKey, type KeyColumn } from '../segment/key-column.ts';
 
 export class KeyIndex {
   /** Row + 1; 0 is empty. */

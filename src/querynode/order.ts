@@ -1,7 +1,8 @@
 /** Chosen rows in primary-key order. Of rows with one key only the newest counts. */
+
+import { compareKeys, type KeyColumn } from '../segment/key-column.ts';
 import { forEachRow } from './bitmap.ts';
 import type { RowRefs } from './gather.ts';
-import { compareKeys, type KeyColumn } from './keys.ts';
 import type { Pacer } from './pacer.ts';
 import type { UnitView } from './unit.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { keysOf } from '../../tests/query-world.ts';
-import { keyList } from './keys.ts';
+import { keyList } from '../segment/key-column.ts';
 import { reduceHits } from './reduce.ts';
 
 interface Scored {

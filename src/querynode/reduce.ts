@@ -1,5 +1,5 @@
 /** Pure: best hits of many units to best hits of the collection. */
-import { compareKeys, type KeyColumn } from './keys.ts';
+import { compareKeys, type KeyColumn } from '../segment/key-column.ts';
 
 /** Hits of one query in one unit, best first. */
 export interface UnitHits {

@@ -7,11 +7,11 @@ import { DbError } from '../errors/db-error.ts';
 import type { BuildId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import type { DeleteMap } from '../segment/delete-map.ts';
+import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
 import { assert, present } from '../support/assert.ts';
 import { LiveRows } from './bitmap.ts';
-import type { DeleteMap } from './deletes.ts';
 import { KeyIndex } from './key-index.ts';
-import { type KeyColumn, keysOfColumn } from './keys.ts';
 import type { Pacer } from './pacer.ts';
 import type { GraphIndex, VectorBlock } from './vectors.ts';
 

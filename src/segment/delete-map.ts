@@ -5,7 +5,7 @@
  */
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
-import { compareKeys, hashKey, type KeyColumn } from './keys.ts';
+import { compareKeys, hashKey, type KeyColumn } from './key-column.ts';
 
 const SHARDS = 256;
 const FIRST_CAPACITY = 16;

@@ -267,6 +267,9 @@ const coordinatorLimits = (config: Config): Partial<CoordinatorLimits> => ({
 
 const snapshotLimits = (config: Config): Partial<SnapshotLimits> => ({
   maxCompactionProtectionSeconds: config['dataCoord.snapshot.maxCompactionProtectionSeconds'],
+  capture: config['snapshot.capture'] === 'flushed' ? 'flushed' : 'acknowledged',
+  refIndexLoadIntervalMs: config['dataCoord.snapshot.refIndexLoadInterval'] * SECOND,
+  refIndexLoadTimeoutMs: config['dataCoord.snapshot.refIndexLoadTimeout'] * SECOND,
   maxSegmentsPerCopyTask: config['dataCoord.import.maxSegmentsPerCopyTask'],
   maxCopyAttempts: config['dataCoord.copySegmentMaxAttempts'],
   jobTimeoutMs: config['dataCoord.copySegmentJobTimeout'] * SECOND,

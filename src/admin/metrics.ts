@@ -48,6 +48,13 @@ export class Metrics {
         .listDatabases()
         .reduce((sum, { name }) => sum + coordinator.listCollections(name).length, 0),
     );
+    gauge('snapshots', 'Snapshots', () => coordinator.snapshotStats().snapshots);
+    gauge('snapshot_pins', 'Pins that have not ended', () => coordinator.snapshotStats().pins);
+    gauge(
+      'snapshot_references_not_loaded',
+      'Snapshots whose references are not loaded: everything of their collections is kept',
+      () => coordinator.snapshotStats().referencesNotLoaded,
+    );
     gauge('healthy', '1 when the server is healthy', () => (coordinator.health().isHealthy ? 1 : 0));
     return registry;
   }

@@ -98,6 +98,25 @@ export const options = {
     604_800,
     'Longest compaction protection.',
   ),
+  'dataCoord.snapshot.refIndexLoadInterval': number(
+    60,
+    's',
+    0.1,
+    86_400,
+    'How often references of snapshots that could not be read are tried again.',
+  ),
+  'dataCoord.snapshot.refIndexLoadTimeout': number(
+    30,
+    's',
+    0.1,
+    3600,
+    "How long one read of a snapshot's references may take.",
+  ),
+  'snapshot.capture': text(
+    'acknowledged',
+    'What a snapshot holds: every write acknowledged before the call (it flushes them), or, as Milvus 3.0, only what is flushed when it is called.',
+    { oneOf: ['acknowledged', 'flushed'] },
+  ),
   'dataCoord.gc.interval': number(3600, 's', 1, 604_800, 'Time between two garbage collections.'),
   'dataCoord.gc.dropTolerance': number(
     10_800,

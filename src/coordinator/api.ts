@@ -171,7 +171,8 @@ export interface Snapshots {
   /** Names, oldest first. */
   listSnapshots(at: CollectionName): readonly string[];
   describeSnapshot(at: CollectionName, name: string): SnapshotInfo;
-  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId>;
+  /** `owner`: who asks, when the call says so. */
+  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number, owner?: string): Promise<PinId>;
   unpinSnapshot(pinId: PinId): Promise<void>;
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId>;
   restoreState(jobId: JobId): RestoreJobInfo;
@@ -277,6 +278,15 @@ export interface PinInfo {
   readonly expiresAtMs?: number;
 }
 
+export interface SnapshotStats {
+  /** Committed ones. */
+  readonly snapshots: number;
+  /** Those that have not ended. */
+  readonly pins: number;
+  /** Snapshots whose references are not loaded: everything of their collections is kept. */
+  readonly referencesNotLoaded: number;
+}
+
 export type ObjectProblem = 'missing' | 'short' | 'long' | 'corrupt' | 'unreadable';
 
 export type VerifyStep =
@@ -369,6 +379,7 @@ export interface SnapshotAdmin {
   diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff>;
   /** Oldest first, those that have ended left out. */
   listPins(): readonly PinInfo[];
+  snapshotStats(): SnapshotStats;
   /** What a collection of garbage would do now, object by object in key order. Changes nothing. */
   planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict>;
   /** Collects now. Throws `store-mismatch` when catalog and store do not belong together. */
@@ -382,7 +393,10 @@ export interface Health {
   readonly reasons: readonly string[];
 }
 
-export interface Coordinator extends Databases, Collections, Indexes, Segments, Snapshots {
+/** The part of `SnapshotAdmin` that costs nothing to ask. */
+export type SnapshotAccounts = Pick<SnapshotAdmin, 'listPins' | 'snapshotStats'>;
+
+export interface Coordinator extends Databases, Collections, Indexes, Segments, Snapshots, SnapshotAccounts {
   health(): Health;
   /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */
   allocateIds(count: number): Promise<bigint>;

@@ -10,7 +10,8 @@ import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { Signal } from '../support/signal.ts';
 import { IdSource, TimeSource } from './allocator.ts';
-import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
+import type { CollectionInfo, CollectionName, SnapshotAccounts, Snapshots } from './api.ts';
+import { CaptureGate } from './capture-gate.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
@@ -74,7 +75,7 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotRoom extends Snapshots {
+export interface SnapshotRoom extends Snapshots, SnapshotAccounts {
   readonly gate: RestoreGate;
   /** Once, before anything is asked of it. */
   recover(): Promise<void>;
@@ -82,6 +83,8 @@ export interface SnapshotRoom extends Snapshots {
   run(signal: AbortSignal): Promise<void>;
   /** Drops its snapshots, except pinned ones, and ends the restores that fill it. Repeatable. */
   collectionDropped(collectionId: CollectionId): Promise<void>;
+  /** What keeps it from working as it should. */
+  troubles(): readonly string[];
 }
 
 export interface CoordinatorParts extends Foundations {
@@ -95,6 +98,7 @@ export interface CoordinatorParts extends Foundations {
     readonly flusher: SegmentFlusher;
     readonly resolve: CollectionNames;
     readonly builds: IndexBuilds;
+    readonly captureGate: CaptureGate;
   }) => SnapshotRoom;
   readonly limits?: Partial<CoordinatorLimits>;
 }
@@ -123,12 +127,14 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const load = new LoadRoom({ ...parts, gate, requireReady });
   const flusher = new Flusher({ ...parts, publish: (collectionId) => load.publish(collectionId) });
   const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
+  const captureGate = new CaptureGate();
   const builderWake = new Signal();
   const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
   const snapshots = parts.snapshots({
     flusher: segments,
     resolve: new CollectionNames(catalog),
     builds: builder,
+    captureGate,
   });
   const drops = new DropCascade(catalog, clock, log, {
     streamingNode,

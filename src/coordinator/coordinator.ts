@@ -15,10 +15,12 @@ import type {
   FlushResult,
   Health,
   IndexProgress,
+  PinInfo,
   RestoreJobInfo,
   RestoreSnapshot,
   SegmentInfo,
   SnapshotInfo,
+  SnapshotStats,
 } from './api.ts';
 import {
   type CoordinatorLimits,
@@ -79,7 +81,7 @@ class LocalCoordinator implements Coordinator {
   }
 
   health(): Health {
-    const { segments, flusher, load, builder, drops } = this.#rooms;
+    const { segments, flusher, load, builder, drops, snapshots } = this.#rooms;
     const { failure } = this.#parts.streamingNode;
     const reasons = [
       ...(this.#operations.isRefusing ? ['the coordinator is stopping'] : []),
@@ -88,6 +90,7 @@ class LocalCoordinator implements Coordinator {
       ...flusher.troubles(),
       ...load.troubles(),
       ...builder.troubles(),
+      ...snapshots.troubles(),
       ...(drops.unfinished > 0 ? [`${drops.unfinished} drops are not finished`] : []),
     ];
     return { isHealthy: reasons.length === 0, reasons: reasons.slice(0, MAX_REASONS) };
@@ -226,11 +229,17 @@ class LocalCoordinator implements Coordinator {
   describeSnapshot(at: CollectionName, name: string): SnapshotInfo {
     return this.#rooms.snapshots.describeSnapshot(at, name);
   }
-  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId> {
-    return this.#operations.run(() => this.#rooms.snapshots.pinSnapshot(at, name, ttlSeconds));
+  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number, owner?: string): Promise<PinId> {
+    return this.#operations.run(() => this.#rooms.snapshots.pinSnapshot(at, name, ttlSeconds, owner));
   }
   unpinSnapshot(pinId: PinId): Promise<void> {
     return this.#operations.run(() => this.#rooms.snapshots.unpinSnapshot(pinId));
+  }
+  listPins(): readonly PinInfo[] {
+    return this.#rooms.snapshots.listPins();
+  }
+  snapshotStats(): SnapshotStats {
+    return this.#rooms.snapshots.snapshotStats();
   }
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
     return this.#operations.run(() => this.#rooms.snapshots.restoreSnapshot(request));

@@ -19,6 +19,11 @@ export interface SegmentFlusher {
    * stands in flushed segments of the catalog, and none of those segments holds anything later.
    */
   flushAll(collectionId: CollectionId): Promise<HybridTime>;
+  /**
+   * Seals and flushes nothing: a timestamp up to which every write stands in flushed segments of the catalog as it is now. Just below
+   * the oldest write that does not; the newest timestamp when all do. Later writes may stand in flushed segments, too.
+   */
+  flushedUpTo(collectionId: CollectionId): HybridTime;
 }
 
 /** Asked by the collector, answered by indexes. */

@@ -12,11 +12,15 @@ import type { IdSource, TimeSource } from './allocator.ts';
 import type {
   CollectionName,
   CreateSnapshot,
+  PinInfo,
   RestoreJobInfo,
   RestoreSnapshot,
+  SnapshotAccounts,
   SnapshotInfo,
+  SnapshotStats,
   Snapshots,
 } from './api.ts';
+import type { CaptureGate } from './capture-gate.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';
 import { CopySegmentInspector } from './copy-segment/inspector.ts';
 import { type CopyJob, copyJobs } from './copy-segment/job.ts';
@@ -33,6 +37,7 @@ import type { Scheduler } from './scheduler/task.ts';
 import { defaultSnapshotLimits, type SnapshotLimits } from './snapshot/limits.ts';
 import { SnapshotManager } from './snapshot/manager.ts';
 import { SnapshotReferences } from './snapshot/meta.ts';
+import { pinInfos } from './snapshot/pin-infos.ts';
 import { Pins } from './snapshot/pins.ts';
 import { type PinRecord, pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
@@ -50,13 +55,14 @@ export interface SnapshotServiceOptions {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly flusher: SegmentFlusher;
+  readonly captureGate: CaptureGate;
   readonly resolve: CollectionLookup;
   readonly builds: IndexBuilds;
   readonly log: Log;
   readonly limits?: Partial<SnapshotLimits>;
 }
 
-export class SnapshotService implements Snapshots {
+export class SnapshotService implements Snapshots, SnapshotAccounts {
   /** Whether the target of a restore may be seen. */
   readonly gate: RestoreGate;
   readonly collector: Collector;
@@ -64,21 +70,24 @@ export class SnapshotService implements Snapshots {
   readonly #limits: SnapshotLimits;
   readonly #meta: CopyMeta;
   readonly #references: SnapshotReferences;
+  readonly #pins: Pins;
   readonly #removal: SnapshotRemoval;
   readonly #manager: SnapshotManager;
   readonly #restore: Restore;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
   readonly #wakeCollector = new Signal();
+  readonly #wakeReferences = new Signal();
 
   constructor(options: SnapshotServiceOptions) {
     this.#options = options;
     const limits = { ...defaultSnapshotLimits, ...options.limits };
     this.#limits = limits;
-    const { catalog, store, log } = options;
+    const { catalog, store } = options;
     this.#meta = new CopyMeta(catalog, options.clock);
     this.gate = restoreGate(this.#meta);
-    this.#references = new SnapshotReferences(catalog, store, log);
+    this.#references = new SnapshotReferences({ ...options, loadTimeoutMs: limits.refIndexLoadTimeoutMs });
+    this.#pins = new Pins(catalog, options.clock, options.random);
     const shared = {
       ...options,
       limits,
@@ -86,7 +95,7 @@ export class SnapshotService implements Snapshots {
       meta: this.#meta,
       references: this.#references,
       remover: new ObjectRemover(store),
-      pins: new Pins(catalog, options.clock, options.random),
+      pins: this.#pins,
       source: new SnapshotSource(catalog, store),
     };
     this.#removal = new SnapshotRemoval(shared);
@@ -101,13 +110,12 @@ export class SnapshotService implements Snapshots {
   }
 
   /**
-   * Once, before anything is asked of it: what a crash left half done is finished or taken back, references are read, running
-   * attempts go back to the scheduler. A snapshot that cannot be read does not stop the start.
+   * Once, before anything is asked of it: what a crash left half done is finished or taken back, running attempts go back to the
+   * scheduler. References are read by `run`: until then everything of collections with snapshots is kept, and no start waits for them.
    */
   async recover(): Promise<void> {
     this.#references.recover();
     await this.collector.removeOrphans();
-    await this.#references.load(this.#limits.objectsAtOnce);
     await this.#removal.pass();
     this.#inspector.reload();
   }
@@ -115,7 +123,8 @@ export class SnapshotService implements Snapshots {
   /** The loops, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
-    const { checkIntervalMs, gcIntervalMs } = this.#limits;
+    const { checkIntervalMs, gcIntervalMs, refIndexLoadIntervalMs, objectsAtOnce } = this.#limits;
+    signal.addEventListener('abort', () => this.#references.close(), { once: true });
     const loop = (name: string, pass: () => Promise<void>, wake: Signal, fallbackMs: number) =>
       runLoop({
         pass,
@@ -126,6 +135,12 @@ export class SnapshotService implements Snapshots {
         onError: (error) => log.error('pass-failed', { loop: name, error }),
       });
     await Promise.all([
+      loop(
+        'references',
+        () => this.#references.load(objectsAtOnce),
+        this.#wakeReferences,
+        refIndexLoadIntervalMs,
+      ),
       loop('checker', () => this.#checker.pass(), this.#checker.wake, checkIntervalMs),
       loop('inspector', () => this.#inspector.pass(), this.#inspector.wake, checkIntervalMs),
       loop('collector', () => this.collector.pass(signal), this.#wakeCollector, gcIntervalMs),
@@ -149,12 +164,29 @@ export class SnapshotService implements Snapshots {
     return this.#manager.describe(at, name);
   }
 
-  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId> {
-    return this.#manager.pin(at, name, ttlSeconds);
+  pinSnapshot(at: CollectionName, name: string, ttlSeconds: number, owner?: string): Promise<PinId> {
+    return this.#manager.pin(at, name, ttlSeconds, owner);
   }
 
   unpinSnapshot(pinId: PinId): Promise<void> {
     return this.#manager.unpin(pinId);
+  }
+
+  listPins(): readonly PinInfo[] {
+    return pinInfos(this.#options.catalog, this.#pins);
+  }
+
+  snapshotStats(): SnapshotStats {
+    return {
+      snapshots: this.#options.catalog.find(snapshots, 'state', 'committed').length,
+      pins: this.#pins.allActive().length,
+      referencesNotLoaded: this.#references.unknown.length,
+    };
+  }
+
+  /** Snapshots whose references could not be read. */
+  troubles(): readonly string[] {
+    return this.#references.troubles();
   }
 
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
@@ -196,6 +228,11 @@ export class SnapshotService implements Snapshots {
   /** Whether a snapshot needs the segment's files, or may need them. */
   isSegmentReferenced(collectionId: CollectionId, segmentId: SegmentId): boolean {
     return this.#references.isSegmentReferenced(collectionId, segmentId);
+  }
+
+  /** Whether a snapshot's compaction protection forbids to replace the segment now. */
+  isProtected(collectionId: CollectionId, segmentId: SegmentId): boolean {
+    return this.#references.isProtected(collectionId, segmentId);
   }
 
   isBuildReferenced(collectionId: CollectionId, buildId: BuildId): boolean {

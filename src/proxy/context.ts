@@ -62,6 +62,19 @@ export interface Services {
 export interface CallContext extends Services {
   /** The `dbname` metadata; empty when absent. */
   readonly metadataDatabase: string;
+  /** The user's name in the `authorization` metadata; undefined when it says none. Nobody checks it: a note, not a proof. */
+  readonly user: string | undefined;
+}
+
+/** Milvus's user names. Whatever else stands there, such as a token, is not repeated anywhere. */
+const USER_NAME = /^[A-Za-z][\w.-]{0,63}$/;
+
+/** The user part of `authorization`: base64 of `user:password`. */
+export function userOf(authorization: string | undefined): string | undefined {
+  const [user, password] = Buffer.from(authorization ?? '', 'base64')
+    .toString('latin1')
+    .split(':');
+  return password !== undefined && user !== undefined && USER_NAME.test(user) ? user : undefined;
 }
 
 /** The database a call means: the request's, else the metadata's, else empty for `default`. */

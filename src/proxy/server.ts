@@ -3,7 +3,7 @@
  * Every failure becomes a status; only a fault of ours is logged.
  */
 import { messageOf } from '../errors/db-error.ts';
-import { defaultLimits, type ProxyLimits, type Services } from './context.ts';
+import { defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
 import { listenHttp2 } from './http2-transport.ts';
 import { service } from './service.ts';
 import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
@@ -93,7 +93,11 @@ export class MilvusServer {
     this.#running++;
     this.#runningBytes += length;
     try {
-      const call = { ...this.#services, metadataDatabase: metadata('dbname') ?? '' };
+      const call = {
+        ...this.#services,
+        metadataDatabase: metadata('dbname') ?? '',
+        user: userOf(metadata('authorization')),
+      };
       return await service[rpc].answer(body, call);
     } catch (error) {
       if (isFault(error)) log.error('rpc-failed', { rpc, error: messageOf(error), stack: stackOf(error) });

@@ -102,7 +102,11 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     'Without memory sizes and nodes.',
   ),
 
-  CreateSnapshot: unary('CreateSnapshot', snapshots.createSnapshot),
+  CreateSnapshot: unary(
+    'CreateSnapshot',
+    snapshots.createSnapshot,
+    'Holds every write acknowledged before the call: it flushes them. With the option `snapshot.capture: flushed` it holds, as in Milvus 3.0, what is flushed when it is called.',
+  ),
   DropSnapshot: unary('DropSnapshot', snapshots.dropSnapshot),
   ListSnapshots: unary('ListSnapshots', snapshots.listSnapshots),
   DescribeSnapshot: unary('DescribeSnapshot', snapshots.describeSnapshot),

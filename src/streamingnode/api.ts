@@ -26,7 +26,9 @@ export interface LogSegment {
   /** Bytes of the columns in memory form. */
   readonly sizeBytes: number;
   readonly openedAtMs: number;
+  /** Of the first write, even while it is on its way to the disk; 0: there was none. */
   readonly minTs: HybridTime;
+  /** Of the last durable write; 0: there is none. */
   readonly maxTs: HybridTime;
   /** Every log record that holds something of this segment, in order. */
   readonly positions: readonly WalPosition[];

@@ -45,9 +45,13 @@ export class SegmentInLog {
     this.place = place;
   }
 
-  assign(): void {
+  /** A write of time `ts` is on its way here. */
+  assign(ts: HybridTime): void {
     assert(!this.sealed, 'a sealed segment takes no more writes');
     this.#assignedParts++;
+    if (this.#minTs !== 0n) return;
+    this.#minTs = ts;
+    this.#view = undefined;
   }
 
   /** Whether any write was ever sent here. */

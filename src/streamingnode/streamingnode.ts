@@ -112,7 +112,7 @@ export class LogStreamingNode implements StreamingNode {
     const write: AppliedWrite = { collectionId, ts, parts, segmentIds };
     const { position, durable } = this.#wal.append(ts, encodeWrite(write));
     for (const segment of segments) {
-      segment.assign();
+      segment.assign(ts);
       this.#segments.set(segment.place.segmentId, segment);
     }
     await this.#pipeline.add(write, position, durable);

@@ -2,7 +2,13 @@
 
 import type { Kv } from '../../src/catalog/kv.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
-import type { CollectionName, Coordinator, CreateCollection, Snapshots } from '../../src/coordinator/api.ts';
+import type {
+  CollectionName,
+  Coordinator,
+  CreateCollection,
+  SnapshotAccounts,
+  Snapshots,
+} from '../../src/coordinator/api.ts';
 import {
   type CoordinatorLimits,
   type Foundations,
@@ -168,7 +174,7 @@ function noSnapshots(gate: RestoreGate, cascaded: CollectionId[]): SnapshotRoom 
   const none = () => {
     throw new DbError('unimplemented', 'no snapshots in this world');
   };
-  const door: Record<keyof Snapshots, () => never> = {
+  const door: Record<keyof Snapshots | keyof SnapshotAccounts, () => never> = {
     createSnapshot: none,
     dropSnapshot: none,
     listSnapshots: none,
@@ -178,10 +184,13 @@ function noSnapshots(gate: RestoreGate, cascaded: CollectionId[]): SnapshotRoom 
     restoreSnapshot: none,
     restoreState: none,
     listRestoreJobs: none,
+    listPins: none,
+    snapshotStats: none,
   };
   return {
     ...door,
     gate,
+    troubles: () => [],
     recover: () => Promise.resolve(),
     run: () => Promise.resolve(),
     collectionDropped: (collectionId) => {

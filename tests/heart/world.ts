@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { Catalog, put, remove } from '../../src/catalog/catalog.ts';
 import { IdSource, TimeSource } from '../../src/coordinator/allocator.ts';
 import type { CollectionName, RestoreJobInfo } from '../../src/coordinator/api.ts';
+import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
@@ -21,6 +22,7 @@ import {
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
 import { DbError } from '../../src/errors/db-error.ts';
+import type { HybridTime } from '../../src/model/hybrid-time.ts';
 import type {
   BuildId,
   CollectionId,
@@ -55,7 +57,9 @@ export class World {
   readonly #stop = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
   /** Runs inside flushAll, before T is taken. */
-  onFlush: () => Promise<void> = () => Promise.resolve();
+  onFlush: (collectionId: CollectionId) => Promise<void> = () => Promise.resolve();
+  flushedUpTo: () => HybridTime = () => this.time.next();
+  readonly captureGate = new CaptureGate();
 
   private constructor(disk: Disk, catalog: Catalog, time: TimeSource, limits: Partial<SnapshotLimits>) {
     this.disk = disk;
@@ -86,11 +90,13 @@ export class World {
       log: silentLog,
       limits: { maxSegmentsPerCopyTask: 2, ...limits },
       flusher: {
-        flushAll: async () => {
-          await this.onFlush();
+        flushAll: async (collectionId) => {
+          await this.onFlush(collectionId);
           return this.time.next();
         },
+        flushedUpTo: () => this.flushedUpTo(),
       },
+      captureGate: this.captureGate,
       builds: { isBuilding: () => false },
       resolve: {
         requireDatabase: (name) => {

@@ -2,15 +2,16 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
-import type { CollectionId, PartitionId, SegmentId } from '../../model/ids.ts';
+import { ALL_PARTITIONS, type CollectionId, type PartitionId, type SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
 import type { SealResult, StreamingNode } from '../../streamingnode/api.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
+import type { TimeSource } from '../allocator.ts';
 import type { CollectionName, FlushResult, SegmentInfo, Segments } from '../api.ts';
 import { requireCollection, requireCollectionById } from '../collections/names.ts';
 import type { RestoreGate, SegmentFlusher } from '../rooms.ts';
-import { segments } from '../tables.ts';
+import { partitions, segments } from '../tables.ts';
 import type { Flusher } from './flusher.ts';
 import type { SegmentRegistry } from './registry.ts';
 import { type SealLimits, segmentsToSeal } from './seal-policy.ts';
@@ -23,6 +24,7 @@ export interface SegmentRoomParts {
   readonly streamingNode: StreamingNode;
   readonly gate: RestoreGate;
   readonly clock: Clock;
+  readonly time: TimeSource;
   readonly log: Log;
   readonly limits: SealLimits;
 }
@@ -90,9 +92,29 @@ export class SegmentRoom implements Segments, SegmentFlusher {
     await Promise.all(sealedIds.map((segmentId) => flusher.flushed(segmentId)));
     requireCollectionById(catalog, collectionId);
     this.#refuseLost(collectionId);
-    if (!this.isFlushed(sealedIds))
+    // What belongs to a partition that was dropped meanwhile is not flushed any more, and not missed.
+    const wanted = result.segments.filter(
+      ({ partitionId }) =>
+        partitionId === ALL_PARTITIONS || catalog.get(partitions, partitionId) !== undefined,
+    );
+    if (!this.isFlushed(wanted.map(({ segmentId }) => segmentId)))
       throw new DbError('service-unavailable', `collection ${collectionId} could not be flushed`);
     return result.sealTs;
+  }
+
+  flushedUpTo(collectionId: CollectionId): HybridTime {
+    const { registry, streamingNode, time } = this.#parts;
+    this.#refuseLost(collectionId);
+    const firsts = streamingNode
+      .segments()
+      .filter((segment) => segment.collectionId === collectionId && segment.minTs > 0n)
+      .filter(({ segmentId }) => registry.isOpen(segmentId))
+      .map(({ minTs }) => minTs);
+    const oldest = firsts.reduce<HybridTime | undefined>(
+      (least, ts) => (least === undefined || ts < least ? ts : least),
+      undefined,
+    );
+    return oldest === undefined ? time.next() : ((oldest - 1n) as HybridTime);
   }
 
   isFlushed(segmentIds: readonly SegmentId[]): boolean {

@@ -1,8 +1,17 @@
+/** `acknowledged`: every write acknowledged before the create. `flushed`: as Milvus 3.0, only what is flushed when it is called. */
+export type CaptureMode = 'acknowledged' | 'flushed';
+
 /** Bounds and waits of snapshot, copy-segment, restore and gc. Each has its name in config/options.ts or stands here as a constant. */
 export interface SnapshotLimits {
+  /** `snapshot.capture`. */
+  readonly capture: CaptureMode;
   /** `dataCoord.snapshot.maxCompactionProtectionSeconds`. */
   readonly maxCompactionProtectionSeconds: number;
   readonly maxPinTtlSeconds: number;
+  /** `dataCoord.snapshot.refIndexLoadInterval`: how often references that could not be read are tried again. */
+  readonly refIndexLoadIntervalMs: number;
+  /** `dataCoord.snapshot.refIndexLoadTimeout`: of one read. */
+  readonly refIndexLoadTimeoutMs: number;
   readonly maxNameLength: number;
   /** Objects read or written at once by one snapshot or restore. */
   readonly objectsAtOnce: number;
@@ -30,8 +39,11 @@ export interface SnapshotLimits {
 }
 
 export const defaultSnapshotLimits: SnapshotLimits = {
+  capture: 'acknowledged',
   maxCompactionProtectionSeconds: 604_800,
   maxPinTtlSeconds: 2_592_000,
+  refIndexLoadIntervalMs: 60_000,
+  refIndexLoadTimeoutMs: 30_000,
   maxNameLength: 255,
   objectsAtOnce: 8,
   maxSegmentsPerCopyTask: 100,

@@ -13,16 +13,16 @@ import { assert } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { IdSource } from '../allocator.ts';
 import type { CollectionName, CreateSnapshot, SnapshotInfo } from '../api.ts';
+import type { CaptureGate } from '../capture-gate.ts';
 import type { CollectionLookup, RestoreGate, SegmentFlusher } from '../rooms.ts';
-import { collections } from '../tables.ts';
-import { type Captured, capture } from './capture.ts';
+import { collections, databases } from '../tables.ts';
+import { arrange, type Captured, type Taken, take } from './capture.ts';
 import type { SnapshotLimits } from './limits.ts';
 import type { SnapshotReferences } from './meta.ts';
 import { checkSeconds, checkSnapshotName, requireCollectionName, snapshotNotFound } from './names.ts';
 import type { Pins } from './pins.ts';
 import { pins, type SnapshotRecord, snapshots } from './record.ts';
 import type { SnapshotRemoval } from './removal.ts';
-import { sizeOf } from './segment.ts';
 import { snapshotMachine } from './state.ts';
 import { type WrittenSnapshot, writeSnapshot } from './writer.ts';
 
@@ -32,6 +32,7 @@ export interface SnapshotManagerParts {
   readonly ids: IdSource;
   readonly clock: Clock;
   readonly flusher: SegmentFlusher;
+  readonly captureGate: CaptureGate;
   readonly resolve: CollectionLookup;
   readonly gate: RestoreGate;
   readonly references: SnapshotReferences;
@@ -106,7 +107,7 @@ export class SnapshotManager {
     return this.#catalog
       .find(snapshots, 'collection', collectionId)
       .filter(({ state }) => state === 'committed')
-      .toSorted((a, b) => (a.createTs < b.createTs ? -1 : a.createTs > b.createTs ? 1 : 0))
+      .toSorted(olderFirst)
       .map(({ name }) => name);
   }
 
@@ -130,16 +131,18 @@ export class SnapshotManager {
     };
   }
 
-  async pin(at: CollectionName, name: string, ttlSeconds: number): Promise<PinId> {
+  /** `owner`: the user's name, when the call has said one. */
+  async pin(at: CollectionName, name: string, ttlSeconds: number, owner?: string): Promise<PinId> {
     const { limits, resolve } = this.#parts;
     checkSnapshotName(name, limits.maxNameLength);
     requireCollectionName(at.name, 'pin snapshot data');
     checkSeconds(ttlSeconds, limits.maxPinTtlSeconds, 'ttl_seconds', 'exceeds maximum of');
     const collection = resolve.requireCollection(at);
+    const holder = { kind: 'user', ...(owner === undefined ? {} : { name: owner }) } as const;
     for (;;) {
       const record = this.require(collection, name);
       const ttlMs = ttlSeconds === 0 ? undefined : ttlSeconds * 1000;
-      const { pinId, changes } = this.#parts.pins.pinning(record, { kind: 'user' }, ttlMs);
+      const { pinId, changes } = this.#parts.pins.pinning(record, holder, ttlMs);
       if ((await this.#catalog.commit(changes)) === 'committed') return pinId;
     }
   }
@@ -176,6 +179,8 @@ export class SnapshotManager {
     const pending: SnapshotRecord = {
       snapshotId,
       collectionId: collection.collectionId,
+      databaseName: this.#databaseName(collection),
+      collectionName: collection.name,
       name: request.name,
       description: request.description,
       state: 'pending',
@@ -198,7 +203,7 @@ export class SnapshotManager {
         await this.#fill(pending);
         return snapshotId;
       } catch (error) {
-        references.remove(snapshotId);
+        await references.remove(snapshotId);
         await removal.abandonFailed(snapshotId);
         throw error;
       }
@@ -206,24 +211,42 @@ export class SnapshotManager {
   }
 
   async #fill(pending: SnapshotRecord): Promise<void> {
-    const { store, flusher, gate, references, limits } = this.#parts;
+    const { store, gate, references, limits } = this.#parts;
     const { snapshotId, collectionId, name, description } = pending;
-    const createTs = await flusher.flushAll(collectionId);
-    const captured = capture(this.#catalog, this.#requireAlive(collectionId), createTs, gate);
-    // From here on the collector keeps these segments, whatever happens to them.
-    references.add(snapshotId, {
-      collectionId,
-      segmentIds: captured.segments.map(({ segmentId }) => segmentId),
-      buildIds: captured.segments.flatMap(({ indexes }) => indexes.map(({ buildId }) => buildId)),
-    });
-    const { segments, ...rest } = captured;
+    const taken = await this.#take(pending);
+    const captured = await arrange(taken, limits.capture, gate);
+    const { createTs, collection, partitions, indexes, segments, segmentIds, buildIds } = captured;
+    await references.add(snapshotId, segmentIds, buildIds);
     const written = await writeSnapshot(
       store,
-      { snapshot: { snapshotId, collectionId, name, description, createTs }, ...rest },
+      {
+        snapshot: { snapshotId, collectionId, name, description, createTs },
+        collection,
+        partitions,
+        indexes,
+        segmentIds,
+        buildIds,
+      },
       segments,
       limits.objectsAtOnce,
     );
-    await this.#commit(pending, committedRecord(pending, createTs, captured, written));
+    const databaseName = this.#databaseName(taken.collection);
+    await this.#commit(pending, committedRecord({ ...pending, databaseName }, captured, written));
+  }
+
+  /** From before the seal until the references are noted no compaction replaces a segment of the collection. */
+  #take(pending: SnapshotRecord): Promise<Taken> {
+    const { captureGate, flusher, references, limits } = this.#parts;
+    const { collectionId } = pending;
+    return captureGate.capture(collectionId, async () => {
+      this.#requireAlive(collectionId);
+      const flushedTs = limits.capture === 'flushed' ? undefined : await flusher.flushAll(collectionId);
+      // One step from here on: what is read, its time, and that the collector keeps it whatever happens to it.
+      const createTs = flushedTs ?? flusher.flushedUpTo(collectionId);
+      const taken = take(this.#catalog, this.#requireAlive(collectionId), createTs);
+      references.begin(pending);
+      return taken;
+    });
   }
 
   /** W3: only now, with the metadata durable. The collection's record stands in the commit, so a drop of it that came first wins. */
@@ -239,6 +262,10 @@ export class SnapshotManager {
     }
   }
 
+  #databaseName({ databaseId }: CollectionRecord): string {
+    return this.#catalog.get(databases, databaseId)?.name ?? '';
+  }
+
   #requireAlive(collectionId: CollectionRecord['collectionId']): CollectionRecord {
     const collection = this.#catalog.get(collections, collectionId);
     if (collection === undefined)
@@ -252,16 +279,20 @@ export class SnapshotManager {
 
 const committedRecord = (
   pending: SnapshotRecord,
-  createTs: HybridTime,
-  { segments, partitions }: Captured,
+  { createTs, collection, segments, partitions, rowCount, sizeBytes }: Captured,
   written: WrittenSnapshot,
 ): SnapshotRecord => ({
   ...pending,
   ...written,
   state: snapshotMachine.next(pending.state, 'commit'),
+  collectionName: collection.name,
   createTs,
   partitions,
   segmentCount: segments.length,
-  rowCount: segments.reduce((sum, { level, rowCount }) => (level === 'L0' ? sum : sum + rowCount), 0),
-  sizeBytes: segments.reduce((sum, segment) => sum + sizeOf(segment), 0),
+  rowCount,
+  sizeBytes,
 });
+
+/** By the moment they show; those of one moment in the order of their creation. */
+const olderFirst = (a: SnapshotRecord, b: SnapshotRecord): number =>
+  a.createTs < b.createTs ? -1 : a.createTs > b.createTs ? 1 : a.snapshotId < b.snapshotId ? -1 : 1;

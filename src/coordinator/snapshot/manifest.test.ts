@@ -152,16 +152,16 @@ const metadata: SnapshotMetadata = {
 const golden = (name: string): Uint8Array =>
   readFileSync(join(import.meta.dirname, '../../../../tests/golden', name));
 
-test('manifest and metadata come back as they went in', () => {
+test('manifest and metadata come back as they went in', async () => {
   assert.deepEqual(decodeManifest(encodeManifest(segments), 'x'), segments);
-  assert.deepEqual(decodeMetadata(encodeMetadata(metadata), 'x'), metadata);
+  assert.deepEqual(decodeMetadata(await encodeMetadata(metadata), 'x'), metadata);
 });
 
-test('the bytes of version 1 are those of the golden files, both ways', () => {
+test('the bytes of version 1 are those of the golden files, both ways', async () => {
   const manifest = encodeManifest(segments);
   assert.deepEqual(Buffer.from(manifest), golden('snapshot-manifest-v1.avro'));
   assert.deepEqual(decodeManifest(golden('snapshot-manifest-v1.avro'), 'x'), segments);
-  const json = encodeMetadata(metadata);
+  const json = await encodeMetadata(metadata);
   assert.deepEqual(Buffer.from(json), golden('snapshot-metadata-v1.json'));
   assert.deepEqual(decodeMetadata(golden('snapshot-metadata-v1.json'), 'x'), metadata);
 });
@@ -235,8 +235,8 @@ test('no bytes make the decoders do anything but answer or refuse', () => {
   );
 });
 
-test('metadata with a field of the wrong shape is refused', () => {
-  const text = new TextDecoder().decode(encodeMetadata(metadata));
+test('metadata with a field of the wrong shape is refused', async () => {
+  const text = new TextDecoder().decode(await encodeMetadata(metadata));
   const rows: [string, string][] = [
     ['"name":"snap"', '"name":5'],
     ['"id":"12"', '"id":12'],
@@ -256,9 +256,9 @@ test('metadata with a field of the wrong shape is refused', () => {
   }
 });
 
-test('a newer format is refused by name', () => {
+test('a newer format is refused by name', async () => {
   const json = new TextDecoder()
-    .decode(encodeMetadata(metadata))
+    .decode(await encodeMetadata(metadata))
     .replace('"format_version":1', '"format_version":2');
   const tooNew = (e: unknown) =>
     isDbError(e, 'data-integrity') &&

@@ -16,6 +16,7 @@ import type {
 import type { ConsistencyLevel, Properties } from '../../model/records.ts';
 import type { CollectionSchema } from '../../model/schema.ts';
 import { parseJson } from '../../support/json.ts';
+import { inSlices } from '../../support/slices.ts';
 import { JsonReader } from './json-reader.ts';
 import { checkVersion, SNAPSHOT_FORMAT_VERSION } from './manifest.ts';
 import { schemaFromJson, schemaToJson } from './schema-json.ts';
@@ -66,9 +67,24 @@ const consistencyLevels = Object.keys({
   Customized: 0,
 } satisfies Record<ConsistencyLevel, 0>) as ConsistencyLevel[];
 
-export function encodeMetadata(metadata: SnapshotMetadata): Uint8Array {
-  const { snapshot, collection, partitions, indexes, segmentIds, buildIds, manifests } = metadata;
-  const json = {
+/** The lists of ids, which grow with the snapshot, are written in slices. */
+export async function encodeMetadata(metadata: SnapshotMetadata): Promise<Uint8Array> {
+  const head = JSON.stringify(headOf(metadata));
+  const segmentIds = await idsToJson(metadata.segmentIds);
+  const buildIds = await idsToJson(metadata.buildIds);
+  return Buffer.from(`${head.slice(0, -1)},"segment_ids":${segmentIds},"build_ids":${buildIds}}`);
+}
+
+/** Ids are decimal digits: nothing in them needs escaping. */
+async function idsToJson(ids: readonly bigint[]): Promise<string> {
+  const parts: string[] = [];
+  await inSlices(ids, (id) => parts.push(`"${id}"`));
+  return `[${parts.join(',')}]`;
+}
+
+function headOf(metadata: SnapshotMetadata) {
+  const { snapshot, collection, partitions, indexes, manifests } = metadata;
+  return {
     format_version: SNAPSHOT_FORMAT_VERSION,
     snapshot: {
       id: String(snapshot.snapshotId),
@@ -98,10 +114,7 @@ export function encodeMetadata(metadata: SnapshotMetadata): Uint8Array {
       crc32,
       segment_count: segmentCount,
     })),
-    segment_ids: segmentIds.map(String),
-    build_ids: buildIds.map(String),
   };
-  return new TextEncoder().encode(JSON.stringify(json));
 }
 
 /** Throws `data-integrity`, naming `what`. Fields it does not know are ignored. */

@@ -28,6 +28,11 @@ export class Pins {
     return this.of(snapshotId).filter((pin) => isActive(pin, nowMs));
   }
 
+  allActive(): readonly PinRecord[] {
+    const nowMs = this.#clock.nowMs();
+    return [...this.#catalog.all(pins)].filter((pin) => isActive(pin, nowMs));
+  }
+
   of(snapshotId: SnapshotId): readonly PinRecord[] {
     return this.#catalog.find(pins, 'snapshot', snapshotId);
   }

@@ -7,6 +7,9 @@ import type { SnapshotState } from './state.ts';
 export interface SnapshotRecord {
   readonly snapshotId: SnapshotId;
   readonly collectionId: CollectionId;
+  /** What database and collection were called when it was taken. */
+  readonly databaseName: string;
+  readonly collectionName: string;
   readonly name: string;
   readonly description: string;
   readonly state: SnapshotState;
@@ -32,8 +35,10 @@ export interface SnapshotRecord {
 export interface PinRecord {
   readonly pinId: PinId;
   readonly snapshotId: SnapshotId;
-  /** Who holds it: a user, or the restore job that reads the snapshot (then it ends with the job, not with time). */
-  readonly owner: { readonly kind: 'user' } | { readonly kind: 'restore'; readonly jobId: JobId };
+  /** Who holds it: a user, by name when the call has said one; or the restore job that reads the snapshot (then it ends with the job, not with time). */
+  readonly owner:
+    | { readonly kind: 'user'; readonly name?: string }
+    | { readonly kind: 'restore'; readonly jobId: JobId };
   readonly createdAtMs: number;
   /** Absent: until it is released. */
   readonly expiresAtMs?: number;

@@ -54,7 +54,7 @@ export class SnapshotRemoval {
   async markDeleting(record: SnapshotRecord): Promise<'committed' | 'stale'> {
     const state = snapshotMachine.next(record.state, 'drop');
     const outcome = await this.#catalog.commit([put(snapshots, { ...record, state }, record)]);
-    if (outcome === 'committed') this.#references.remove(record.snapshotId);
+    if (outcome === 'committed') await this.#references.remove(record.snapshotId);
     return outcome;
   }
 

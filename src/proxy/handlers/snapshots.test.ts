@@ -44,6 +44,7 @@ async function statusFor<Name extends RpcName>(
     log: silentLog,
     limits: defaultLimits,
     metadataDatabase: '',
+    user: undefined,
   };
   const body = encodeMessage(rpcTypes[rpc].request, request);
   decodeRequest(rpc, body);

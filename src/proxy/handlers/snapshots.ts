@@ -116,7 +116,7 @@ export const pinSnapshotData: Handler<'PinSnapshotData'> = async (request, call)
   if (ttlSeconds > MAX_PIN_SECONDS)
     throw invalid(`ttl_seconds exceeds maximum of ${MAX_PIN_SECONDS} (30 days)`);
   const at = sourceOf(call, request, 'pin snapshot data');
-  const pinId = await call.coordinator.pinSnapshot(at, name, Number(ttlSeconds));
+  const pinId = await call.coordinator.pinSnapshot(at, name, Number(ttlSeconds), call.user);
   return { status: success, pin_id: pinId };
 };
 

@@ -189,6 +189,11 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     return this.#references.troubles();
   }
 
+  /** Why the snapshot's objects cannot be believed, as far as is known. */
+  damageOf(snapshotId: SnapshotId): string | undefined {
+    return this.#references.damageOf(snapshotId);
+  }
+
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
     return this.#restore.start(request);
   }

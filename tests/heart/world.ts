@@ -277,6 +277,13 @@ export class World {
         await this.catalog.commitSure([remove(table as typeof indexes, record)]);
   }
 
+  async renameCollection(at: CollectionName, name: string): Promise<void> {
+    for (;;) {
+      const was = this.find(at);
+      if ((await this.catalog.commit([put(collections, { ...was, name }, was)])) === 'committed') return;
+    }
+  }
+
   create(name = 'snap') {
     return this.service.createSnapshot({ at: source, name, description: '', compactionProtectionSeconds: 0 });
   }

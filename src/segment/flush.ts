@@ -9,8 +9,8 @@ import { mapLimited } from '../support/limiter.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import { type AppliedWrite, decodeWrite, type WritePart } from '../wal/message.ts';
 import type { Wal, WalPosition } from '../wal/wal.ts';
-import { concatColumns } from './concat.ts';
 import { encodeDeletes } from './deletes-file.ts';
+import { concatColumns } from './pick-rows.ts';
 import { encodeRows, type WrittenRows } from './rows-file.ts';
 import { encodeStats, keyRange } from './stats.ts';
 

@@ -1,4 +1,4 @@
-/** Files of a segment against their records: what is handed out has the size and the checksum that were recorded. */
+/** Files of a segment and their records: what is handed out has the size and the checksum that were recorded. */
 import { DbError, isDbError } from '../errors/db-error.ts';
 import type { SegmentFile } from '../model/records.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -35,7 +35,7 @@ export const readUnchecked = <T>(store: ObjectStore, file: SegmentFile, planner:
   });
 
 /** Names the object in errors about its content. */
-export async function naming<T>({ key }: SegmentFile, work: () => T | Promise<T>): Promise<T> {
+async function naming<T>({ key }: SegmentFile, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -81,4 +81,15 @@ function copyOverlap(window: Uint8Array, windowOffset: number, { offset, into }:
   const from = Math.max(offset, windowOffset);
   const to = Math.min(offset + into.length, windowOffset + window.length);
   if (from < to) into.set(window.subarray(from - windowOffset, to - windowOffset), from - offset);
+}
+
+/** Writes an object of a segment and answers its record. */
+export async function putFile(
+  store: ObjectStore,
+  kind: SegmentFile['kind'],
+  key: string,
+  bytes: Uint8Array,
+): Promise<SegmentFile> {
+  const { crc32: sum, etag } = await store.put(key, bytes);
+  return { kind, key, sizeBytes: bytes.length, crc32: sum, etag };
 }

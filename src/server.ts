@@ -14,6 +14,7 @@ import { TaskScheduler } from './coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from './coordinator/segments/seal-policy.ts';
 import type { SnapshotLimits } from './coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from './coordinator/snapshot-service.ts';
+import { compactDeletesExecutor, compactExecutor } from './datanode/compact/executor.ts';
 import { copySegmentExecutor } from './datanode/copy-segment/executor.ts';
 import { LocalDataNode } from './datanode/datanode.ts';
 import { flushExecutor } from './datanode/flush/executor.ts';
@@ -218,6 +219,8 @@ function openDataNode(
     log,
     executors: {
       flush: flushExecutor(workers),
+      compact: compactExecutor(workers),
+      'compact-deletes': compactDeletesExecutor(workers),
       'build-index': indexBuildExecutor(workers),
       'copy-segment': copySegmentExecutor(store, { filesAtOnce: FILES_AT_ONCE }),
     },

@@ -1,7 +1,8 @@
-/** A worker thread: the heavy tasks of flush, index building, loading and scanning, over the files of one data directory. */
+/** A worker thread: the heavy tasks of flush, compaction, index building, loading and scanning, over the files of one data directory. */
 import { workerData } from 'node:worker_threads';
 import { indexBuildContext } from './datanode/indexbuild/context.ts';
 import { indexBuildTasks } from './datanode/indexbuild/task.ts';
+import { compactTasks } from './segment/compact.ts';
 import { flushTasks } from './segment/flush.ts';
 import { loadTasks } from './segment/load.ts';
 import { LocalStore } from './storage/local.ts';
@@ -20,6 +21,7 @@ const store = await LocalStore.attach(objects);
 serveTasks({
   ...flushTasks({ store, wal: new FileWalReader(wal) }),
   ...loadTasks({ store }),
+  ...compactTasks({ store }),
   ...indexBuildTasks(indexBuildContext(store)),
   ...vectorTasks(),
 });

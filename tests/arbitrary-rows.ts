@@ -23,14 +23,33 @@ const int64 = fc.oneof(
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 );
 
+/** NaNs that carry something, quiet and signalling: a move by value may lose it. */
+const nan32 = fc.constantFrom(0x7f800001, 0xffc12345, 0x7fa00000);
+const nan64 = fc.constantFrom(0x7ff0000000000001n, 0xfff8000000012345n);
+const bitsOf = (value: number): bigint => new BigUint64Array(Float64Array.of(value).buffer)[0]!;
+const floats = (count: number): Arbitrary<Float32Array> =>
+  many(
+    fc.oneof(
+      {
+        weight: 9,
+        arbitrary: fc.float().map((value) => new Uint32Array(Float32Array.of(value).buffer)[0]!),
+      },
+      nan32,
+    ),
+    count,
+  ).map((bits) => new Float32Array(Uint32Array.from(bits).buffer));
+
 const fixedArrays: { readonly [T in FixedType]: (count: number) => Arbitrary<FixedColumn['values']> } = {
   Bool: (n) => many(fc.integer({ min: 0, max: 1 }), n).map((v) => Uint8Array.from(v)),
   Int8: (n) => many(int(8), n).map((v) => Int8Array.from(v)),
   Int16: (n) => many(int(16), n).map((v) => Int16Array.from(v)),
   Int32: (n) => many(int(32), n).map((v) => Int32Array.from(v)),
   Int64: (n) => many(int64, n).map((v) => BigInt64Array.from(v)),
-  Float: (n) => many(fc.float(), n).map((v) => Float32Array.from(v)),
-  Double: (n) => many(fc.double(), n).map((v) => Float64Array.from(v)),
+  Float: (n) => floats(n),
+  Double: (n) =>
+    many(fc.oneof({ weight: 9, arbitrary: fc.double().map(bitsOf) }, nan64), n).map(
+      (bits) => new Float64Array(BigUint64Array.from(bits).buffer),
+    ),
 };
 
 /** Text without lone surrogates. */
@@ -85,12 +104,7 @@ function lists(count: number, type: FixedType | 'VarChar'): Arbitrary<Column> {
 }
 
 const vectors = (count: number, dim: number): Arbitrary<Column> =>
-  many(fc.float(), count * dim).map((values) => ({
-    layout: 'vector',
-    type: 'FloatVector',
-    dim,
-    values: Float32Array.from(values),
-  }));
+  floats(count * dim).map((values) => ({ layout: 'vector', type: 'FloatVector', dim, values }));
 
 function plainColumn({ type, elementType, dim }: ColumnKind, count: number): Arbitrary<Column> {
   if (type === 'Array') return lists(count, elementType);

@@ -7,6 +7,7 @@ import { damaged } from './damage.ts';
 import { decodeLevels } from './levels.ts';
 import { decodePage, type RangedReader, type StoredColumn } from './parquet-reader.ts';
 import { ALIGNMENT } from './parquet-writer.ts';
+import { eachStretch } from './runs.ts';
 
 /** A range of a file and where its bytes go. */
 export interface Fetch {
@@ -188,8 +189,11 @@ function decodeBytes(type: BytesColumn['type'], bytes: Uint8Array, count: number
 function spread(column: FixedColumn | BytesColumn, valid: Uint8Array): FixedColumn | BytesColumn {
   if (column.layout === 'bytes') return { ...column, offsets: spreadOffsets(column.offsets, valid) };
   const values = new fixedArrays[column.type](valid.length);
-  let from = 0;
-  for (let i = 0; i < valid.length; i++) if (valid[i] === 1) values[i] = column.values[from++] as never;
+  let at = 0;
+  eachStretch(valid, (from, to) => {
+    values.set(column.values.subarray(at, at + to - from) as never, from);
+    at += to - from;
+  });
   return { ...column, values };
 }
 

@@ -4,10 +4,11 @@ import type { BytesColumn, Column, FixedColumn, PrimaryKeys } from '../model/row
 import { assert } from '../support/assert.ts';
 import { damaged } from './damage.ts';
 import { type ColumnPlan, planColumn, readPlan } from './decode-column.ts';
-import { encodeColumn } from './encode-column.ts';
+import { encodeColumn, type PageBody } from './encode-column.ts';
 import { type RangedReader, readFooter } from './parquet-reader.ts';
-import { encodeFile } from './parquet-writer.ts';
-import { planTimestamps, timestampColumn } from './rows-file.ts';
+import { type ColumnToWrite, encodeFile } from './parquet-writer.ts';
+import { planTimestamps, timestampColumn, timestampsOf } from './rows-file.ts';
+import type { Runs } from './runs.ts';
 
 /** Deleted keys of one write. */
 export interface WrittenDeletes {
@@ -27,7 +28,7 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** The bytes of a deletes file. The keys are all of one type. */
 export function encodeDeletes(writes: readonly WrittenDeletes[]): Uint8Array<ArrayBuffer> {
   const type = writes[0]?.keys.type;
-  const timestamps = timestampColumn(writes.map(({ ts, keys }) => ({ ts, count: keys.values.length })));
+  const timestamps = timestampsOf(writes.map(({ ts, keys }) => ({ ts, count: keys.values.length })));
   const count = writes.reduce((sum, { keys }) => sum + keys.values.length, 0);
   assert(type !== undefined && count > 0, 'a deletes file has deletes');
   if (writes.some(({ keys }) => keys.type !== type)) throw damaged('deletes with keys of two types');
@@ -35,7 +36,39 @@ export function encodeDeletes(writes: readonly WrittenDeletes[]): Uint8Array<Arr
     writes.map(({ keys }) => keyColumn(keys)),
     false,
   );
-  return encodeFile('deletes', count, [timestamps, { name: 'key', dataType: type, isOptional: false, body }]);
+  return encodeKeys(type, timestamps, body);
+}
+
+function encodeKeys(
+  type: PrimaryKeys['type'],
+  timestamps: ColumnToWrite,
+  body: PageBody,
+): Uint8Array<ArrayBuffer> {
+  const key = { name: 'key', dataType: type, isOptional: false, body };
+  return encodeFile('deletes', body.entryCount, [timestamps, key]);
+}
+
+/** Deletes as a file holds them: key `i` was deleted at `timestamps[i]`. */
+export interface DeleteColumns {
+  readonly keys: FixedColumn | BytesColumn;
+  readonly timestamps: BigInt64Array;
+}
+
+/** As `encodeDeletes`, of picked deletes. */
+export function encodePickedDeletes(sources: readonly DeleteColumns[], runs: Runs): Uint8Array<ArrayBuffer> {
+  const type = sources[0]?.keys.type;
+  assert(type === 'Int64' || type === 'VarChar', 'deletes have keys');
+  assert(runs.rowCount > 0, 'a deletes file has deletes');
+  const timestamps = timestampColumn(
+    sources.map((source) => source.timestamps),
+    runs,
+  );
+  const body = encodeColumn(
+    sources.map(({ keys }) => keys),
+    false,
+    runs,
+  );
+  return encodeKeys(type, timestamps, body);
 }
 
 function keyColumn(keys: PrimaryKeys): FixedColumn | BytesColumn {
@@ -53,27 +86,43 @@ function keyColumn(keys: PrimaryKeys): FixedColumn | BytesColumn {
 }
 
 /** Plan to read a deletes file whole. Throws `data-integrity`. */
-export async function planDeletes(reader: RangedReader): Promise<ColumnPlan<Deletes>> {
+export async function planDeletes(reader: RangedReader): Promise<ColumnPlan<DeleteColumns>> {
   const [stored, keyStored, ...others] = (await readFooter(reader, 'deletes')).columns;
   if (stored === undefined || keyStored === undefined || others.length > 0) throw damaged('no deletes');
   const timestamps = planTimestamps({ timestamps: stored });
   const keys = planColumn(keyStored);
   return {
     fetches: [...timestamps.fetches, ...keys.fetches],
-    decode: () => ({ timestamps: timestamps.decode(), keys: keysOf(keys.decode()) }),
+    decode: () => ({ timestamps: timestamps.decode(), keys: asKeys(keys.decode()) }),
   };
 }
 
 /** Throws `data-integrity`. */
 export const readDeletes = async (reader: RangedReader): Promise<Deletes> =>
-  readPlan(reader, await planDeletes(reader));
+  deletesOf(await readPlan(reader, await planDeletes(reader)));
+
+/** Throws `data-integrity`. */
+export const deletesOf = ({ keys, timestamps }: DeleteColumns): Deletes => ({
+  keys: keysOf(keys),
+  timestamps,
+});
+
+/** The column of a key field. Throws `data-integrity`. */
+export function asKeys(column: Column): FixedColumn | BytesColumn {
+  if (column.valid !== undefined) throw damaged('a key that is null');
+  const isRight =
+    (column.layout === 'fixed' && column.type === 'Int64') ||
+    (column.layout === 'bytes' && column.type === 'VarChar');
+  if (!isRight) throw damaged('keys that are no keys');
+  return column;
+}
 
 /** Primary keys from the column of a key field. Throws `data-integrity`. */
-export function keysOf(column: Column): PrimaryKeys {
-  if (column.valid !== undefined) throw damaged('a key that is null');
-  if (column.layout === 'fixed' && column.values instanceof BigInt64Array)
+function keysOf(column: FixedColumn | BytesColumn): PrimaryKeys {
+  if (column.layout === 'fixed') {
+    assert(column.values instanceof BigInt64Array, 'Int64 keys');
     return { type: 'Int64', values: column.values };
-  if (column.layout !== 'bytes' || column.type !== 'VarChar') throw damaged('keys that are no keys');
+  }
   const { offsets, data } = column;
   try {
     const values = Array.from({ length: offsets.length - 1 }, (_, i) =>

@@ -1,8 +1,9 @@
 /** A column as the body of one uncompressed Parquet page: levels, then PLAIN values without the nulls. */
 import { bytesOf, fixedArrays } from '../model/columns.ts';
 import type { BytesColumn, Column, FixedColumn, ListColumn, VectorColumn } from '../model/rows.ts';
-import { concatColumns, lengthOf } from './concat.ts';
 import { encodeLevels } from './levels.ts';
+import { concatColumns, lengthOf, pickRows, pickValid, sourceOf } from './pick-rows.ts';
+import { allRows, eachStretch, type Runs } from './runs.ts';
 
 export interface PageBody {
   /** Entries of the levels: rows, for a list items and empty rows. */
@@ -24,10 +25,18 @@ const countNulls = (valid: Uint8Array | undefined): number => {
   return nulls;
 };
 
-/** `columns`: the rows of the segment, one column per write. */
-export function encodeColumn(columns: readonly Column[], isOptional: boolean): PageBody {
-  if (columns[0]?.layout === 'vector') return encodeVectors(columns as readonly VectorColumn[], isOptional);
-  const column = concatColumns(columns);
+/**
+ * `runs`: the rows of the segment, picked from `columns`; absent: all rows, one column after another. Vectors are held until they are
+ * written, all else is copied here.
+ */
+export function encodeColumn(columns: readonly Column[], isOptional: boolean, runs?: Runs): PageBody {
+  if (columns[0]?.layout === 'vector')
+    return encodeVectors(
+      columns as readonly VectorColumn[],
+      isOptional,
+      runs ?? allRows(columns.map(lengthOf)),
+    );
+  const column = runs === undefined ? concatColumns(columns) : pickRows(columns, runs);
   if (column.layout === 'list') return encodeList(column, isOptional);
   const { valid } = column;
   const entryCount = lengthOf(column);
@@ -53,7 +62,10 @@ function encodeValues(column: FixedColumn | BytesColumn, valid: Uint8Array | und
 function compact({ type, values }: FixedColumn, valid: Uint8Array): FixedColumn['values'] {
   const kept = new fixedArrays[type](values.length - countNulls(valid));
   let at = 0;
-  for (let i = 0; i < values.length; i++) if (valid[i] === 1) kept[at++] = values[i] as never;
+  eachStretch(valid, (from, to) => {
+    kept.set(values.subarray(from, to) as never, at);
+    at += to - from;
+  });
   return kept;
 }
 
@@ -116,49 +128,32 @@ function encodeList({ offsets, items, valid }: ListColumn, isOptional: boolean):
   };
 }
 
-function encodeVectors(columns: readonly VectorColumn[], isOptional: boolean): PageBody {
-  const entryCount = columns.reduce((sum, column) => sum + lengthOf(column), 0);
-  const nullCount = columns.reduce((sum, { valid }) => sum + countNulls(valid), 0);
+function encodeVectors(columns: readonly VectorColumn[], isOptional: boolean, runs: Runs): PageBody {
+  const valid = pickValid(columns, runs);
+  const entryCount = runs.rowCount;
+  const nullCount = countNulls(valid);
   const dim = columns[0]?.dim ?? 0;
   const write = (out: Uint8Array): void => {
     let at = 0;
-    for (const { values, valid } of columns) {
-      if (valid === undefined) out.set(bytesOf(values), at);
-      at = valid === undefined ? at + values.byteLength : writeValid(out, at, values, valid, dim);
-    }
+    const put = (values: Float32Array, from: number, to: number): void => {
+      out.set(bytesOf(values.subarray(from * dim, to * dim)), at);
+      at += (to - from) * dim * 4;
+    };
+    runs.each((source, from, to) => {
+      const column = sourceOf(columns, source);
+      if (column.valid === undefined) put(column.values, from, to);
+      else
+        eachStretch(column.valid.subarray(from, to), (first, end) =>
+          put(column.values, from + first, from + end),
+        );
+    });
   };
   return {
     entryCount,
     nullCount,
     repetition: NO_LEVELS,
-    definition: isOptional ? encodeLevels(validOf(columns, entryCount), 1) : NO_LEVELS,
+    definition: isOptional ? encodeLevels(valid ?? new Uint8Array(entryCount).fill(1), 1) : NO_LEVELS,
     valueBytes: (entryCount - nullCount) * dim * 4,
     write,
   };
-}
-
-function writeValid(
-  out: Uint8Array,
-  start: number,
-  values: Float32Array,
-  valid: Uint8Array,
-  dim: number,
-): number {
-  let at = start;
-  for (let i = 0; i < valid.length; i++) {
-    if (valid[i] !== 1) continue;
-    out.set(bytesOf(values.subarray(i * dim, (i + 1) * dim)), at);
-    at += dim * 4;
-  }
-  return at;
-}
-
-function validOf(columns: readonly VectorColumn[], count: number): Uint8Array {
-  const levels = new Uint8Array(count).fill(1);
-  let at = 0;
-  for (const column of columns) {
-    if (column.valid !== undefined) levels.set(column.valid, at);
-    at += lengthOf(column);
-  }
-  return levels;
 }

@@ -1,7 +1,7 @@
 /** Log records of a sealed segment become its immutable files. Runs in a worker thread; repeatable: same records, same bytes. */
 import { DbError } from '../errors/db-error.ts';
 import type { CollectionId, PartitionId, SegmentId } from '../model/ids.ts';
-import type { FileKind, SegmentFile, SegmentLevel } from '../model/records.ts';
+import type { SegmentFile, SegmentLevel } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { deletesKey, rowsKey, statsKey } from '../storage/keys.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -9,8 +9,9 @@ import { mapLimited } from '../support/limiter.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import { type AppliedWrite, decodeWrite, type WritePart } from '../wal/message.ts';
 import type { Wal, WalPosition } from '../wal/wal.ts';
-import { concatColumns } from './concat.ts';
+import { putFile } from './checked-file.ts';
 import { encodeDeletes } from './deletes-file.ts';
+import { concatColumns } from './pick-rows.ts';
 import { encodeRows, type WrittenRows } from './rows-file.ts';
 import { encodeStats, keyRange } from './stats.ts';
 
@@ -57,24 +58,20 @@ async function flushSegment({ store, wal }: FlushContext, input: FlushInput): Pr
   const writes = await mapLimited(positions, READS_AT_ONCE, async (position) =>
     decodeWrite(await wal.read(position)),
   );
-  const put = async (kind: FileKind, key: string, bytes: Uint8Array): Promise<SegmentFile> => {
-    const { crc32, etag } = await store.put(key, bytes);
-    return { kind, key, sizeBytes: bytes.length, crc32, etag };
-  };
   if (level === 'L0') {
     const deletes = writes.flatMap((write) =>
       partsOf(write, input, 'delete').map(({ keys }) => ({ ts: write.ts, keys })),
     );
     const rowCount = deletes.reduce((sum, { keys }) => sum + keys.values.length, 0);
-    return { files: [await put('deletes', deletesKey(place), encodeDeletes(deletes))], rowCount };
+    return { files: [await putFile(store, 'deletes', deletesKey(place), encodeDeletes(deletes))], rowCount };
   }
   const rows = writes.flatMap((write) =>
     partsOf(write, input, 'insert').map((part) => ({ ts: write.ts, rows: part.rows })),
   );
   return {
     files: [
-      await put('rows', rowsKey(place), encodeRows(input.schema.fields, rows)),
-      await put('stats', statsKey(place), encodeStats(statsOf(input.schema, rows))),
+      await putFile(store, 'rows', rowsKey(place), encodeRows(input.schema.fields, rows)),
+      await putFile(store, 'stats', statsKey(place), encodeStats(statsOf(input.schema, rows))),
     ],
     rowCount: countRows(rows),
   };

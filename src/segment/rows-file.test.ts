@@ -9,8 +9,8 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
-import { concatColumns } from './concat.ts';
 import { bytesReader, type RangedReader } from './parquet-reader.ts';
+import { concatColumns } from './pick-rows.ts';
 import {
   encodeRows,
   readColumns,

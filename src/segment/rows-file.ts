@@ -5,12 +5,13 @@ import type { Column, RowBatch } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
 import { absentColumn } from './absent-column.ts';
-import { lengthOf } from './concat.ts';
 import { damaged } from './damage.ts';
 import { type ColumnPlan, planColumn, planVectors, readPlan } from './decode-column.ts';
 import { encodeColumn } from './encode-column.ts';
 import { type RangedReader, readFooter, type StoredColumn } from './parquet-reader.ts';
 import { type ColumnToWrite, encodeFile, TIMESTAMP_NAME } from './parquet-writer.ts';
+import { lengthOf } from './pick-rows.ts';
+import type { Runs } from './runs.ts';
 
 /** Rows of one write. */
 export interface WrittenRows {
@@ -19,7 +20,7 @@ export interface WrittenRows {
 }
 
 /** The timestamps of writes of `counts` rows or keys, as the column every file begins with. */
-export function timestampColumn(
+export function timestampsOf(
   writes: readonly { readonly ts: HybridTime; readonly count: number }[],
 ): ColumnToWrite {
   const values = new BigInt64Array(writes.reduce((sum, { count }) => sum + count, 0));
@@ -28,8 +29,18 @@ export function timestampColumn(
     values.fill(ts, at, at + count);
     at += count;
   }
-  const body = encodeColumn([{ layout: 'fixed', type: 'Int64', values }], false);
-  return { name: TIMESTAMP_NAME, dataType: 'Int64', isOptional: false, body };
+  return timestampColumn([values]);
+}
+
+/** The column every file begins with; `runs` as of `encodeColumn`. */
+export function timestampColumn(timestamps: readonly BigInt64Array[], runs?: Runs): ColumnToWrite {
+  const columns = timestamps.map((values) => ({ layout: 'fixed', type: 'Int64', values }) as const);
+  return {
+    name: TIMESTAMP_NAME,
+    dataType: 'Int64',
+    isOptional: false,
+    body: encodeColumn(columns, false, runs),
+  };
 }
 
 /**
@@ -42,19 +53,61 @@ export function encodeRows(
 ): Uint8Array<ArrayBuffer> {
   const rowCount = writes.reduce((sum, { rows }) => sum + rows.rowCount, 0);
   assert(rowCount > 0, 'a rows file has rows');
-  const timestamps = timestampColumn(writes.map(({ ts, rows }) => ({ ts, count: rows.rowCount })));
-  return encodeFile('rows', rowCount, [timestamps, ...fields.map((field) => fieldColumn(field, writes))]);
+  const timestamps = timestampsOf(writes.map(({ ts, rows }) => ({ ts, count: rows.rowCount })));
+  const columns = fields.map((field) =>
+    fieldColumn(
+      field,
+      writes.map(({ rows: { rowCount: count, columns } }) =>
+        checkedColumn(field, count, columns.get(field.fieldId)),
+      ),
+    ),
+  );
+  return encodeFile('rows', rowCount, [timestamps, ...columns]);
 }
 
-function fieldColumn(field: FieldSchema, writes: readonly WrittenRows[]): ColumnToWrite {
-  const { fieldId, name, dataType, elementType, dim } = field;
-  const columns = writes.map(({ rows }) => rows.columns.get(fieldId) ?? absentColumn(field, rows.rowCount));
-  columns.forEach((column, i) => {
-    if (!isOf(column, field) || lengthOf(column) !== writes[i]?.rows.rowCount)
-      throw damaged(`rows with a wrong column for field '${name}'`);
+/** Rows from which some are picked. */
+export interface RowSource {
+  readonly rowCount: number;
+  readonly timestamps: BigInt64Array;
+  readonly columns: Map<FieldId, Column>;
+}
+
+/**
+ * As `encodeRows`, of the picked rows. Takes every column out of the sources as soon as it is copied: inputs and output are all that is
+ * held at once.
+ */
+export function encodePickedRows(
+  fields: readonly FieldSchema[],
+  sources: readonly RowSource[],
+  runs: Runs,
+): Uint8Array<ArrayBuffer> {
+  assert(runs.rowCount > 0, 'a rows file has rows');
+  const timestamps = timestampColumn(
+    sources.map((source) => source.timestamps),
+    runs,
+  );
+  const columns = fields.map((field) => {
+    const picked = sources.map(({ rowCount, columns: held }) => {
+      const column = held.get(field.fieldId);
+      held.delete(field.fieldId);
+      return checkedColumn(field, rowCount, column);
+    });
+    return fieldColumn(field, picked, runs);
   });
+  return encodeFile('rows', runs.rowCount, [timestamps, ...columns]);
+}
+
+function checkedColumn(field: FieldSchema, rowCount: number, given: Column | undefined): Column {
+  const column = given ?? absentColumn(field, rowCount);
+  if (!isOf(column, field) || lengthOf(column) !== rowCount)
+    throw damaged(`rows with a wrong column for field '${field.name}'`);
+  return column;
+}
+
+function fieldColumn(field: FieldSchema, columns: readonly Column[], runs?: Runs): ColumnToWrite {
+  const { fieldId, name, dataType, elementType, dim } = field;
   const isOptional = field.nullable || columns.some(({ valid }) => valid?.includes(0) === true);
-  const body = encodeColumn(columns, isOptional);
+  const body = encodeColumn(columns, isOptional, runs);
   return {
     name,
     fieldId,

@@ -3,8 +3,8 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import type { Column, PrimaryKey } from '../model/rows.ts';
 import { assert } from '../support/assert.ts';
 import { crc32 } from '../support/crc32.ts';
-import { lengthOf } from './concat.ts';
 import { damaged } from './damage.ts';
+import { lengthOf } from './pick-rows.ts';
 
 export interface SegmentStats {
   readonly rowCount: number;

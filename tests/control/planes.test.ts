@@ -13,6 +13,7 @@ import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
 import { segments } from '../../src/coordinator/tables.ts';
+import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
 import { flushExecutor } from '../../src/datanode/flush/executor.ts';
@@ -22,6 +23,7 @@ import { indexBuildTasks } from '../../src/datanode/indexbuild/task.ts';
 import { DbError } from '../../src/errors/db-error.ts';
 import type { CollectionId, FieldId, NodeId, PartitionId } from '../../src/model/ids.ts';
 import type { RowBatch } from '../../src/model/rows.ts';
+import { compactTasks } from '../../src/segment/compact.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { MemoryStore } from '../../src/storage/memory.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -50,7 +52,11 @@ function batch(rowCount: number): RowBatch {
 
 /** Workers in this thread; every fourth flush fails. */
 function inlineWorkers(store: ObjectStore, wal: Wal, mayFail: () => boolean): Workers {
-  const tasks: WorkerTasks = { ...flushTasks({ store, wal }), ...indexBuildTasks(indexBuildContext(store)) };
+  const tasks: WorkerTasks = {
+    ...flushTasks({ store, wal }),
+    ...compactTasks({ store }),
+    ...indexBuildTasks(indexBuildContext(store)),
+  };
   return {
     async run(name, input) {
       if (name === 'flush-segment' && mayFail()) throw new DbError('storage-failed', 'by chance');
@@ -80,6 +86,8 @@ async function start({ kv, store, wal }: Disks, seed: number) {
   const cluster = new Cluster(systemClock);
   const executors = {
     flush: flushExecutor(workers),
+    compact: compactExecutor(workers),
+    'compact-deletes': compactDeletesExecutor(workers),
     'build-index': indexBuildExecutor(workers),
     'copy-segment': copySegmentExecutor(store, { filesAtOnce: 4 }),
   };

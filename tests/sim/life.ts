@@ -8,6 +8,7 @@ import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
+import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
 import { flushExecutor } from '../../src/datanode/flush/executor.ts';
@@ -20,6 +21,7 @@ import type { NodeId } from '../../src/model/ids.ts';
 import { ArenaEngine } from '../../src/querynode/arena-engine.ts';
 import { LocalQueryNode } from '../../src/querynode/querynode.ts';
 import { WorkerFiles } from '../../src/querynode/segment-files.ts';
+import { compactTasks } from '../../src/segment/compact.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { loadTasks } from '../../src/segment/load.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -189,6 +191,7 @@ export class Life {
     const store = new FaultyStore(plant.store?.(disks.store) ?? disks.store, storeFaults);
     const workers = inlineWorkers({
       ...flushTasks({ store, wal }),
+      ...compactTasks({ store }),
       ...indexBuildTasks(indexBuildContext(store)),
     });
     const inner = new LocalDataNode({
@@ -197,6 +200,8 @@ export class Life {
       log,
       executors: {
         flush: flushExecutor(workers),
+        compact: compactExecutor(workers),
+        'compact-deletes': compactDeletesExecutor(workers),
         'build-index': indexBuildExecutor(workers),
         'copy-segment': copySegmentExecutor(store, { filesAtOnce: 4 }),
       },

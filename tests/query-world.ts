@@ -372,6 +372,13 @@ export class PlainLog {
     };
   }
 
+  /** It takes no more writes, and the catalog has it as flushed. */
+  seal(segmentId: SegmentId): void {
+    const held = this.held.get(segmentId)!;
+    held.isFlushed = true;
+    for (const [place, segment] of this.open) if (segment === held) this.open.delete(place);
+  }
+
   /** Writes a held segment to files and says what the catalog then knows of it. It stays held until `release`. */
   flush(
     segmentId: SegmentId,
@@ -380,8 +387,7 @@ export class PlainLog {
     rowsOf: (batch: RowBatch) => Row[],
   ): SegmentRecord {
     const held = this.held.get(segmentId)!;
-    held.isFlushed = true;
-    for (const [place, segment] of this.open) if (segment === held) this.open.delete(place);
+    this.seal(segmentId);
     const rows: Row[] = [];
     const keys: number[] = [];
     const timestamps: bigint[] = [];

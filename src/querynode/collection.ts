@@ -121,6 +121,13 @@ export class CollectionRows {
     return this.#inLog.goneFrom(unflushed);
   }
 
+  /** Deletes held, every key counted once per channel and partition scope. */
+  get deleteCount(): number {
+    let count = 0;
+    for (const map of this.#deletes.values()) count += map.size;
+    return count;
+  }
+
   deletesOf(channel: string): DeleteMap {
     let map = this.#deletes.get(channel);
     if (map === undefined) {

@@ -11,7 +11,15 @@ import { type Deletes, encodeDeletes } from '../src/segment/deletes-file.ts';
 import { LOAD_DELETES, LOAD_SEGMENT, type LoadedSegment, loadTasks } from '../src/segment/load.ts';
 import { encodeRows } from '../src/segment/rows-file.ts';
 import { MemoryStore } from '../src/storage/memory.ts';
-import { batchOf, collectionId, keysOf, type PlainLog, type Row, rowsOfBatch, VECTOR } from './query-world.ts';
+import {
+  batchOf,
+  collectionId,
+  keysOf,
+  type PlainLog,
+  type Row,
+  rowsOfBatch,
+  VECTOR,
+} from './query-world.ts';
 
 type KeyType = 'Int64' | 'VarChar';
 interface StampedRow extends Row {
@@ -51,10 +59,17 @@ export class EncodedFiles implements SegmentFiles {
     this.schema = schema;
   }
 
-  async rows({ segmentId, files }: SegmentRecord, { fields }: CollectionSchema, vectors: ReadonlyMap<FieldId, VectorBlock>) {
-    this.reads.push(segmentId);
-    await this.gates.get(segmentId);
-    const targets = [...vectors].map(([fieldId, { values }]) => ({ fieldId, buffer: values.buffer, byteOffset: values.byteOffset }));
+  async rows(
+    { segmentId, files }: SegmentRecord,
+    { fields }: CollectionSchema,
+    vectors: ReadonlyMap<FieldId, VectorBlock>,
+  ) {
+    await this.#opened(segmentId);
+    const targets = [...vectors].map(([fieldId, { values }]) => ({
+      fieldId,
+      buffer: values.buffer,
+      byteOffset: values.byteOffset,
+    }));
     const loaded = await this.#run<LoadedSegment>(LOAD_SEGMENT, { files, fields, vectors: targets });
     const columns = new Map(loaded.columns);
     for (const [fieldId, { values }] of vectors) {
@@ -65,8 +80,7 @@ export class EncodedFiles implements SegmentFiles {
   }
 
   async deletes({ segmentId, files }: SegmentRecord): Promise<Deletes> {
-    this.reads.push(segmentId);
-    await this.gates.get(segmentId);
+    await this.#opened(segmentId);
     return this.#run<Deletes>(LOAD_DELETES, { files });
   }
 
@@ -86,7 +100,10 @@ export class EncodedFiles implements SegmentFiles {
 
   async readDeletes({ files }: SegmentRecord): Promise<StampedDelete[]> {
     const { keys, timestamps } = await this.#run<Deletes>(LOAD_DELETES, { files });
-    return Array.from(keys.values as Iterable<bigint | string>, (key, i) => ({ key: keyNumber(key), ts: timestamps[i]! }));
+    return Array.from(keys.values as Iterable<bigint | string>, (key, i) => ({
+      key: keyNumber(key),
+      ts: timestamps[i]!,
+    }));
   }
 
   async writeRows(segmentId: SegmentId, rows: readonly StampedRow[]): Promise<SegmentFile> {
@@ -97,9 +114,22 @@ export class EncodedFiles implements SegmentFiles {
   async writeDeletes(segmentId: SegmentId, deletes: readonly StampedDelete[]): Promise<SegmentFile> {
     const written = byTs(deletes).map(({ ts, of }) => ({
       ts,
-      keys: keysOf(this.type, of.map(({ key }) => key)),
+      keys: keysOf(
+        this.type,
+        of.map(({ key }) => key),
+      ),
     }));
     return this.#put('deletes', segmentId, encodeDeletes(written));
+  }
+
+  /** Files are read at different speeds. */
+  async #opened(segmentId: SegmentId): Promise<void> {
+    this.reads.push(segmentId);
+    await this.gates.get(segmentId);
+    for (let i = 0; i < Number(segmentId % 5n); i++)
+      await new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      });
   }
 
   async #put(kind: FileKind, segmentId: SegmentId, bytes: Uint8Array): Promise<SegmentFile> {
@@ -121,8 +151,12 @@ interface Pending {
   readonly output: SegmentRecord | undefined;
 }
 
-const reaches = (deletes: SegmentRecord, { channel, partitionId }: { channel: string; partitionId: PartitionId }) =>
-  deletes.channel === channel && (deletes.partitionId === ALL_PARTITIONS || deletes.partitionId === partitionId);
+const reaches = (
+  deletes: SegmentRecord,
+  { channel, partitionId }: { channel: string; partitionId: PartitionId },
+) =>
+  deletes.channel === channel &&
+  (deletes.partitionId === ALL_PARTITIONS || deletes.partitionId === partitionId);
 
 /** The catalog's half: flushed segments, and what compaction makes of them. */
 export class Compactions {
@@ -149,7 +183,10 @@ export class Compactions {
         ? await this.#files.writeRows(segmentId, rows)
         : await this.#files.writeDeletes(segmentId, deletes);
     this.#log.seal(segmentId);
-    this.#commit([], recordOf({ segmentId, partitionId, channel, level }, level === 'L1' ? rows : deletes, [file]));
+    this.#commit(
+      [],
+      recordOf({ segmentId, partitionId, channel, level }, level === 'L1' ? rows : deletes, [file]),
+    );
     return true;
   }
 
@@ -160,7 +197,9 @@ export class Compactions {
     if (first === undefined) return false;
     const busy = new Set(this.#pending.flatMap(({ sources }) => sources));
     const sources = all
-      .filter((each) => each.channel === first.channel && each.partitionId === first.partitionId && !busy.has(each))
+      .filter(
+        (each) => each.channel === first.channel && each.partitionId === first.partitionId && !busy.has(each),
+      )
       .slice(0, 1 + (choice % 4));
     if (sources.length === 0) return false;
     const deletes = await this.#deletesOn(first);
@@ -189,10 +228,14 @@ export class Compactions {
   async mergeDeletes(choice: number): Promise<boolean> {
     const all = this.records.filter(({ level }) => level === 'L0');
     const first = all[choice % all.length];
-    const sources = all.filter((each) => each.channel === first?.channel && each.partitionId === first.partitionId);
+    const sources = all.filter(
+      (each) => each.channel === first?.channel && each.partitionId === first.partitionId,
+    );
     if (first === undefined || sources.length < 2) return false;
     const newest = new Map<number, bigint>();
-    for (const { key, ts } of (await Promise.all(sources.map((each) => this.#files.readDeletes(each)))).flat())
+    for (const { key, ts } of (
+      await Promise.all(sources.map((each) => this.#files.readDeletes(each)))
+    ).flat())
       if ((newest.get(key) ?? 0n) < ts) newest.set(key, ts);
     const merged = [...newest].map(([key, ts]) => ({ key, ts })).sort((a, b) => Number(a.ts - b.ts));
     const segmentId = this.#newId();

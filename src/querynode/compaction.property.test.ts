@@ -46,7 +46,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('commit' as const, 'retire' as const), view }) },
   {
     weight: 3,
-    arbitrary: fc.record({ kind: fc.constantFrom('release-log' as const, 'reload' as const, 'pause' as const) }),
+    arbitrary: fc.record({
+      kind: fc.constantFrom('release-log' as const, 'reload' as const, 'pause' as const),
+    }),
   },
 );
 
@@ -134,7 +136,9 @@ class World {
         outputFields: [PK, TAG],
       }),
       ...partitions.map((partitionId) =>
-        this.node.query({ collectionId, partitionIds: [partitionId], outputFields: [PK, TAG] }).then(plainRows),
+        this.node
+          .query({ collectionId, partitionIds: [partitionId], outputFields: [PK, TAG] })
+          .then(plainRows),
       ),
     ]);
     assert.equal(count, rows.length, 'rows are there once');

@@ -5,11 +5,8 @@
  */
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
-<<<<<<< HEAD:src/segment/delete-map.ts
+
 import { compareKeys, hashKey, type KeyColumn } from './key-column.ts';
-=======
-import { compareKeys, hashKey, type KeyColumn } from './keys.ts';
->>>>>>> 411daf0 (Views say what the log still holds, so a segment compacted away before a reader saw its files leaves no rows of the log; deletes that nothing needs any more are forgotten; a view costs what changed):src/querynode/deletes.ts
 
 const SHARDS = 256;
 const FIRST_CAPACITY = 16;

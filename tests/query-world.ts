@@ -302,6 +302,7 @@ export class PlainFiles implements SegmentFiles {
 interface Segment {
   readonly segment: Omit<LogSegment, 'positions' | 'rowCount'>;
   readonly positions: WalPosition[];
+  isFlushed: boolean;
 }
 
 /** A log in an array. Segments are opened per channel, partition and level; `seal` closes them. */
@@ -339,7 +340,7 @@ export class PlainLog {
       const place = `${kind} ${channel} ${partitionId}`;
       let segment = this.open.get(place);
       if (segment === undefined) {
-        segment = this.#newSegment(kind, channel, partitionId);
+        segment = this.#newSegment(kind, channel, partitionId, ts);
         this.open.set(place, segment);
         this.held.set(segment.segment.segmentId, segment);
       }
@@ -352,8 +353,9 @@ export class PlainLog {
     return ts;
   }
 
-  #newSegment(kind: WritePart['kind'], channel: string, partitionId: PartitionId): Segment {
+  #newSegment(kind: WritePart['kind'], channel: string, partitionId: PartitionId, ts: HybridTime): Segment {
     return {
+      isFlushed: false,
       segment: {
         segmentId: this.#nextSegment++ as SegmentId,
         collectionId,
@@ -363,11 +365,18 @@ export class PlainLog {
         sealed: false,
         sizeBytes: 0,
         openedAtMs: 0,
-        minTs: 0n as HybridTime,
-        maxTs: 0n as HybridTime,
+        minTs: ts,
+        maxTs: ts,
       },
       positions: [],
     };
+  }
+
+  /** It takes no more writes, and the catalog has it as flushed. */
+  seal(segmentId: SegmentId): void {
+    const held = this.held.get(segmentId)!;
+    held.isFlushed = true;
+    for (const [place, segment] of this.open) if (segment === held) this.open.delete(place);
   }
 
   /** Writes a held segment to files and says what the catalog then knows of it. It stays held until `release`. */
@@ -378,7 +387,7 @@ export class PlainLog {
     rowsOf: (batch: RowBatch) => Row[],
   ): SegmentRecord {
     const held = this.held.get(segmentId)!;
-    for (const [place, segment] of this.open) if (segment === held) this.open.delete(place);
+    this.seal(segmentId);
     const rows: Row[] = [];
     const keys: number[] = [];
     const timestamps: bigint[] = [];
@@ -411,11 +420,16 @@ export class PlainLog {
       level,
       state: 'flushed',
       rowCount: timestamps.length,
-      minTs: 0n as HybridTime,
-      maxTs: 0n as HybridTime,
+      minTs: timestamps[0] as HybridTime,
+      maxTs: timestamps.at(-1) as HybridTime,
       files: [],
       indexes: [],
     };
+  }
+
+  /** What the catalog has as growing or sealed. */
+  get unflushed(): SegmentId[] {
+    return [...this.held].flatMap(([segmentId, { isFlushed }]) => (isFlushed ? [] : [segmentId]));
   }
 
   release(segmentId: SegmentId): void {
@@ -435,7 +449,16 @@ export const viewOf = (
   schema: CollectionSchema,
   segments: readonly SegmentRecord[],
   partitionIds: readonly PartitionId[] = partitions,
-): CollectionView => ({ collectionId, schema, channels, partitionIds, segments, indexes: [l2Index] });
+  unflushed: readonly SegmentId[] = [],
+): CollectionView => ({
+  collectionId,
+  schema,
+  channels,
+  partitionIds,
+  segments,
+  unflushed,
+  indexes: [l2Index],
+});
 
 export const channelOf = (key: number): string => channels[key % channels.length]!;
 

@@ -5,7 +5,7 @@
  */
 import type { CheckedFilter } from '../expr/check.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, FieldId, PartitionId } from '../model/ids.ts';
+import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { IndexRecord, SegmentRecord } from '../model/records.ts';
 import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
@@ -17,6 +17,11 @@ export interface CollectionView {
   readonly partitionIds: readonly PartitionId[];
   /** Flushed and visible, L0 included. */
   readonly segments: readonly SegmentRecord[];
+  /**
+   * Growing or sealed, L0 included: what is theirs stands in the log. A segment of the log that is neither here nor in `segments`
+   * was flushed and compacted away since the last view, or dropped.
+   */
+  readonly unflushed: readonly SegmentId[];
   readonly indexes: readonly IndexRecord[];
 }
 

@@ -11,13 +11,16 @@ import type { SegmentRecord } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
-import type { AppliedWrite, WritePart } from '../streamingnode/api.ts';
+import type { AppliedWrite, LogSegment, WritePart } from '../streamingnode/api.ts';
 import { assert, present } from '../support/assert.ts';
 import type { CollectionView } from './api.ts';
 import { GrowingSegment } from './growing.ts';
+import { LogContents } from './log-contents.ts';
 import type { Pacer } from './pacer.ts';
+import { prunable, remainingDeletes } from './prune.ts';
 import type { Unit, UnitIndex, UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
+import type { SegmentsDiff } from './view-diff.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** A flushed segment that is loaded. */
@@ -29,6 +32,9 @@ export interface SealedSegment {
 /** A view and what had to be loaded for it. */
 export interface Swap {
   readonly view: CollectionView;
+  readonly plan: SegmentsDiff;
+  /** Segments that stood in the log, and do not for this view. */
+  readonly handedOver: readonly SegmentId[];
   readonly loaded: readonly SealedSegment[];
   /** Indexes for segments that stay. */
   readonly reindexed: readonly {
@@ -58,8 +64,9 @@ export class CollectionRows {
   readonly #deletes = new Map<string, DeleteMap>();
   /** Units that are being prepared: not read yet, but deletes reach them. */
   readonly #preparing = new Set<Unit>();
-  /** L0 segments whose deletes are all known: from files, or because the log was followed from their beginning. */
-  readonly #knownDeletes = new Set<SegmentId>();
+  readonly #inLog = new LogContents();
+  /** L0 segments of the applied view. */
+  readonly #deleteFiles = new Map<SegmentId, SegmentRecord>();
   readonly #queue: WriteQueue;
   /** Partitions that a view or a write has named. */
   readonly #partitions: Set<PartitionId>;
@@ -99,12 +106,26 @@ export class CollectionRows {
     return this.#sealed.get(segmentId);
   }
 
+  /** From files, or because the log was followed from their beginning. */
   knowsDeletes(segmentId: SegmentId): boolean {
-    return this.#knownDeletes.has(segmentId);
+    return this.#deleteFiles.has(segmentId) || this.#inLog.holdsDeletes(segmentId);
   }
 
-  noteDeletes(segmentId: SegmentId): void {
-    this.#knownDeletes.add(segmentId);
+  /** A segment whose writes will be read from the log, from the first one on. */
+  expect(segment: LogSegment): void {
+    this.#inLog.expect(segment);
+  }
+
+  /** Segments of the log as it is known here that the catalog does not have there. To be asked at the moment of the view. */
+  handedOver({ unflushed }: CollectionView): readonly SegmentId[] {
+    return this.#inLog.goneFrom(unflushed);
+  }
+
+  /** Deletes held, every key counted once per channel and partition scope. */
+  get deleteCount(): number {
+    let count = 0;
+    for (const map of this.#deletes.values()) count += map.size;
+    return count;
   }
 
   deletesOf(channel: string): DeleteMap {
@@ -118,11 +139,8 @@ export class CollectionRows {
 
   /** A write of the log. Small ones are visible when it returns, others when they are through; reads keep the order. */
   apply(write: AppliedWrite): void {
-    for (const [i, part] of write.parts.entries()) {
-      const segmentId = write.segmentIds[i];
-      if (part.kind === 'insert') this.#partitions.add(part.partitionId);
-      else if (segmentId !== undefined) this.#knownDeletes.add(segmentId);
-    }
+    for (const part of write.parts) if (part.kind === 'insert') this.#partitions.add(part.partitionId);
+    this.#inLog.add(write);
     this.#queue.write(write);
   }
 
@@ -146,19 +164,42 @@ export class CollectionRows {
     await unit.revealAll(this.deletesOf(unit.place.channel), pacer);
   }
 
-  /** Deletes of files, or others that take part in no write. */
-  async applyDeletes(
-    place: { readonly channel: string; readonly partitionId: PartitionId },
-    keys: KeyList,
+  /**
+   * Deletes of files. Those that were known have killed already, or whoever brought them is about to: a merged L0 segment costs no
+   * more than looking at it.
+   */
+  async learnDeletes(
+    { channel, partitionId }: SegmentRecord,
+    { column, count }: KeyList,
     timestamps: BigInt64Array,
     pacer: Pacer,
   ): Promise<void> {
-    const deletes = this.deletesOf(place.channel);
-    await inSlices(keys.count, pacer, (at) =>
-      deletes.put(place.partitionId, keys.column, at, (timestamps[at] ?? 0n) as HybridTime),
-    );
-    for (const unit of this.#unitsIn(place.channel, place.partitionId))
-      await inSlices(keys.count, pacer, (at) => unit.kill(keys.column, at, timestamps[at] ?? 0n));
+    const deletes = this.deletesOf(channel);
+    const news: number[] = [];
+    await inSlices(count, pacer, (at) => {
+      if (deletes.put(partitionId, column, at, (timestamps[at] ?? 0n) as HybridTime)) news.push(at);
+    });
+    if (news.length === 0) return;
+    for (const unit of this.#unitsIn(channel, partitionId))
+      await inSlices(news.length, pacer, (i) => {
+        const at = news[i] ?? 0;
+        unit.kill(column, at, timestamps[at] ?? 0n);
+      });
+  }
+
+  /**
+   * Forgets deletes that no row still to be loaded can need: neither the applied view nor the log has them any more. No view may be
+   * on its way: it could bring rows older than this one's.
+   */
+  async prune(pacer: Pacer): Promise<void> {
+    try {
+      const remaining = remainingDeletes(this.#deleteFiles.values(), this.#inLog.deletes);
+      for (const [channel, map] of this.#deletes)
+        for (const { partitionId, before } of prunable(channel, map.scopes(), remaining))
+          for (const keys of map.prune(partitionId, before)) await pacer.spend(keys * COST_PER_LOOKUP);
+    } catch (error) {
+      if (!this.#isReleased) this.#fault ??= error;
+    }
   }
 
   /**
@@ -187,18 +228,21 @@ export class CollectionRows {
   }
 
   /** The handover: one synchronous step. */
-  swap({ view, loaded, reindexed }: Swap): void {
-    const wanted = new Set(view.segments.map(({ segmentId }) => segmentId));
-    this.removeDropped();
-    for (const [segmentId, { unit }] of this.#sealed)
-      if (!wanted.has(segmentId)) {
-        this.#sealed.delete(segmentId);
-        unit.release();
-      }
+  swap({ view, plan, handedOver, loaded, reindexed }: Swap): void {
+    for (const { segmentId } of plan.gone) {
+      this.#sealed.get(segmentId)?.unit.release();
+      this.#sealed.delete(segmentId);
+      this.#deleteFiles.delete(segmentId);
+    }
+    for (const record of plan.fresh)
+      if (record.level === 'L0') this.#deleteFiles.set(record.segmentId, record);
+    for (const segmentId of handedOver) {
+      this.#inLog.forget(segmentId);
+      this.#dropGrowing(segmentId);
+    }
     for (const segment of loaded) {
       const { segmentId } = segment.record;
       this.#preparing.delete(segment.unit);
-      this.#dropGrowing(segmentId);
       const before = this.#sealed.get(segmentId);
       if (before !== undefined && before.unit !== segment.unit) before.unit.release();
       this.#sealed.set(segmentId, segment);
@@ -209,6 +253,7 @@ export class CollectionRows {
       unit.setIndexes(indexes);
       this.#sealed.set(record.segmentId, { record, unit });
     }
+    this.removeDropped();
     this.#view = view;
   }
 
@@ -274,7 +319,7 @@ export class CollectionRows {
     for (const part of write.parts)
       if (part.kind === 'delete') {
         const keys = keyList(part.keys);
-        await this.applyDeletes(part, keys, new BigInt64Array(keys.count).fill(write.ts), pacer);
+        await this.#deleteSliced(part, keys, write.ts, pacer);
       }
     for (const [i, part] of write.parts.entries())
       if (part.kind === 'insert')
@@ -287,13 +332,18 @@ export class CollectionRows {
     const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount);
     const step = Math.max(1, Math.min(MAX_SLICE_ROWS, Math.floor(INSERT_BYTES / bytesPerRow)));
     for (let first = 0; first < rowCount && !this.#isReleased; first += step) {
-      // Flushed since the last slice, and perhaps compacted away.
-      if (first > 0 && !this.#growing.has(segmentId)) return;
       const end = Math.min(rowCount, first + step);
       this.#insert(part, segmentId, ts, { first, end });
       const bytes = (end - first) * bytesPerRow;
       await pacer.spend(bytes / INSERT_BYTES_PER_UNIT + (end - first) * COST_PER_LOOKUP);
     }
+  }
+
+  async #deleteSliced(part: DeletePart, { column, count }: KeyList, ts: HybridTime, pacer: Pacer) {
+    const deletes = this.deletesOf(part.channel);
+    await inSlices(count, pacer, (at) => deletes.put(part.partitionId, column, at, ts));
+    for (const unit of this.#unitsIn(part.channel, part.partitionId))
+      await inSlices(count, pacer, (at) => unit.kill(column, at, ts));
   }
 
   #delete(part: DeletePart, ts: HybridTime): void {
@@ -319,8 +369,8 @@ export class CollectionRows {
     ts: HybridTime,
     range?: { readonly first: number; readonly end: number },
   ): void {
-    // A flushed segment holds all its rows in its files.
-    if (this.#sealed.has(segmentId) || this.#dropped.has(part.partitionId)) return;
+    // A flushed segment holds all its rows in its files, wherever compaction has taken them since.
+    if (!this.#inLog.holdsRows(segmentId) || this.#dropped.has(part.partitionId)) return;
     let segment = this.#growing.get(segmentId);
     if (segment === undefined) {
       const { partitionId, channel } = part;

@@ -63,14 +63,19 @@ export class LoadedCollection {
    */
   update(view: CollectionView): Promise<void> {
     this.rows.noteDropped(view.partitionIds);
+    const handedOver = this.rows.handedOver(view);
     const applied = this.#views
       .catch(() => undefined)
       .then(() => {
         if (!this.isLoaded) return undefined;
         this.rows.removeDropped();
-        return this.#apply(view);
+        return this.#apply(view, handedOver);
       });
-    this.#views = applied;
+    this.#views = applied.then(
+      () => (this.isLoaded ? this.rows.prune(this.#pacer()) : undefined),
+      // The caller hears of it.
+      () => undefined,
+    );
     return applied;
   }
 
@@ -116,12 +121,14 @@ export class LoadedCollection {
       },
     });
     this.#stopFollowing = following.stop;
-    const flushed = new Set(view.segments.map(({ segmentId }) => segmentId));
+    // What the log holds beyond them was flushed; compaction may have taken it on.
+    const unflushed = new Set(view.unflushed);
     const segments = following.segments.filter(
       ({ segmentId, partitionId }) =>
-        !flushed.has(segmentId) &&
+        unflushed.has(segmentId) &&
         (partitionId === ALL_PARTITIONS || view.partitionIds.includes(partitionId)),
     );
+    for (const segment of segments) this.rows.expect(segment);
     const positions = positionsOf(segments);
     this.#total = 1 + positions.length + view.segments.length;
     const wanted = new Set(segments.map(({ segmentId }) => segmentId));
@@ -132,17 +139,21 @@ export class LoadedCollection {
         // The other half need not go on.
         if (!this.signal.aborted) this.#stop.abort(error);
       });
-    await Promise.all([ends(this.#readLog(log, positions, wanted)), ends(this.#apply(view))]);
+    await Promise.all([ends(this.#readLog(log, positions, wanted)), ends(this.#apply(view, []))]);
     if (failures.length > 0) throw failures[0];
     this.signal.throwIfAborted();
     this.#state = 'loaded';
   }
 
-  #apply(view: CollectionView): Promise<void> {
-    return applyView(this.rows, view, {
+  #pacer(): Pacer {
+    return new Pacer(this.#settings.turns, this.signal);
+  }
+
+  #apply(view: CollectionView, handedOver: readonly SegmentId[]): Promise<void> {
+    return applyView(this.rows, view, handedOver, {
       ...this.#settings,
       signal: this.signal,
-      pacer: new Pacer(this.#settings.turns, this.signal),
+      pacer: this.#pacer(),
       onLoaded: () => {
         this.#done++;
       },

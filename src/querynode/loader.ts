@@ -1,6 +1,6 @@
 /** From a view of the catalog to units: decides what has changed, loads it, hands it over in one step. */
 import { DbError } from '../errors/db-error.ts';
-import type { FieldId } from '../model/ids.ts';
+import type { FieldId, SegmentId } from '../model/ids.ts';
 import type { SegmentIndex, SegmentRecord } from '../model/records.ts';
 import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
@@ -11,6 +11,7 @@ import type { CollectionRows, SealedSegment } from './collection.ts';
 import type { Pacer } from './pacer.ts';
 import { keyFieldOf, requireField, Shared, Unit, type UnitIndex } from './unit.ts';
 import type { GraphIndex, VectorBlock, VectorEngine } from './vectors.ts';
+import { diffSegments, type SegmentsDiff } from './view-diff.ts';
 
 export interface GraphShape {
   readonly rowCount: number;
@@ -48,7 +49,7 @@ export interface LoadOptions {
   readonly onLoaded: (record: SegmentRecord) => void;
 }
 
-export interface UpdatePlan {
+export interface UpdatePlan extends SegmentsDiff {
   readonly load: readonly SegmentRecord[];
   /** Same rows, other index files. */
   readonly reindex: readonly SegmentRecord[];
@@ -60,14 +61,17 @@ const rowFiles = ({ files }: SegmentRecord): string =>
   files.map(({ key, crc32, sizeBytes }) => `${key} ${sizeBytes} ${crc32}`).join('\n');
 const indexBuilds = ({ indexes }: SegmentRecord): string => indexes.map(({ buildId }) => buildId).join();
 
-/** Pure: what stands between the rows in memory and the view. */
+/** Pure: what stands between the rows in memory and the view. Costs in proportion to what has changed. */
 export function planUpdate(rows: CollectionRows, view: CollectionView): UpdatePlan {
+  const { gone, fresh } = diffSegments(rows.view.segments, view.segments);
   const plan = {
     load: [] as SegmentRecord[],
     reindex: [] as SegmentRecord[],
     deletes: [] as SegmentRecord[],
+    gone,
+    fresh,
   };
-  for (const record of view.segments) {
+  for (const record of fresh) {
     const present = rows.sealed(record.segmentId)?.record;
     if (record.level === 'L0') {
       if (!rows.knowsDeletes(record.segmentId)) plan.deletes.push(record);
@@ -77,10 +81,14 @@ export function planUpdate(rows: CollectionRows, view: CollectionView): UpdatePl
   return plan;
 }
 
-/** All or nothing: when it rejects, readers go on with what they had and nothing of the attempt is kept. */
+/**
+ * All or nothing: when it rejects, readers go on with what they had and nothing of the attempt is kept. `handedOver`: segments of
+ * the log that the view, when it was taken, did not have there any more.
+ */
 export async function applyView(
   rows: CollectionRows,
   view: CollectionView,
+  handedOver: readonly SegmentId[],
   options: LoadOptions,
 ): Promise<void> {
   const plan = planUpdate(rows, view);
@@ -111,7 +119,7 @@ export async function applyView(
     }
     throw error;
   }
-  rows.swap({ view, loaded, reindexed });
+  rows.swap({ view, plan, handedOver, loaded, reindexed });
 }
 
 async function loadDeletes(
@@ -124,8 +132,7 @@ async function loadDeletes(
   const { keys, timestamps } = await files.deletes(record, keyFieldOf(schema));
   if (keys.values.length !== record.rowCount || timestamps.length !== record.rowCount)
     throw damaged(record, `holds ${keys.values.length} deletes instead of ${record.rowCount}`);
-  await rows.applyDeletes(record, keyList(keys), timestamps, pacer);
-  rows.noteDeletes(record.segmentId);
+  await rows.learnDeletes(record, keyList(keys), timestamps, pacer);
 }
 
 const damaged = ({ segmentId }: SegmentRecord, what: string): DbError =>

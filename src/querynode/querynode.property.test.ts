@@ -88,7 +88,7 @@ class World {
   }
 
   view() {
-    return viewOf(schemaOf(this.type), this.records);
+    return viewOf(schemaOf(this.type), this.records, partitions, this.log.unflushed);
   }
 
   async run(next: Step): Promise<void> {

@@ -62,7 +62,16 @@ function world(limits: Partial<QueryNodeLimits> = {}) {
   const engine = new PlainEngine();
   const files = new PlainFiles(engine);
   const clock = new ManualClock();
-  const node = new LocalQueryNode({
+  /** Views here say nothing of the log: it is as it is at the moment of the call. */
+  class Node extends LocalQueryNode {
+    override load(view: CollectionView) {
+      return super.load({ ...view, unflushed: log.unflushed });
+    }
+    override update(view: CollectionView) {
+      return super.update({ ...view, unflushed: log.unflushed });
+    }
+  }
+  const node = new Node({
     streamingNode: log.node(),
     files,
     engine,

@@ -134,6 +134,13 @@ export class LocalQueryNode implements QueryNode {
     return visible as HybridTime;
   }
 
+  /** Deletes held in memory for rows still to be loaded. */
+  get deleteCount(): number {
+    let count = 0;
+    for (const { rows } of this.#collections.values()) count += rows.deleteCount;
+    return count;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     const collections = [...this.#collections.values()];

@@ -5,6 +5,7 @@
  */
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
+
 import { compareKeys, hashKey, type KeyColumn } from './key-column.ts';
 
 const SHARDS = 256;
@@ -31,19 +32,20 @@ class Shard {
     return this.#count;
   }
 
-  /** Whether the key was not known. */
-  put(keys: KeyColumn, at: number, hash: number, ts: bigint): boolean {
+  /** `known`: so late a delete of the key was there. */
+  put(keys: KeyColumn, at: number, hash: number, ts: bigint): 'known' | 'raised' | 'new' {
     const slot = this.#slotOf(keys, at, hash);
     const held = (this.#slots[slot] ?? 0) - 1;
     if (held >= 0) {
-      if ((this.#times[held] ?? 0n) < ts) this.#times[held] = ts;
-      return false;
+      if ((this.#times[held] ?? 0n) >= ts) return 'known';
+      this.#times[held] = ts;
+      return 'raised';
     }
     this.#slots[slot] = this.#count + 1;
     this.#append(keys, at);
     this.#times[this.#count++] = ts;
     if (this.#count === this.#capacity) this.#grow();
-    return true;
+    return 'new';
   }
 
   get(keys: KeyColumn, at: number, hash: number): bigint {
@@ -52,6 +54,18 @@ class Shard {
 
   visit(visitor: (keys: KeyColumn, at: number, ts: bigint) => void): void {
     for (let i = 0; i < this.#count; i++) visitor(this.#keys, i, this.#times[i] ?? 0n);
+  }
+
+  /** Without the deletes before `ts`; undefined when none is left. */
+  since(ts: bigint): Shard | undefined {
+    let left: Shard | undefined;
+    for (let i = 0; i < this.#count; i++) {
+      const time = this.#times[i] ?? 0n;
+      if (time < ts) continue;
+      left ??= new Shard(this.#keys.type);
+      left.put(this.#keys, i, hashKey(this.#keys, i), time);
+    }
+    return left;
   }
 
   #slotOf(keys: KeyColumn, at: number, hash: number): number {
@@ -106,13 +120,21 @@ class Shard {
 
 class DeleteTable {
   readonly #shards: (Shard | undefined)[] = new Array<Shard | undefined>(SHARDS).fill(undefined);
+  size = 0;
+  /** None is older. Not exact: a key that was deleted again is younger. */
+  minTs = 0n;
+  maxTs = 0n;
 
-  put(keys: KeyColumn, at: number, ts: bigint): boolean {
+  put(keys: KeyColumn, at: number, ts: bigint): 'known' | 'raised' | 'new' {
     const hash = hashKey(keys, at);
     const index = hash & (SHARDS - 1);
     const shard = this.#shards[index] ?? new Shard(keys.type);
     this.#shards[index] = shard;
-    return shard.put(keys, at, hash, ts);
+    const outcome = shard.put(keys, at, hash, ts);
+    if (this.size === 0 || ts < this.minTs) this.minTs = ts;
+    if (ts > this.maxTs) this.maxTs = ts;
+    if (outcome === 'new') this.size++;
+    return outcome;
   }
 
   get(keys: KeyColumn, at: number): bigint {
@@ -123,19 +145,40 @@ class DeleteTable {
   *shards(): Generator<Shard> {
     for (const shard of this.#shards) if (shard !== undefined) yield shard;
   }
+
+  /** Yields after every slice how many keys it looked at. */
+  *prune(ts: bigint): Generator<number> {
+    this.minTs = ts;
+    for (const [i, shard] of this.#shards.entries()) {
+      if (shard === undefined) continue;
+      const left = shard.since(ts);
+      this.#shards[i] = left;
+      this.size -= shard.count - (left?.count ?? 0);
+      yield shard.count;
+    }
+  }
 }
 
 /** Some of the deletes of one partition scope. */
 export type DeleteSlice = Pick<Shard, 'count' | 'visit'>;
 
+/** Deletes of one partition, or of all: how many keys, and the timestamps between which they lie. */
+export interface DeleteScope {
+  readonly partitionId: PartitionId;
+  readonly size: number;
+  readonly minTs: bigint;
+  readonly maxTs: bigint;
+}
+
 export class DeleteMap {
   readonly #tables = new Map<PartitionId, DeleteTable>();
-  #size = 0;
   #maxTs = 0n;
 
   /** Keys, counted once for every partition scope. */
   get size(): number {
-    return this.#size;
+    let size = 0;
+    for (const table of this.#tables.values()) size += table.size;
+    return size;
   }
 
   /** Rows written at or after it have no delete here. */
@@ -143,14 +186,15 @@ export class DeleteMap {
     return this.#maxTs;
   }
 
-  put(partitionId: PartitionId, keys: KeyColumn, at: number, ts: HybridTime): void {
+  /** Whether it was news: no delete of the key so late was known. */
+  put(partitionId: PartitionId, keys: KeyColumn, at: number, ts: HybridTime): boolean {
     let table = this.#tables.get(partitionId);
     if (table === undefined) {
       table = new DeleteTable();
       this.#tables.set(partitionId, table);
     }
-    if (table.put(keys, at, ts)) this.#size++;
     if (ts > this.#maxTs) this.#maxTs = ts;
+    return table.put(keys, at, ts) !== 'known';
   }
 
   /** Highest timestamp at which a key of this partition was deleted; 0 for never. */
@@ -163,5 +207,21 @@ export class DeleteMap {
   /** Deletes that cover a partition, in slices. A slice that changes while it is walked may show either value. */
   *covering(partitionId: PartitionId): Generator<DeleteSlice> {
     for (const scope of [ALL_PARTITIONS, partitionId]) yield* this.#tables.get(scope)?.shards() ?? [];
+  }
+
+  scopes(): readonly DeleteScope[] {
+    return [...this.#tables].map(([partitionId, { size, minTs, maxTs }]) => ({
+      partitionId,
+      size,
+      minTs,
+      maxTs,
+    }));
+  }
+
+  /** Forgets the deletes of a scope that are older than `ts`, in slices; yields after each how many keys it looked at. */
+  *prune(partitionId: PartitionId, ts: bigint): Generator<number> {
+    const table = this.#tables.get(partitionId);
+    if (table !== undefined) yield* table.prune(ts);
+    if (table?.size === 0) this.#tables.delete(partitionId);
   }
 }

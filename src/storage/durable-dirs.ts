@@ -7,6 +7,8 @@ import { dirname } from 'node:path';
 
 /** Directories remembered as durable; beyond that the memory starts again, which only costs syncs. */
 const MAX_KNOWN_DIRECTORIES = 20_000;
+/** Times a directory may be removed by others between its making and the entry that goes into it. */
+const MAX_REMOVALS_MET = 32;
 
 interface Syncing {
   running: Promise<void>;
@@ -29,19 +31,12 @@ export class DurableDirs {
 
   /**
    * Runs `place`, which puts an entry into `directory`, and resolves when that entry is durable. The directory is made when it
-   * is missing, also when it is removed meanwhile: `place` may run again after it failed with ENOENT.
+   * is missing, also when it is removed meanwhile, and again: `place` runs again after it failed with ENOENT.
    */
   async place<T>(directory: string, place: () => Promise<T>): Promise<T> {
     const removals = this.#removals;
     let unknown = this.#unknownFrom(directory);
-    let isGone = false;
-    if (unknown.length > 0) await mkdir(directory, { recursive: true });
-    const result = await place().catch(async (error: unknown) => {
-      if (codeOf(error) !== 'ENOENT') throw error;
-      isGone = true;
-      await mkdir(directory, { recursive: true });
-      return place();
-    });
+    const { result, isGone } = await placeAgain(directory, unknown.length === 0, place);
     if (isGone || this.#removals !== removals) unknown = this.#allFrom(directory);
     await Promise.all([this.sync(directory), ...unknown.map((made) => this.sync(dirname(made)))]);
     // Removed meanwhile and made again by somebody else: their sync may still be running.
@@ -106,6 +101,24 @@ export class DurableDirs {
     }
     for (const directory of directories) this.#known.add(directory);
   }
+}
+
+/**
+ * Making a directory fails, too, when one above it is removed at that moment: with ENOENT or, as Node makes them, with ENOTDIR. `isGone`:
+ * it was missing at least once.
+ */
+async function placeAgain<T>(
+  directory: string,
+  isKnown: boolean,
+  place: () => Promise<T>,
+): Promise<{ result: T; isGone: boolean }> {
+  for (let met = 0; ; met++)
+    try {
+      if (!isKnown || met > 0) await mkdir(directory, { recursive: true });
+      return { result: await place(), isGone: met > 0 };
+    } catch (error) {
+      if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error)) || met === MAX_REMOVALS_MET) throw error;
+    }
 }
 
 /** Syncs one directory's entries. */

@@ -206,9 +206,9 @@ export function objectStoreSuite(name: string, open: () => Promise<ObjectStore>)
       'puts and deletes beside each other in one directory do not disturb each other',
       async (store) => {
         const lane = async (n: number) => {
-          for (let i = 0; i < 8; i++) {
+          for (let i = 0; i < 24; i++) {
             await store.put(`d/e/${n}`, bytesOf(2));
-            if (i < 7) await store.delete(`d/e/${n}`);
+            if (i < 23) await store.delete(`d/e/${n}`);
           }
         };
         await Promise.all([0, 1, 2, 3].map(lane));

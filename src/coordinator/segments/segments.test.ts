@@ -25,6 +25,7 @@ test('a segment only goes forward: growing, sealed, flushed, and dropped from an
   assert.deepEqual(segmentMachine.table, {
     growing: { seal: 'sealed', flush: null, drop: 'dropped' },
     sealed: { seal: null, flush: 'flushed', drop: 'dropped' },
+    writing: { seal: null, flush: 'flushed', drop: 'dropped' },
     flushed: { seal: null, flush: null, drop: 'dropped' },
     dropped: { seal: null, flush: null, drop: null },
   });

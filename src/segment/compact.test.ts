@@ -25,9 +25,7 @@ import {
 } from './compact.ts';
 import { encodeDeletes } from './deletes-file.ts';
 import { loadDeletes, loadSegment } from './load.ts';
-import { pickRows } from './pick-rows.ts';
 import { encodeRows, type WrittenRows } from './rows-file.ts';
-import { allRows } from './runs.ts';
 import { decodeStats, encodeStats, keyRange } from './stats.ts';
 
 const KEY = 100 as FieldId;
@@ -611,9 +609,4 @@ test('damaged deletes are not merged', async () => {
     await assert.rejects(compactDeletes(store, { place: OUTPUT, sources }), names(deletesKey(placeOf(101))));
     assert.deepEqual(await outputs(store), []);
   }
-});
-
-test('picked rows of one column are the rows themselves', () => {
-  const column: Column = { ...vectors(3, 1), valid: Uint8Array.of(1, 0, 1) };
-  assert.deepEqual(pickRows([column], allRows([3])), column);
 });

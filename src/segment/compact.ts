@@ -14,7 +14,7 @@ import { assert, present } from '../support/assert.ts';
 import { mapLimited } from '../support/limiter.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import { fileOf, type Planner, putFile, readChecked, readUnchecked } from './checked-file.ts';
-import { type DeleteColumns, encodePickedDeletes } from './deletes-file.ts';
+import { asKeys, type DeleteColumns, encodePickedDeletes } from './deletes-file.ts';
 import { compareKeys, keyList, keysOfColumn } from './key-column.ts';
 import { loadDeletes, loadSegment } from './load.ts';
 import {
@@ -25,7 +25,7 @@ import {
   newestDeletes,
   timeRange,
 } from './merge.ts';
-import { pickRows } from './pick-rows.ts';
+import { pickScalars } from './pick-rows.ts';
 import { encodePickedRows, planField, planTimestamps, type RowSource, readRowsMeta } from './rows-file.ts';
 import type { Runs } from './runs.ts';
 import { decodeStats, encodeStats, keyRange, type SegmentStats } from './stats.ts';
@@ -155,11 +155,14 @@ function checkCount(file: SegmentFile, count: number, expected: number): void {
 
 const keyed = ({ keys, timestamps }: DeleteColumns): KeyedTimes => ({ keys: keysOfColumn(keys), timestamps });
 
+const keyColumnOf = (columns: RowSource['columns'], { fieldId }: FieldSchema) =>
+  asKeys(present(columns.get(fieldId), 'the column of keys'));
+
 function keysAndTimes(
   { columns, timestamps }: Pick<RowSource, 'columns' | 'timestamps'>,
-  { fieldId }: FieldSchema,
+  keyField: FieldSchema,
 ): KeyedTimes {
-  return { keys: keysOfColumn(present(columns.get(fieldId), 'the column of keys')), timestamps };
+  return { keys: keysOfColumn(keyColumnOf(columns, keyField)), timestamps };
 }
 
 /**
@@ -221,7 +224,7 @@ const keysPlanner =
     const timestamps = planTimestamps(meta);
     return {
       fetches: [...timestamps.fetches, ...keys.fetches],
-      decode: () => ({ keys: keysOfColumn(keys.decode()), timestamps: timestamps.decode() }),
+      decode: () => ({ keys: keysOfColumn(asKeys(keys.decode())), timestamps: timestamps.decode() }),
     };
   };
 
@@ -232,7 +235,7 @@ async function readRows(
 ): Promise<RowSource> {
   const { timestamps, columns } = await loadSegment(store, { files, fields, vectors: [] });
   checkCount(fileOf(files, 'rows'), timestamps.length, rowCount);
-  return { rowCount, timestamps, columns: new Map(columns) };
+  return { rowCount, timestamps, columns };
 }
 
 /** First and last timestamp of all rows. */
@@ -257,8 +260,8 @@ async function writeRows(
     rows.map(({ timestamps }) => timestamps),
     runs,
   );
-  const keys = rows.map(({ columns }) => present(columns.get(keyField.fieldId), 'the column of keys'));
-  const stats = encodeStats({ rowCount: runs.rowCount, ...range, ...keyRange(pickRows(keys, runs)) });
+  const keys = rows.map(({ columns }) => keyColumnOf(columns, keyField));
+  const stats = encodeStats({ rowCount: runs.rowCount, ...range, ...keyRange(pickScalars(keys, runs)) });
   const bytes = encodePickedRows(schema.fields, rows, runs);
   const files = [
     await putFile(store, 'rows', rowsKey(place), bytes),

@@ -7,7 +7,7 @@ import { damaged } from './damage.ts';
 import { decodeLevels } from './levels.ts';
 import { decodePage, type RangedReader, type StoredColumn } from './parquet-reader.ts';
 import { ALIGNMENT } from './parquet-writer.ts';
-import { eachStretch } from './runs.ts';
+import { eachStretch } from './pick-rows.ts';
 
 /** A range of a file and where its bytes go. */
 export interface Fetch {
@@ -190,7 +190,7 @@ function spread(column: FixedColumn | BytesColumn, valid: Uint8Array): FixedColu
   if (column.layout === 'bytes') return { ...column, offsets: spreadOffsets(column.offsets, valid) };
   const values = new fixedArrays[column.type](valid.length);
   let at = 0;
-  eachStretch(valid, (from, to) => {
+  eachStretch(valid, 0, valid.length, (from, to) => {
     values.set(column.values.subarray(at, at + to - from) as never, from);
     at += to - from;
   });

@@ -1,9 +1,13 @@
-/** A column as the body of one uncompressed Parquet page: levels, then PLAIN values without the nulls. */
-import { bytesOf, fixedArrays } from '../model/columns.ts';
+/**
+ * Rows of columns as the body of one uncompressed Parquet page: levels, then PLAIN values without the nulls. Values go straight from
+ * the columns into the file, as bytes: a column of vectors or text is never held twice.
+ */
+import { bytesOf } from '../model/columns.ts';
 import type { BytesColumn, Column, FixedColumn, ListColumn, VectorColumn } from '../model/rows.ts';
+import { assert } from '../support/assert.ts';
 import { encodeLevels } from './levels.ts';
-import { concatColumns, lengthOf, pickRows, pickValid, sourceOf } from './pick-rows.ts';
-import { allRows, eachStretch, type Runs } from './runs.ts';
+import { lengthOf, pickFixed, pickOffsets, pickValid, sourceOf, withoutNulls } from './pick-rows.ts';
+import { allRows, Runs } from './runs.ts';
 
 export interface PageBody {
   /** Entries of the levels: rows, for a list items and empty rows. */
@@ -19,60 +23,61 @@ export interface PageBody {
 
 const NO_LEVELS = new Uint8Array();
 
-const countNulls = (valid: Uint8Array | undefined): number => {
-  let nulls = 0;
-  if (valid !== undefined) for (const is of valid) nulls += 1 - is;
-  return nulls;
-};
-
 /**
- * `runs`: the rows of the segment, picked from `columns`; absent: all rows, one column after another. Vectors are held until they are
- * written, all else is copied here.
+ * `columns` are of one type. `runs`: the rows picked from them; absent: all rows, one column after another. The columns are held
+ * until they are written.
  */
 export function encodeColumn(columns: readonly Column[], isOptional: boolean, runs?: Runs): PageBody {
-  if (columns[0]?.layout === 'vector')
-    return encodeVectors(
-      columns as readonly VectorColumn[],
-      isOptional,
-      runs ?? allRows(columns.map(lengthOf)),
-    );
-  const column = runs === undefined ? concatColumns(columns) : pickRows(columns, runs);
-  if (column.layout === 'list') return encodeList(column, isOptional);
-  const { valid } = column;
-  const entryCount = lengthOf(column);
-  const nullCount = countNulls(valid);
+  const [first] = columns;
+  assert(first !== undefined && columns.every(({ type }) => type === first.type), 'columns of one type');
+  const rows = runs ?? allRows(columns.map(lengthOf));
+  const valid = pickValid(columns, rows);
+  if (first.layout === 'list') return encodeLists(columns as readonly ListColumn[], rows, valid, isOptional);
+  const entryCount = rows.rowCount;
+  const kept = withoutNulls(columns, rows);
   return {
     entryCount,
-    nullCount,
+    nullCount: entryCount - kept.rowCount,
     repetition: NO_LEVELS,
     definition: isOptional ? encodeLevels(valid ?? new Uint8Array(entryCount).fill(1), 1) : NO_LEVELS,
-    ...encodeValues(column as FixedColumn | BytesColumn, nullCount === 0 ? undefined : valid),
+    ...encodeValues(columns as readonly PlainColumn[], kept),
   };
 }
 
+type PlainColumn = FixedColumn | BytesColumn | VectorColumn;
 type Values = Pick<PageBody, 'valueBytes' | 'write'>;
 
-function encodeValues(column: FixedColumn | BytesColumn, valid: Uint8Array | undefined): Values {
-  if (column.layout === 'bytes') return encodeBytes(column, valid);
-  const values = valid === undefined ? column.values : compact(column, valid);
-  const bytes = bytesOf(physical(column.type, values));
+/** The picked values, none of them null. */
+function encodeValues(columns: readonly PlainColumn[], runs: Runs): Values {
+  const first = sourceOf(columns, 0);
+  if (first.layout === 'bytes') return encodeTexts(columns as readonly BytesColumn[], runs);
+  if (first.type === 'Bool' || first.type === 'Int8' || first.type === 'Int16')
+    return encodeSmall(columns as readonly FixedColumn[], runs);
+  const perRow = first.layout === 'vector' ? first.dim : 1;
+  return encodeNumbers(columns as readonly (FixedColumn | VectorColumn)[], perRow, runs);
+}
+
+/** As they stand in memory. */
+function encodeNumbers(columns: readonly (FixedColumn | VectorColumn)[], perRow: number, runs: Runs): Values {
+  const width = sourceOf(columns, 0).values.BYTES_PER_ELEMENT * perRow;
+  const write = (out: Uint8Array): void => {
+    const bytes = columns.map(({ values }) => bytesOf(values));
+    runs.each((source, from, to, at) => {
+      out.set(sourceOf(bytes, source).subarray(from * width, to * width), at * width);
+    });
+  };
+  return { valueBytes: runs.rowCount * width, write };
+}
+
+/** Small integers as 32 bits, Bool as bits. */
+function encodeSmall(columns: readonly FixedColumn[], runs: Runs): Values {
+  const { type, values } = pickFixed(columns, runs);
+  const bytes =
+    type === 'Bool' ? packBits(values as Uint8Array) : bytesOf(Int32Array.from(values as Int8Array));
   return { valueBytes: bytes.length, write: (out) => out.set(bytes) };
 }
 
-function compact({ type, values }: FixedColumn, valid: Uint8Array): FixedColumn['values'] {
-  const kept = new fixedArrays[type](values.length - countNulls(valid));
-  let at = 0;
-  eachStretch(valid, (from, to) => {
-    kept.set(values.subarray(from, to) as never, at);
-    at += to - from;
-  });
-  return kept;
-}
-
-/** As Parquet keeps it: small integers as 32 bits, Bool as bits. */
-function physical(type: FixedColumn['type'], values: FixedColumn['values']): ArrayBufferView {
-  if (type === 'Int8' || type === 'Int16') return Int32Array.from(values as Int8Array);
-  if (type !== 'Bool') return values;
+function packBits(values: Uint8Array): Uint8Array {
   const bits = new Uint8Array(Math.ceil(values.length / 8));
   for (let i = 0; i < values.length; i++)
     if (values[i] === 1) bits[i >> 3] = (bits[i >> 3] as number) | (1 << (i & 7));
@@ -80,29 +85,42 @@ function physical(type: FixedColumn['type'], values: FixedColumn['values']): Arr
 }
 
 /** Each value after its length. */
-function encodeBytes({ offsets, data }: BytesColumn, valid: Uint8Array | undefined): Values {
-  const count = offsets.length - 1;
-  let valueBytes = 0;
-  for (let i = 0; i < count; i++)
-    if (valid === undefined || valid[i] === 1)
-      valueBytes += 4 + (offsets[i + 1] as number) - (offsets[i] as number);
+function encodeTexts(columns: readonly BytesColumn[], runs: Runs): Values {
+  let valueBytes = 4 * runs.rowCount;
+  runs.each((source, from, to) => {
+    const { offsets } = sourceOf(columns, source);
+    valueBytes += (offsets[to] as number) - (offsets[from] as number);
+  });
   const write = (out: Uint8Array): void => {
     const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
     let at = 0;
-    for (let i = 0; i < count; i++) {
-      if (valid !== undefined && valid[i] !== 1) continue;
-      const start = offsets[i] as number;
-      const end = offsets[i + 1] as number;
-      view.setUint32(at, end - start, true);
-      out.set(data.subarray(start, end), at + 4);
-      at += 4 + end - start;
-    }
+    runs.each((source, from, to) => {
+      const { offsets, data } = sourceOf(columns, source);
+      for (let row = from; row < to; row++) {
+        const start = offsets[row] as number;
+        const end = offsets[row + 1] as number;
+        view.setUint32(at, end - start, true);
+        out.set(data.subarray(start, end), at + 4);
+        at += 4 + end - start;
+      }
+    });
   };
   return { valueBytes, write };
 }
 
 /** Definition levels of a list: (null,) empty, item. */
-function encodeList({ offsets, items, valid }: ListColumn, isOptional: boolean): PageBody {
+function encodeLists(
+  columns: readonly ListColumn[],
+  runs: Runs,
+  valid: Uint8Array | undefined,
+  isOptional: boolean,
+): PageBody {
+  const offsets = pickOffsets(columns, runs);
+  const itemRuns = new Runs();
+  runs.each((source, from, to) => {
+    const column = sourceOf(columns, source);
+    itemRuns.add(source, column.offsets[from] as number, column.offsets[to] as number);
+  });
   const rowCount = offsets.length - 1;
   const itemLevel = isOptional ? 2 : 1;
   let entryCount = 0;
@@ -121,39 +139,12 @@ function encodeList({ offsets, items, valid }: ListColumn, isOptional: boolean):
   }
   return {
     entryCount,
-    nullCount: entryCount - lengthOf(items),
+    nullCount: entryCount - itemRuns.rowCount,
     repetition: encodeLevels(repetition, 1),
     definition: encodeLevels(definition, isOptional ? 2 : 1),
-    ...encodeValues(items, undefined),
-  };
-}
-
-function encodeVectors(columns: readonly VectorColumn[], isOptional: boolean, runs: Runs): PageBody {
-  const valid = pickValid(columns, runs);
-  const entryCount = runs.rowCount;
-  const nullCount = countNulls(valid);
-  const dim = columns[0]?.dim ?? 0;
-  const write = (out: Uint8Array): void => {
-    let at = 0;
-    const put = (values: Float32Array, from: number, to: number): void => {
-      out.set(bytesOf(values.subarray(from * dim, to * dim)), at);
-      at += (to - from) * dim * 4;
-    };
-    runs.each((source, from, to) => {
-      const column = sourceOf(columns, source);
-      if (column.valid === undefined) put(column.values, from, to);
-      else
-        eachStretch(column.valid.subarray(from, to), (first, end) =>
-          put(column.values, from + first, from + end),
-        );
-    });
-  };
-  return {
-    entryCount,
-    nullCount,
-    repetition: NO_LEVELS,
-    definition: isOptional ? encodeLevels(valid ?? new Uint8Array(entryCount).fill(1), 1) : NO_LEVELS,
-    valueBytes: (entryCount - nullCount) * dim * 4,
-    write,
+    ...encodeValues(
+      columns.map(({ items }) => items),
+      itemRuns,
+    ),
   };
 }

@@ -10,9 +10,10 @@ import type { WorkerTasks } from '../support/workers.ts';
 import { type AppliedWrite, decodeWrite, type WritePart } from '../wal/message.ts';
 import type { Wal, WalPosition } from '../wal/wal.ts';
 import { putFile } from './checked-file.ts';
-import { encodeDeletes } from './deletes-file.ts';
-import { concatColumns } from './pick-rows.ts';
+import { asKeys, encodeDeletes } from './deletes-file.ts';
+import { lengthOf, pickScalars } from './pick-rows.ts';
 import { encodeRows, type WrittenRows } from './rows-file.ts';
+import { allRows } from './runs.ts';
 import { encodeStats, keyRange } from './stats.ts';
 
 export const FLUSH_SEGMENT = 'flush-segment';
@@ -108,6 +109,6 @@ function statsOf({ fields }: CollectionSchema, writes: readonly WrittenRows[]) {
     rowCount: countRows(writes),
     minTs: first.ts,
     maxTs: last.ts,
-    ...keyRange(concatColumns(columns)),
+    ...keyRange(pickScalars(columns.map(asKeys), allRows(columns.map(lengthOf)))),
   };
 }

@@ -4,13 +4,13 @@ import fc from 'fast-check';
 import { parquetReadObjects } from 'hyparquet';
 import { bytesColumn } from '../../tests/arbitrary-rows.ts';
 import { fieldOf, segment } from '../../tests/arbitrary-segment.ts';
+import { concatColumns } from '../../tests/concat-columns.ts';
 import { isDbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { bytesReader, type RangedReader } from './parquet-reader.ts';
-import { concatColumns } from './pick-rows.ts';
 import {
   encodeRows,
   readColumns,

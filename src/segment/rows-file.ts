@@ -66,16 +66,11 @@ export function encodeRows(
 }
 
 /** Rows from which some are picked. */
-export interface RowSource {
-  readonly rowCount: number;
+export interface RowSource extends RowBatch {
   readonly timestamps: BigInt64Array;
-  readonly columns: Map<FieldId, Column>;
 }
 
-/**
- * As `encodeRows`, of the picked rows. Takes every column out of the sources as soon as it is copied: inputs and output are all that is
- * held at once.
- */
+/** As `encodeRows`, of the picked rows. */
 export function encodePickedRows(
   fields: readonly FieldSchema[],
   sources: readonly RowSource[],
@@ -87,12 +82,10 @@ export function encodePickedRows(
     runs,
   );
   const columns = fields.map((field) => {
-    const picked = sources.map(({ rowCount, columns: held }) => {
-      const column = held.get(field.fieldId);
-      held.delete(field.fieldId);
-      return checkedColumn(field, rowCount, column);
-    });
-    return fieldColumn(field, picked, runs);
+    const held = sources.map((source) =>
+      checkedColumn(field, source.rowCount, source.columns.get(field.fieldId)),
+    );
+    return fieldColumn(field, held, runs);
   });
   return encodeFile('rows', runs.rowCount, [timestamps, ...columns]);
 }

@@ -51,13 +51,3 @@ export function allRows(counts: readonly number[]): Runs {
   });
   return runs;
 }
-
-/** Every stretch of rows that have a value. Values are moved by such: one by one, a float may change the bits of a NaN. */
-export function eachStretch(valid: Uint8Array, visit: (from: number, to: number) => void): void {
-  for (let from = valid.indexOf(1); from >= 0; ) {
-    const hole = valid.indexOf(0, from);
-    const to = hole < 0 ? valid.length : hole;
-    visit(from, to);
-    from = hole < 0 ? -1 : valid.indexOf(1, to);
-  }
-}

@@ -1,5 +1,5 @@
 /** A spawned server over a temporary directory, the official client and a raw channel to it. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -20,8 +20,11 @@ export interface Bench {
 export async function withBench(
   extra: readonly string[],
   run: (bench: Bench) => Promise<void>,
+  /** Fills the data directory before the server starts. */
+  prepare: (dir: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'tidemark-bench-'));
+  await prepare(dir);
   const server = await spawnServer(dir, extra, { preload: new URL('./loop-watch.js', import.meta.url) });
   const client = new MilvusClient({ address: server.address });
   const options = { 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 };
@@ -54,6 +57,22 @@ export async function withBench(
     await server.stop();
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** Peak resident memory during `work` above what it was before, MB; undefined where the system does not tell. */
+export async function aboveIdle(
+  server: SpawnedServer,
+  work: () => Promise<unknown>,
+): Promise<number | undefined> {
+  // 5: the peak counts from now.
+  const canReset = await writeFile(`/proc/${server.pid}/clear_refs`, '5').then(
+    () => true,
+    () => false,
+  );
+  const before = await server.memory();
+  await work();
+  const after = await server.memory();
+  return canReset && before && after ? after.peakMb - before.rssMb : undefined;
 }
 
 /** Peak resident memory of the server, as text. */

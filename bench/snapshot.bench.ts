@@ -1,87 +1,225 @@
-/** Time to create, describe and drop a snapshot against the number of segments; every segment is made by a real flush. */
+/**
+ * Time and memory to create, describe and drop a snapshot against the number of segments; what writes notice of it; what keeping the
+ * references of many snapshots costs. `--segments 1,1000,100000`, `--parts create,writes,references`.
+ */
 import { parseArgs } from 'node:util';
-import { DataType } from '@zilliz/milvus2-sdk-node';
+import v8 from 'node:v8';
+import vm from 'node:vm';
 import { ok } from '../demo/table.ts';
-import { type Bench, peak, withBench } from './fixture.ts';
+import { Catalog } from '../src/catalog/catalog.ts';
+import { MemoryKv } from '../src/catalog/memory.ts';
+import { SnapshotReferences } from '../src/coordinator/snapshot/meta.ts';
+import { snapshotTables } from '../src/coordinator/snapshot-service.ts';
+import { coreTables } from '../src/coordinator/tables.ts';
+import type { BuildId, CollectionId, SegmentId, SnapshotId } from '../src/model/ids.ts';
+import { MemoryStore } from '../src/storage/memory.ts';
+import { silentLog } from '../src/support/log.ts';
+import { systemClock } from '../src/support/system-clock.ts';
+import { aboveIdle, type Bench, peak, withBench } from './fixture.ts';
 import { checkMutation, insertRequest } from './insert-request.ts';
+import { manySegments } from './many-segments.ts';
 import { heading, ms, printTable, quantile, timed } from './report.ts';
 
 const DIM = 8;
 const REPEATS = 100;
-const SHARDS = 16;
+const WRITES = 2000;
+const SNAPSHOTS = 1000;
+const SEGMENTS_EACH = 10_000;
+/** Of the segments of a snapshot, those the one before it does not have. */
+const FRESH_EACH = 100;
 
-const { values: flags } = parseArgs({ options: { segments: { type: 'string' } }, strict: false });
-const COUNTS = String(flags['segments'] ?? '1,100,10000')
+const { values: flags } = parseArgs({
+  options: { segments: { type: 'string' }, parts: { type: 'string' } },
+  strict: false,
+});
+const COUNTS = String(flags['segments'] ?? '1,1000,100000')
   .split(',')
   .map(Number);
+const PARTS = String(flags['parts'] ?? 'create,writes,references').split(',');
+const MOST = Math.max(...COUNTS);
 
 heading('Snapshot');
-const rows: (string | number)[][] = [];
-for (const segments of COUNTS)
-  await withBench([], async (bench) => {
-    const setupMs = await timed(() => makeSegments(bench, segments));
-    rows.push(await measure(bench, segments, setupMs));
-  });
-printTable(
-  [
-    'segments',
-    'create p50 ms',
-    'create p99 ms',
-    'first create ms',
-    'describe p50 ms',
-    'drop p50 ms',
-    'making the segments, s',
-    'peak RSS',
-  ],
-  rows,
-);
+if (PARTS.includes('create')) await creates();
+if (PARTS.includes('writes')) await writes();
+if (PARTS.includes('references')) await references();
 
-async function makeSegments({ client, call }: Bench, wanted: number): Promise<void> {
-  const shards = wanted < SHARDS ? 1 : wanted === 100 ? 10 : SHARDS;
-  await ok(
-    client.createCollection({
-      collection_name: 'many',
-      shards_num: shards,
-      fields: [
-        { name: 'id', data_type: DataType.Int64, is_primary_key: true },
-        { name: 'vector', data_type: DataType.FloatVector, dim: DIM },
-      ],
-    }),
+async function creates(): Promise<void> {
+  const rows: (string | number)[][] = [];
+  for (const segments of COUNTS)
+    await withBench(
+      [],
+      async (bench) => {
+        rows.push(await measure(bench, segments));
+      },
+      (dir) => manySegments(dir, segments, DIM),
+    );
+  printTable(
+    [
+      'segments',
+      'create p50 ms',
+      'p99 ms',
+      'first ms',
+      'describe p50 ms',
+      'p99 ms',
+      'drop p50 ms',
+      'memory above idle',
+      'longest block of the event loop, ms',
+      'server ready after ms',
+      'peak RSS',
+    ],
+    rows,
   );
-  const partitions = wanted >= 10_000 ? 125 : wanted / shards;
-  for (let p = 0; p < partitions; p++)
-    await ok(client.createPartition({ collection_name: 'many', partition_name: `p${p}` }));
-  let id = 0;
-  for (let made = 0; made < wanted; made += partitions * shards) {
-    for (let p = 0; p < partitions; p++) {
-      const rowsPerInsert = shards === 1 ? 1 : shards * 12;
-      checkMutation(await call('Insert', insertRequest('many', id, rowsPerInsert, DIM, `p${p}`)));
-      id += rowsPerInsert;
-    }
-    await ok(client.flushSync({ collection_names: ['many'] }).then((r) => r.status));
-  }
 }
 
-async function measure(bench: Bench, wanted: number, setupMs: number): Promise<(string | number)[]> {
-  const { client } = bench;
+async function measure(bench: Bench, segments: number): Promise<(string | number)[]> {
+  const { client, server } = bench;
   const at = { collection_name: 'many' };
   const create: number[] = [];
   const describe: number[] = [];
   const drop: number[] = [];
-  for (let i = 0; i < (wanted >= 10_000 ? 20 : REPEATS); i++) {
-    const snapshot = { ...at, snapshot_name: `s${i}` };
+  const round = async (name: string) => {
+    const snapshot = { ...at, snapshot_name: name };
     create.push(await timed(() => ok(client.createSnapshot(snapshot))));
     describe.push(await timed(() => ok(client.describeSnapshot(snapshot).then((r) => r.status))));
     drop.push(await timed(() => ok(client.dropSnapshot(snapshot))));
-  }
+  };
+  await ok(client.hasCollection(at).then((r) => r.status));
+  await bench.loop();
+  const above = await aboveIdle(server, async () => {
+    for (let i = 0; i < (segments > 10_000 ? 20 : REPEATS); i++) await round(`s${i}`);
+  });
+  const loop = await bench.loop();
   return [
-    wanted,
+    segments,
     ms(quantile(create, 0.5)),
     ms(quantile(create, 0.99)),
     ms(create[0] as number),
     ms(quantile(describe, 0.5)),
+    ms(quantile(describe, 0.99)),
     ms(quantile(drop, 0.5)),
-    (setupMs / 1000).toFixed(1),
-    await peak(bench.server),
+    above === undefined ? 'unknown' : `${above} MB`,
+    ms(loop.longestOwnMs),
+    server.readyMs,
+    await peak(server),
   ];
+}
+
+/** Inserts of one row, one after another, to the collection of which snapshots are made without a pause, and without. */
+async function writes(): Promise<void> {
+  const rows: (string | number)[][] = [];
+  await withBench(
+    [],
+    async (bench) => {
+      let id = 0;
+      const write = async () => {
+        const request = insertRequest('many', id++, 1, DIM);
+        return timed(async () => checkMutation(await bench.call('Insert', request)));
+      };
+      for (let i = 0; i < 200; i++) await write();
+      const measured = async (what: string) => {
+        const times: number[] = [];
+        while (times.length < WRITES) times.push(await write());
+        rows.push([what, ms(quantile(times, 0.5)), ms(quantile(times, 0.99)), ms(Math.max(...times))]);
+      };
+      await measured('alone');
+      let isOver = false;
+      let created = 0;
+      const creating = (async () => {
+        while (!isOver) {
+          const snapshot = { collection_name: 'many', snapshot_name: `w${created++}` };
+          await ok(bench.client.createSnapshot(snapshot));
+          await ok(bench.client.dropSnapshot(snapshot));
+        }
+      })();
+      await measured(`during creates at ${MOST} segments`);
+      isOver = true;
+      await creating;
+      rows.at(-1)?.push(created);
+      rows[0]?.push(0);
+    },
+    (dir) => manySegments(dir, MOST, DIM),
+  );
+  printTable(['one-row inserts', 'p50 ms', 'p99 ms', 'max ms', 'snapshots made meanwhile'], rows);
+}
+
+/** In this process: adding and removing one snapshot's references while a thousand others are there. */
+async function references(): Promise<void> {
+  v8.setFlagsFromString('--expose_gc');
+  const collect = vm.runInNewContext('gc') as () => void;
+  const used = () => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return (heapUsed + arrayBuffers) / 2 ** 20;
+  };
+  const catalog = await Catalog.open({
+    kv: new MemoryKv(),
+    tables: [...coreTables, ...snapshotTables],
+    highWater: () => 0n,
+  });
+  const index = new SnapshotReferences({
+    catalog,
+    store: new MemoryStore(() => 0),
+    clock: systemClock,
+    log: silentLog,
+    loadTimeoutMs: 1000,
+  });
+  const collectionId = 1n as CollectionId;
+  const listOf = (first: number, count: number) => ({
+    segmentIds: Array.from({ length: count }, (_, i) => BigInt(first + i) as SegmentId),
+    buildIds: Array.from({ length: count }, (_, i) => BigInt(1e9 + first + i) as BuildId),
+  });
+  const add = async (id: number, first: number, count = SEGMENTS_EACH) => {
+    const { segmentIds, buildIds } = listOf(first, count);
+    const snapshotId = BigInt(id) as SnapshotId;
+    return timed(async () => {
+      index.begin({ snapshotId, collectionId, compactionProtectedUntilMs: 0 });
+      await index.add(snapshotId, segmentIds, buildIds);
+    });
+  };
+  const remove = (id: number) => timed(() => index.remove(BigInt(id) as SnapshotId));
+  const before = used();
+  const early: number[] = [];
+  for (let id = 1; id <= SNAPSHOTS; id++) {
+    const took = await add(id, id * FRESH_EACH);
+    if (id <= 50) early.push(took);
+  }
+  const memory = used() - before;
+  const late: number[] = [];
+  const removed: number[] = [];
+  const small: number[] = [];
+  for (let i = 0; i < 50; i++) {
+    const id = SNAPSHOTS + 1 + i;
+    late.push(await add(id, id * FRESH_EACH));
+    removed.push(await remove(id - SNAPSHOTS));
+    small.push(await add(5000 + i, 500, 10));
+  }
+  const asked = await timed(async () => {
+    for (let i = 0; i < 1000; i++) index.snapshotsOf(collectionId, BigInt(100_000 + i * 7) as SegmentId);
+  });
+  printTable(
+    [
+      'snapshots x segments (and builds)',
+      'add one, of the first 50, ms',
+      `add one of ${SNAPSHOTS}, ms`,
+      'p99 ms',
+      'remove one, ms',
+      'p99 ms',
+      'add one of 10 segments, ms',
+      'snapshotsOf, µs',
+      'memory',
+    ],
+    [
+      [
+        `${SNAPSHOTS} x ${SEGMENTS_EACH}`,
+        ms(quantile(early, 0.5)),
+        ms(quantile(late, 0.5)),
+        ms(quantile(late, 0.99)),
+        ms(quantile(removed, 0.5)),
+        ms(quantile(removed, 0.99)),
+        ms(quantile(small, 0.5)),
+        ms(asked),
+        `${Math.round(memory)} MB`,
+      ],
+    ],
+  );
 }

@@ -1,0 +1,131 @@
+/**
+ * A data directory with one collection of any number of flushed segments. Their records are written into the catalog as a flush and an
+ * index build would; the objects they name are few: every segment names the same ones, which exist. Creating a snapshot reads records only.
+ */
+import { put } from '../src/catalog/catalog.ts';
+import { LmdbKv } from '../src/catalog/lmdb.ts';
+import { openFoundations } from '../src/coordinator/compose.ts';
+import { snapshotTables } from '../src/coordinator/snapshot-service.ts';
+import { collections, databases, indexes, partitions, segments } from '../src/coordinator/tables.ts';
+import type {
+  BuildId,
+  CollectionId,
+  DatabaseId,
+  FieldId,
+  IndexId,
+  PartitionId,
+  SegmentId,
+} from '../src/model/ids.ts';
+import type { FileKind, SegmentFile, SegmentRecord } from '../src/model/records.ts';
+import type { FieldSchema } from '../src/model/schema.ts';
+import { openDataDir } from '../src/storage/data-dir.ts';
+import { indexKey, rowsKey, statsKey } from '../src/storage/keys.ts';
+import { LocalStore } from '../src/storage/local.ts';
+import { systemClock } from '../src/support/system-clock.ts';
+
+const VECTOR = 101 as FieldId;
+const PER_COMMIT = 120;
+const COMMITS_AT_ONCE = 8;
+
+const field = (fieldId: number, name: string, of: Partial<FieldSchema>): FieldSchema => ({
+  fieldId: fieldId as FieldId,
+  name,
+  description: '',
+  dataType: 'Int64',
+  isPrimaryKey: false,
+  autoId: false,
+  nullable: false,
+  isDynamic: false,
+  typeParams: {},
+  ...of,
+});
+
+/** Collection `many` with the fields `id` and `vector`, one partition and one index. */
+export async function manySegments(path: string, count: number, dim: number): Promise<void> {
+  const dir = await openDataDir(path);
+  const store = await LocalStore.open(dir.objects);
+  const kv = await LmdbKv.open(dir.catalog);
+  const { catalog, ids, time } = await openFoundations(kv, systemClock, snapshotTables);
+  const createdTs = time.next();
+  const databaseId = await ids.next<DatabaseId>();
+  const collectionId = await ids.next<CollectionId>();
+  const partitionId = await ids.next<PartitionId>();
+  const indexId = await ids.next<IndexId>();
+  const channel = `tidemark-dml_0_${collectionId}v0`;
+  await catalog.commitSure([
+    put(databases, { databaseId, name: 'default', properties: {}, createdTs }, undefined),
+    put(
+      collections,
+      {
+        collectionId,
+        databaseId,
+        name: 'many',
+        schema: {
+          description: '',
+          enableDynamicField: false,
+          version: 1,
+          fields: [
+            field(100, 'id', { isPrimaryKey: true }),
+            field(101, 'vector', { dataType: 'FloatVector', dim, typeParams: { dim: `${dim}` } }),
+          ],
+        },
+        shardsNum: 1,
+        channels: [channel],
+        consistencyLevel: 'Bounded',
+        properties: {},
+        createdTs,
+        load: 'none',
+      },
+      undefined,
+    ),
+    put(partitions, { partitionId, collectionId, name: '_default', createdTs }, undefined),
+    put(
+      indexes,
+      { indexId, collectionId, fieldId: VECTOR, name: 'vector', params: { index_type: 'HNSW' }, createdTs },
+      undefined,
+    ),
+  ]);
+  const firstSegmentId = await ids.range<SegmentId>(count);
+  const firstBuildId = await ids.range<BuildId>(count);
+  const place = { collectionId, partitionId, segmentId: firstSegmentId };
+  const write = async (kind: FileKind, key: string): Promise<SegmentFile> => {
+    const bytes = new TextEncoder().encode(`${kind} of all segments`);
+    return { kind, key, sizeBytes: bytes.length, ...(await store.put(key, bytes)) };
+  };
+  const files = [await write('rows', rowsKey(place)), await write('stats', statsKey(place))];
+  const file = await write('index', indexKey(place, VECTOR, firstBuildId));
+  const segment = (n: number): SegmentRecord => ({
+    segmentId: (firstSegmentId + BigInt(n)) as SegmentId,
+    collectionId,
+    partitionId,
+    channel,
+    level: 'L1',
+    state: 'flushed',
+    rowCount: 2000,
+    minTs: createdTs,
+    maxTs: createdTs,
+    // Values of their own, as records read from files have.
+    files: files.map((one) => ({ ...one })),
+    indexes: [
+      {
+        indexId,
+        buildId: (firstBuildId + BigInt(n)) as BuildId,
+        fieldId: VECTOR,
+        kind: 'HNSW',
+        file: { ...file },
+      },
+    ],
+  });
+  for (let at = 0; at < count; at += PER_COMMIT * COMMITS_AT_ONCE) {
+    const commits: Promise<void>[] = [];
+    for (let from = at; from < Math.min(count, at + PER_COMMIT * COMMITS_AT_ONCE); from += PER_COMMIT) {
+      const to = Math.min(count, from + PER_COMMIT);
+      const records = Array.from({ length: to - from }, (_, i) => segment(from + i));
+      commits.push(catalog.commitSure(records.map((record) => put(segments, record, undefined))));
+    }
+    await Promise.all(commits);
+  }
+  await catalog.close();
+  await store.close();
+  await dir.release();
+}

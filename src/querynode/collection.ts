@@ -189,7 +189,7 @@ export class CollectionRows {
 
   /**
    * Forgets deletes that no row still to be loaded can need: neither the applied view nor the log has them any more. No view may be
-   * on its way: it could bring rows older than this one's.
+   * on its way: what it has brought of deletes so far stands in no applied view.
    */
   async prune(pacer: Pacer): Promise<void> {
     try {

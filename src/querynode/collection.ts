@@ -72,6 +72,8 @@ export class CollectionRows {
   readonly #partitions: Set<PartitionId>;
   /** Partitions that were dropped: what still waits to be written to them is nobody's. */
   readonly #dropped = new Set<PartitionId>();
+  /** Something of theirs may stand here. */
+  #hasDropped = false;
   #fault: unknown;
   #isReleased = false;
 
@@ -212,12 +214,15 @@ export class CollectionRows {
       if (!kept.has(id)) {
         this.#partitions.delete(id);
         this.#dropped.add(id);
+        this.#hasDropped = true;
       }
     for (const id of partitionIds) this.#partitions.add(id);
   }
 
   /** What stands in dropped partitions goes now. */
   removeDropped(): void {
+    if (!this.#hasDropped) return;
+    this.#hasDropped = false;
     for (const [segmentId, { unit }] of this.#sealed)
       if (this.#dropped.has(unit.place.partitionId)) {
         this.#sealed.delete(segmentId);
@@ -243,6 +248,7 @@ export class CollectionRows {
     for (const segment of loaded) {
       const { segmentId } = segment.record;
       this.#preparing.delete(segment.unit);
+      this.#hasDropped ||= this.#dropped.has(segment.record.partitionId);
       const before = this.#sealed.get(segmentId);
       if (before !== undefined && before.unit !== segment.unit) before.unit.release();
       this.#sealed.set(segmentId, segment);

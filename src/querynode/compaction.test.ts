@@ -21,6 +21,9 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type SegmentId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import { systemClock } from '../support/system-clock.ts';
+import { CollectionRows } from './collection.ts';
+import { planUpdate } from './loader.ts';
+import { Pacer, Turns } from './pacer.ts';
 import { LocalQueryNode } from './querynode.ts';
 import { diffSegments } from './view-diff.ts';
 
@@ -312,4 +315,32 @@ test('what differs between two views is found in any order of their segments', (
   assert.deepEqual(diffSegments([], was).fresh, was);
   assert.deepEqual(diffSegments(was, []).gone, was);
   assert.ok(two);
+});
+
+test('a view in which one of 10,000 segments is new looks at no other', () => {
+  const rows = new CollectionRows(
+    viewOf(schemaOf('Int64'), []),
+    new PlainEngine(),
+    new Pacer(new Turns(), new AbortController().signal),
+  );
+  let looks = 0;
+  const record = (id: number) =>
+    ({
+      segmentId: BigInt(id) as SegmentId,
+      get level() {
+        looks++;
+        return 'L1' as const;
+      },
+    }) as SegmentRecord;
+  const segments = Array.from({ length: 10_000 }, (_, id) => record(id));
+  const before = viewOf(schemaOf('Int64'), segments);
+  rows.swap({ view: before, plan: planUpdate(rows, before), handedOver: [], loaded: [], reindexed: [] });
+  looks = 0;
+  const plan = planUpdate(
+    rows,
+    viewOf(schemaOf('Int64'), [...segments.slice(0, 5000), ...segments.slice(5030), record(77_777)]),
+  );
+  assert.equal(plan.load.length, 1);
+  assert.equal(plan.gone.length, 30);
+  assert.equal(looks, 1);
 });

@@ -9,15 +9,14 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type FieldId, type PartitionId, type SegmentId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
-import { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
 import type { AppliedWrite, LogSegment, WritePart } from '../streamingnode/api.ts';
 import { assert, present } from '../support/assert.ts';
 import type { CollectionView } from './api.ts';
+import { COST_PER_LOOKUP, CollectionDeletes } from './collection-deletes.ts';
 import { GrowingSegment } from './growing.ts';
 import { LogContents } from './log-contents.ts';
 import type { Pacer } from './pacer.ts';
-import { prunable, remainingDeletes } from './prune.ts';
 import type { Unit, UnitIndex, UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
 import type { SegmentsDiff } from './view-diff.ts';
@@ -44,12 +43,9 @@ export interface Swap {
 }
 
 type InsertPart = Extract<WritePart, { kind: 'insert' }>;
-type DeletePart = Extract<WritePart, { kind: 'delete' }>;
 
 /** Key lookups of a delete that are done at once; more are done in slices, and readers wait for the end. */
 const LOOKUPS_AT_ONCE = 20_000;
-const KEYS_PER_SLICE = 256;
-const COST_PER_LOOKUP = 15;
 /** Bytes of rows that are taken over at once, and in one slice: about a millisecond. */
 const INSERT_BYTES = 2 ** 20;
 const MAX_SLICE_ROWS = 8192;
@@ -61,17 +57,17 @@ export class CollectionRows {
   readonly #engine: VectorEngine;
   readonly #sealed = new Map<SegmentId, SealedSegment>();
   readonly #growing = new Map<SegmentId, GrowingSegment>();
-  readonly #deletes = new Map<string, DeleteMap>();
+  readonly #deletes = new CollectionDeletes();
   /** Units that are being prepared: not read yet, but deletes reach them. */
   readonly #preparing = new Set<Unit>();
   readonly #inLog = new LogContents();
-  /** L0 segments of the applied view. */
-  readonly #deleteFiles = new Map<SegmentId, SegmentRecord>();
   readonly #queue: WriteQueue;
   /** Partitions that a view or a write has named. */
   readonly #partitions: Set<PartitionId>;
   /** Partitions that were dropped: what still waits to be written to them is nobody's. */
   readonly #dropped = new Set<PartitionId>();
+  /** Something of theirs may stand here. */
+  #hasDropped = false;
   #fault: unknown;
   #isReleased = false;
 
@@ -108,7 +104,7 @@ export class CollectionRows {
 
   /** From files, or because the log was followed from their beginning. */
   knowsDeletes(segmentId: SegmentId): boolean {
-    return this.#deleteFiles.has(segmentId) || this.#inLog.holdsDeletes(segmentId);
+    return this.#deletes.hasFile(segmentId) || this.#inLog.holdsDeletes(segmentId);
   }
 
   /** A segment whose writes will be read from the log, from the first one on. */
@@ -121,20 +117,8 @@ export class CollectionRows {
     return this.#inLog.goneFrom(unflushed);
   }
 
-  /** Deletes held, every key counted once per channel and partition scope. */
-  get deleteCount(): number {
-    let count = 0;
-    for (const map of this.#deletes.values()) count += map.size;
-    return count;
-  }
-
-  deletesOf(channel: string): DeleteMap {
-    let map = this.#deletes.get(channel);
-    if (map === undefined) {
-      map = new DeleteMap();
-      this.#deletes.set(channel, map);
-    }
-    return map;
+  get deletes(): CollectionDeletes {
+    return this.#deletes;
   }
 
   /** A write of the log. Small ones are visible when it returns, others when they are through; reads keep the order. */
@@ -161,44 +145,20 @@ export class CollectionRows {
   /** Makes a loaded unit ready for `swap`: its keys can be found, its deletes are applied and keep being applied. */
   async prepare(unit: Unit, pacer: Pacer): Promise<void> {
     this.#preparing.add(unit);
-    await unit.revealAll(this.deletesOf(unit.place.channel), pacer);
+    await unit.revealAll(this.#deletes.of(unit.place.channel), pacer);
   }
 
-  /**
-   * Deletes of files. Those that were known have killed already, or whoever brought them is about to: a merged L0 segment costs no
-   * more than looking at it.
-   */
-  async learnDeletes(
-    { channel, partitionId }: SegmentRecord,
-    { column, count }: KeyList,
-    timestamps: BigInt64Array,
-    pacer: Pacer,
-  ): Promise<void> {
-    const deletes = this.deletesOf(channel);
-    const news: number[] = [];
-    await inSlices(count, pacer, (at) => {
-      if (deletes.put(partitionId, column, at, (timestamps[at] ?? 0n) as HybridTime)) news.push(at);
-    });
-    if (news.length === 0) return;
-    for (const unit of this.#unitsIn(channel, partitionId))
-      await inSlices(news.length, pacer, (i) => {
-        const at = news[i] ?? 0;
-        unit.kill(column, at, timestamps[at] ?? 0n);
-      });
+  /** Deletes of an L0 segment's file. */
+  learnDeletes(record: SegmentRecord, keys: KeyList, timestamps: BigInt64Array, pacer: Pacer): Promise<void> {
+    return this.#deletes.learn(this.#reach(record), keys, timestamps, pacer);
   }
 
-  /**
-   * Forgets deletes that no row still to be loaded can need: neither the applied view nor the log has them any more. No view may be
-   * on its way: it could bring rows older than this one's.
-   */
+  /** Forgets deletes that nothing needs any more. No view may be on its way. */
   async prune(pacer: Pacer): Promise<void> {
     try {
-      const remaining = remainingDeletes(this.#deleteFiles.values(), this.#inLog.deletes);
-      for (const [channel, map] of this.#deletes)
-        for (const { partitionId, before } of prunable(channel, map.scopes(), remaining))
-          for (const keys of map.prune(partitionId, before)) await pacer.spend(keys * COST_PER_LOOKUP);
+      await this.#deletes.prune(this.#inLog.deletes, pacer);
     } catch (error) {
-      if (!this.#isReleased) this.#fault ??= error;
+      this.#fault ??= error;
     }
   }
 
@@ -212,12 +172,15 @@ export class CollectionRows {
       if (!kept.has(id)) {
         this.#partitions.delete(id);
         this.#dropped.add(id);
+        this.#hasDropped = true;
       }
     for (const id of partitionIds) this.#partitions.add(id);
   }
 
   /** What stands in dropped partitions goes now. */
   removeDropped(): void {
+    if (!this.#hasDropped) return;
+    this.#hasDropped = false;
     for (const [segmentId, { unit }] of this.#sealed)
       if (this.#dropped.has(unit.place.partitionId)) {
         this.#sealed.delete(segmentId);
@@ -232,10 +195,8 @@ export class CollectionRows {
     for (const { segmentId } of plan.gone) {
       this.#sealed.get(segmentId)?.unit.release();
       this.#sealed.delete(segmentId);
-      this.#deleteFiles.delete(segmentId);
     }
-    for (const record of plan.fresh)
-      if (record.level === 'L0') this.#deleteFiles.set(record.segmentId, record);
+    this.#deletes.swap(plan);
     for (const segmentId of handedOver) {
       this.#inLog.forget(segmentId);
       this.#dropGrowing(segmentId);
@@ -243,6 +204,7 @@ export class CollectionRows {
     for (const segment of loaded) {
       const { segmentId } = segment.record;
       this.#preparing.delete(segment.unit);
+      this.#hasDropped ||= this.#dropped.has(segment.record.partitionId);
       const before = this.#sealed.get(segmentId);
       if (before !== undefined && before.unit !== segment.unit) before.unit.release();
       this.#sealed.set(segmentId, segment);
@@ -297,6 +259,10 @@ export class CollectionRows {
     return [...this.#units(), ...this.#preparing].filter(reaches);
   }
 
+  #reach({ channel, partitionId }: { readonly channel: string; readonly partitionId: PartitionId }) {
+    return { channel, partitionId, units: () => this.#unitsIn(channel, partitionId) };
+  }
+
   #dropGrowing(segmentId: SegmentId): void {
     this.#growing.get(segmentId)?.release();
     this.#growing.delete(segmentId);
@@ -311,16 +277,15 @@ export class CollectionRows {
   }
 
   #applyNow(write: AppliedWrite): void {
-    for (const part of write.parts) if (part.kind === 'delete') this.#delete(part, write.ts);
+    for (const part of write.parts)
+      if (part.kind === 'delete') this.#deletes.apply(this.#reach(part), keyList(part.keys), write.ts);
     this.#insertAll(write);
   }
 
   async #applySliced(write: AppliedWrite, pacer: Pacer): Promise<void> {
     for (const part of write.parts)
-      if (part.kind === 'delete') {
-        const keys = keyList(part.keys);
-        await this.#deleteSliced(part, keys, write.ts, pacer);
-      }
+      if (part.kind === 'delete')
+        await this.#deletes.applySliced(this.#reach(part), keyList(part.keys), write.ts, pacer);
     for (const [i, part] of write.parts.entries())
       if (part.kind === 'insert')
         await this.#insertSliced(part, present(write.segmentIds[i], 'segment'), write.ts, pacer);
@@ -337,21 +302,6 @@ export class CollectionRows {
       const bytes = (end - first) * bytesPerRow;
       await pacer.spend(bytes / INSERT_BYTES_PER_UNIT + (end - first) * COST_PER_LOOKUP);
     }
-  }
-
-  async #deleteSliced(part: DeletePart, { column, count }: KeyList, ts: HybridTime, pacer: Pacer) {
-    const deletes = this.deletesOf(part.channel);
-    await inSlices(count, pacer, (at) => deletes.put(part.partitionId, column, at, ts));
-    for (const unit of this.#unitsIn(part.channel, part.partitionId))
-      await inSlices(count, pacer, (at) => unit.kill(column, at, ts));
-  }
-
-  #delete(part: DeletePart, ts: HybridTime): void {
-    const { column, count } = keyList(part.keys);
-    const deletes = this.deletesOf(part.channel);
-    for (let at = 0; at < count; at++) deletes.put(part.partitionId, column, at, ts);
-    for (const unit of this.#unitsIn(part.channel, part.partitionId))
-      for (let at = 0; at < count; at++) unit.kill(column, at, ts);
   }
 
   #insertAll({ parts, segmentIds, ts }: AppliedWrite): void {
@@ -377,17 +327,9 @@ export class CollectionRows {
       segment = new GrowingSegment({ segmentId, partitionId, channel }, this.#engine);
       this.#growing.set(segmentId, segment);
     }
-    segment.append(this.#view.schema, part.rows, ts, this.deletesOf(part.channel), range);
+    segment.append(this.#view.schema, part.rows, ts, this.#deletes.of(part.channel), range);
   }
 }
 
 const insertedBytes = ({ parts }: AppliedWrite): number =>
   parts.reduce((sum, part) => sum + (part.kind === 'insert' ? batchSizeBytes(part.rows) : 0), 0);
-
-async function inSlices(count: number, pacer: Pacer, visit: (at: number) => void): Promise<void> {
-  for (let from = 0; from < count; from += KEYS_PER_SLICE) {
-    const to = Math.min(count, from + KEYS_PER_SLICE);
-    for (let at = from; at < to; at++) visit(at);
-    await pacer.spend((to - from) * COST_PER_LOOKUP);
-  }
-}

@@ -137,7 +137,7 @@ export class LocalQueryNode implements QueryNode {
   /** Deletes held in memory for rows still to be loaded. */
   get deleteCount(): number {
     let count = 0;
-    for (const { rows } of this.#collections.values()) count += rows.deleteCount;
+    for (const { rows } of this.#collections.values()) count += rows.deletes.count;
     return count;
   }
 

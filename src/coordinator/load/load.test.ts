@@ -120,6 +120,67 @@ test('changes that come while a view is on its way go together in the next one',
   await world.coordinator.close();
 });
 
+test('a compaction that replaces thirty segments in one commit is one view', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  const { catalog } = world.foundations;
+  await world.log.rows(collectionId, partitionId, 1);
+  await flush(world, collectionId);
+  const [first] = catalog.find(segments, 'collection', collectionId);
+  assert.ok(first);
+  const more = Array.from(
+    { length: 29 },
+    (_, i): SegmentRecord => ({
+      ...first,
+      segmentId: BigInt(9_000_000 + i) as SegmentId,
+    }),
+  );
+  await catalog.commitSure(more.map((record) => put(segments, record, undefined)));
+  const output: SegmentRecord = {
+    ...first,
+    segmentId: 9_900_000n as SegmentId,
+    rowCount: 30,
+    state: 'writing',
+  };
+  await catalog.commitSure([put(segments, output, undefined)]);
+  await world.coordinator.load(at);
+  await settle();
+  assert.equal(world.queries.rowsOf(collectionId), 30);
+  world.queries.calls.length = 0;
+  await catalog.commitSure([
+    ...[first, ...more].map((record) => put(segments, { ...record, state: 'dropped' } as const, record)),
+    put(segments, { ...output, state: 'flushed' }, output),
+  ]);
+  await settle();
+  assert.deepEqual(world.queries.calls, [`update ${collectionId}`]);
+  const view = world.queries.views.get(collectionId);
+  assert.deepEqual(
+    view?.segments.map(({ segmentId }) => segmentId),
+    [output.segmentId],
+  );
+  assert.deepEqual(view?.unflushed, []);
+  assert.equal(world.queries.rowsOf(collectionId), 30);
+  await world.coordinator.close();
+});
+
+test('a view names what the log still holds', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 1);
+  await world.coordinator.load(at);
+  const growing = world.foundations.catalog
+    .find(segments, 'collection', collectionId)
+    .filter(({ state }) => state === 'growing');
+  assert.deepEqual(
+    world.queries.views.get(collectionId)?.unflushed,
+    growing.map(({ segmentId }) => segmentId),
+  );
+  assert.equal(growing.length, 1);
+  await flush(world, collectionId);
+  assert.deepEqual(world.queries.views.get(collectionId)?.unflushed, []);
+  await world.coordinator.close();
+});
+
 test('loaded collections are loaded again after a restart, released ones are not', async () => {
   const world = await startWorld();
   const { collectionId, at } = await books(world);

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { HybridTime } from '../src/model/hybrid-time.ts';
 import type { FieldId } from '../src/model/ids.ts';
-import type { BytesColumn, Column } from '../src/model/rows.ts';
+import type { Column } from '../src/model/rows.ts';
 import type { FieldSchema } from '../src/model/schema.ts';
 import { flushTasks } from '../src/segment/flush.ts';
 import { loadTasks } from '../src/segment/load.ts';
@@ -11,31 +11,12 @@ import { encodeRows, readColumns, readRowsMeta, readVectors } from '../src/segme
 import { MemoryStore } from '../src/storage/memory.ts';
 import { MemoryWal } from '../src/wal/memory.ts';
 import { decodeWrite, encodeWrite } from '../src/wal/message.ts';
+import { field, keyColumn, textColumn, vectorColumn } from './segment-rows.ts';
 
 const ROWS = 100_000;
 const BATCH = 1000;
 const DIM = 128;
 
-function texts(type: BytesColumn['type'], from: number, make: (i: number) => string): BytesColumn {
-  const parts = Array.from({ length: BATCH }, (_, i) => Buffer.from(make(from + i)));
-  const offsets = new Uint32Array(BATCH + 1);
-  parts.forEach((part, i) => {
-    offsets[i + 1] = (offsets[i] as number) + part.length;
-  });
-  return { layout: 'bytes', type, offsets, data: new Uint8Array(Buffer.concat(parts)) };
-}
-const field = (fieldId: number, name: string, dataType: FieldSchema['dataType'], more = {}): FieldSchema => ({
-  fieldId: fieldId as FieldId,
-  name,
-  description: '',
-  dataType,
-  isPrimaryKey: fieldId === 100,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...more,
-});
 const fields = [
   field(100, 'id', 'Int64'),
   field(101, 'title', 'VarChar'),
@@ -45,19 +26,10 @@ const fields = [
 const batch = (n: number): ReadonlyMap<FieldId, Column> => {
   const from = n * BATCH;
   const columns: Column[] = [
-    {
-      layout: 'fixed',
-      type: 'Int64',
-      values: BigInt64Array.from({ length: BATCH }, (_, i) => BigInt(from + i)),
-    },
-    texts('VarChar', from, (i) => `title of the document ${i}`),
-    texts('JSON', from, (i) => `{"color":"red","price":${i},"tags":["a","b"],"in":true}`),
-    {
-      layout: 'vector',
-      type: 'FloatVector',
-      dim: DIM,
-      values: Float32Array.from({ length: BATCH * DIM }, (_, i) => Math.sin(i + n)),
-    },
+    keyColumn(from, BATCH),
+    textColumn('VarChar', from, BATCH, (i) => `title of the document ${i}`),
+    textColumn('JSON', from, BATCH, (i) => `{"color":"red","price":${i},"tags":["a","b"],"in":true}`),
+    vectorColumn(DIM, BATCH, n),
   ];
   return new Map(columns.map((column, i) => [(100 + i) as FieldId, column]));
 };

@@ -51,16 +51,14 @@ export function killedRows({ keys, timestamps }: KeyedTimes, newest: DeleteMap):
   return { count, dead };
 }
 
-/** The first row of every key, in the order of `runs`. */
+/** The first row of every key, in the order of `runs`; the rows of one key have one timestamp. */
 export function firstOfEachKey(sources: readonly KeyedTimes[], runs: Runs): Runs {
   const seen = new DeleteMap();
   const first = new Runs();
   runs.each((source, from, to) => {
     const { keys, timestamps } = sourceOf(sources, source);
     for (let row = from; row < to; row++) {
-      const before = seen.size;
-      seen.put(SCOPE, keys, row, timeOf(timestamps, row));
-      if (seen.size > before) first.add(source, row, row + 1);
+      if (seen.put(SCOPE, keys, row, timeOf(timestamps, row))) first.add(source, row, row + 1);
     }
   });
   return first;

@@ -97,7 +97,7 @@ export interface CompactWork {
 }
 export interface CompactOutput {
   readonly kind: 'compact';
-  /** Rows that the deletes kill. */
+  /** Rows that the deletes kill. 0 is proven by checksums; a higher number without `segment` is not, and the deletes must stay. */
   readonly killed: number;
   /** Absent: nothing was written, fewer than `minKilled` rows are dead. A segment without rows left has no files and `rowCount` 0. */
   readonly segment?: {

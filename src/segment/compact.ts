@@ -25,7 +25,7 @@ import {
   newestDeletes,
   timeRange,
 } from './merge.ts';
-import { pickScalars } from './pick-rows.ts';
+import { pickScalars, sourceOf } from './pick-rows.ts';
 import { encodePickedRows, planField, planTimestamps, type RowSource, readRowsMeta } from './rows-file.ts';
 import type { Runs } from './runs.ts';
 import { decodeStats, encodeStats, keyRange, type SegmentStats } from './stats.ts';
@@ -129,21 +129,21 @@ async function compactSegments(
   return { killed, segment: await writeRows(store, { place, schema, keyField, rows, runs }) };
 }
 
-/** The deletes of L0 segments, with keys of one type. */
-function readDeletes(
+/** The deletes of L0 segments, all with keys of one type: the one given, else that of the first. */
+async function readDeletes(
   store: ObjectStore,
   sources: readonly Source[],
   keyType?: FieldSchema['dataType'],
 ): Promise<DeleteColumns[]> {
-  let type = keyType;
-  return mapLimited(sources, SOURCES_AT_ONCE, async ({ files, rowCount }) => {
-    const deletes = await loadDeletes(store, files);
+  const deletes = await mapLimited(sources, SOURCES_AT_ONCE, ({ files }) => loadDeletes(store, files));
+  const wanted = keyType ?? deletes[0]?.keys.type;
+  for (const [i, { keys, timestamps }] of deletes.entries()) {
+    const { files, rowCount } = sourceOf(sources, i);
     const file = fileOf(files, 'deletes');
-    checkCount(file, deletes.timestamps.length, rowCount);
-    type ??= deletes.keys.type;
-    if (deletes.keys.type !== type) throw damaged(file, `its keys are ${deletes.keys.type}, not ${type}`);
-    return deletes;
-  });
+    checkCount(file, timestamps.length, rowCount);
+    if (keys.type !== wanted) throw damaged(file, `its keys are ${keys.type}, not ${wanted}`);
+  }
+  return deletes;
 }
 
 const damaged = ({ key }: SegmentFile, what: string): DbError =>

@@ -56,3 +56,74 @@ export class AvroCursor {
     return this.take(this.long());
   }
 }
+
+const FIRST_BYTES = 64 * 1024;
+const SAFE_SHIFT = 2 ** 7;
+
+/** Appends primitives to bytes that grow. What a thousand segments cost: no object per value. */
+export class AvroWriter {
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
+  #length = 0;
+
+  /** What was written: a view, valid until the next write. */
+  get written(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** A 64-bit integer. */
+  long(value: bigint): void {
+    const low = Number(BigInt.asIntN(53, value));
+    if (BigInt(low) === value && low < 2 ** 52 && low >= 0) {
+      this.count(low);
+      return;
+    }
+    this.#room(MAX_VARINT_BYTES);
+    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
+    // Seven groups of bits at once: arithmetic on bigints is what costs.
+    for (; rest > 0x7fn; ) {
+      let part = Number(rest & 0x1_ffff_ffff_ffffn);
+      const above = rest >> 49n;
+      for (let i = 0; i < 7; i++) {
+        const isLast = above === 0n && part < SAFE_SHIFT;
+        this.#bytes[this.#length++] = isLast ? part : (part % SAFE_SHIFT) | 0x80;
+        if (isLast) return;
+        part = Math.floor(part / SAFE_SHIFT);
+      }
+      rest = above;
+    }
+    this.#bytes[this.#length++] = Number(rest);
+  }
+
+  /** An integer from 0 to 2^52. */
+  count(value: number): void {
+    this.#room(MAX_VARINT_BYTES);
+    let rest = value * 2;
+    while (rest >= SAFE_SHIFT) {
+      this.#bytes[this.#length++] = (rest % SAFE_SHIFT) | 0x80;
+      rest = Math.floor(rest / SAFE_SHIFT);
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  text(value: string): void {
+    const length = Buffer.byteLength(value);
+    this.count(length);
+    this.#room(length);
+    this.#bytes.write(value, this.#length, length, 'utf8');
+    this.#length += length;
+  }
+
+  /** One block of all items, then the end of the array. */
+  array<T>(items: readonly T[], write: (item: T) => void): void {
+    if (items.length > 0) this.count(items.length);
+    for (const item of items) write(item);
+    this.count(0);
+  }
+
+  #room(length: number): void {
+    if (this.#length + length <= this.#bytes.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#length + length));
+    this.written.copy(grown);
+    this.#bytes = grown;
+  }
+}

@@ -15,7 +15,7 @@ import type {
   SnapshotId,
 } from '../../model/ids.ts';
 import { decodeManifest, encodeManifest, MAX_SEGMENTS_PER_MANIFEST } from './manifest.ts';
-import { decodeMetadata, encodeMetadata, type SnapshotMetadata } from './metadata.ts';
+import { decodeMetadata, decodeMetadataInSlices, encodeMetadata, type SnapshotMetadata } from './metadata.ts';
 import type { SnapshotSegment } from './segment.ts';
 
 const big = 2n ** 62n + 3n;
@@ -273,4 +273,54 @@ test('a newer format is refused by name', async () => {
 test('a manifest holds a bounded number of segments', () => {
   assert.throws(() => encodeManifest([]));
   assert.throws(() => encodeManifest(new Array(MAX_SEGMENTS_PER_MANIFEST + 1).fill(segment(1))));
+});
+
+test('metadata read in slices gives the same answer to any text as metadata read at once', async () => {
+  const text = new TextDecoder().decode(await encodeMetadata(metadata));
+  const answer = async (read: (bytes: Uint8Array) => unknown, json: string) => {
+    try {
+      return await read(new TextEncoder().encode(json));
+    } catch (error) {
+      return `${error}`;
+    }
+  };
+  const same = async (json: string) => {
+    const expected = await answer((bytes) => decodeMetadata(bytes, 'x'), json);
+    assert.deepEqual(await answer((bytes) => decodeMetadataInSlices(bytes, 'x'), json), expected, json);
+    return expected;
+  };
+  assert.deepEqual(await same(text), metadata);
+  const [first, second] = metadata.segmentIds;
+  const list = `"segment_ids":["${first}"`;
+  assert.ok(text.includes(list));
+  for (const json of [
+    text.replace(list, `"segment_ids":["${second}"`),
+    text.replace(list, '"segment_ids":[""'),
+    text.replace(list, '"segment_ids":["-5"'),
+    text.replace(list, '"segment_ids":["9223372036854775808"'),
+    text.replace(list, '"segment_ids":["007"'),
+    text.replace(list, '"segment_ids":["1e3"'),
+    text.replace(list, '"segment_ids":[5'),
+    text.replace(list, `"segment_ids": ["${first}"`),
+    text.replace('"build_ids"', '"other":{"segment_ids":["1"],"build_ids":[]},"build_ids"'),
+    text.replace(/}$/, ',"later":1}'),
+    text.replace('"name":"snap"', `"name":"a\\",\\"segment_ids\\":[\\"1\\"],\\"build_ids\\":[]}"`),
+    text.replace('"name":"snap"', '"name":"a,"segment_ids":["1"],"build_ids":[]}'),
+    text.replace(/,"segment_ids".*$/, '}'),
+    `{"format_version":2,"segment_ids":[],"build_ids":[]}`,
+    `{"x":{"y":1,"segment_ids":[],"build_ids":[]}`,
+    `{"x":[{"y":1,"segment_ids":[],"build_ids":[]}`,
+  ])
+    await same(json);
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(text.length),
+      fc.nat(40),
+      fc.string({ maxLength: 6 }),
+      async (at, length, noise) => {
+        await same(text.slice(0, at) + noise + text.slice(at + length));
+      },
+    ),
+    { seed: 4, numRuns: 500 },
+  );
 });

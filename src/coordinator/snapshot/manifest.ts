@@ -10,6 +10,7 @@ import type { HybridTime } from '../../model/hybrid-time.ts';
 import type { BuildId, FieldId, IndexId, PartitionId, SegmentId } from '../../model/ids.ts';
 import type { FileKind, SegmentFile, SegmentLevel } from '../../model/records.ts';
 import { AvroCursor, writeBytes, writeLong } from './avro-bytes.ts';
+import { encodeSegments, fileKinds, levels } from './manifest-records.ts';
 import type { SnapshotSegment } from './segment.ts';
 
 /** Version of manifests and metadata together; both name it. */
@@ -41,7 +42,7 @@ const fileSchema = {
   fields: [
     {
       name: 'kind',
-      type: { name: 'FileKind', type: 'enum', symbols: ['rows', 'stats', 'deletes', 'index'] },
+      type: { name: 'FileKind', type: 'enum', symbols: fileKinds },
     },
     { name: 'key', type: 'string' },
     { name: 'size_bytes', type: 'long' },
@@ -57,7 +58,7 @@ const segmentSchema = {
     { name: 'segment_id', type: 'long' },
     { name: 'partition_id', type: 'long' },
     { name: 'channel', type: 'string' },
-    { name: 'level', type: { name: 'Level', type: 'enum', symbols: ['L0', 'L1'] } },
+    { name: 'level', type: { name: 'Level', type: 'enum', symbols: levels } },
     { name: 'row_count', type: 'long' },
     { name: 'min_ts', type: 'long' },
     { name: 'max_ts', type: 'long' },
@@ -113,7 +114,7 @@ interface AvroSegment {
 export function encodeManifest(segments: readonly SnapshotSegment[]): Uint8Array {
   if (segments.length === 0 || segments.length > MAX_SEGMENTS_PER_MANIFEST)
     throw new DbError('internal', `a manifest of ${segments.length} segments`);
-  const records = Buffer.concat(segments.map((segment) => segmentType.toBuffer(toAvro(segment))));
+  const records = encodeSegments(segments);
   const sync = syncOf(records);
   return Buffer.concat([
     MAGIC,
@@ -194,32 +195,6 @@ export function checkVersion(version: unknown): void {
 
 const syncOf = (records: Uint8Array): Buffer =>
   createHash('sha256').update(records).digest().subarray(0, SYNC_BYTES);
-
-const fileToAvro = ({ kind, key, sizeBytes, crc32, etag }: SegmentFile): AvroFile => ({
-  kind,
-  key,
-  size_bytes: BigInt(sizeBytes),
-  crc32: BigInt(crc32),
-  etag,
-});
-
-const toAvro = (segment: SnapshotSegment): AvroSegment => ({
-  segment_id: segment.segmentId,
-  partition_id: segment.partitionId,
-  channel: segment.channel,
-  level: segment.level,
-  row_count: BigInt(segment.rowCount),
-  min_ts: segment.minTs,
-  max_ts: segment.maxTs,
-  files: segment.files.map(fileToAvro),
-  indexes: segment.indexes.map(({ indexId, buildId, fieldId, kind, file }) => ({
-    index_id: indexId,
-    build_id: buildId,
-    field_id: fieldId,
-    kind,
-    file: fileToAvro(file),
-  })),
-});
 
 function count(value: bigint, what: string, limit = BigInt(Number.MAX_SAFE_INTEGER)): number {
   if (value < 0n || value > limit) throw new Error(`${what} ${value}`);

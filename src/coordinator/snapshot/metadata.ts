@@ -17,6 +17,7 @@ import type { ConsistencyLevel, Properties } from '../../model/records.ts';
 import type { CollectionSchema } from '../../model/schema.ts';
 import { parseJson } from '../../support/json.ts';
 import { inSlices } from '../../support/slices.ts';
+import { scanIds } from './id-scan.ts';
 import { JsonReader } from './json-reader.ts';
 import { checkVersion, SNAPSHOT_FORMAT_VERSION } from './manifest.ts';
 import { schemaFromJson, schemaToJson } from './schema-json.ts';
@@ -120,16 +121,74 @@ function headOf(metadata: SnapshotMetadata) {
 /** Throws `data-integrity`, naming `what`. Fields it does not know are ignored. */
 export function decodeMetadata(bytes: Uint8Array, what: string): SnapshotMetadata {
   try {
-    const json = new JsonReader(parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), '$');
-    checkVersion(json.field('format_version').count());
-    return consistent(read(json));
+    const metadata = parse(textOf(bytes));
+    if (new Set(metadata.segmentIds).size !== metadata.segmentIds.length) throw listedTwice();
+    return metadata;
   } catch (error) {
-    const prefix = isDbError(error) ? '' : 'invalid snapshot metadata: ';
-    throw new DbError('data-integrity', `${what}: ${prefix}${messageOf(error)}`, { cause: error });
+    throw invalid(error, what);
   }
 }
 
-function read(json: JsonReader): SnapshotMetadata {
+/** As `decodeMetadata`, with the same answer to any bytes, in slices when they are as `encodeMetadata` writes them. */
+export async function decodeMetadataInSlices(bytes: Uint8Array, what: string): Promise<SnapshotMetadata> {
+  let metadata: SnapshotMetadata | undefined;
+  try {
+    const text = textOf(bytes);
+    const split = await splitOff(text);
+    if (split !== undefined) metadata = parse(split.head, split);
+    if (metadata !== undefined && (await isAscending(metadata.segmentIds))) return metadata;
+  } catch {
+    // What is wrong is said by the reader that looks at all of it.
+  }
+  return decodeMetadata(bytes, what);
+}
+
+interface IdLists {
+  readonly segmentIds: readonly bigint[];
+  readonly buildIds: readonly bigint[];
+}
+
+const SEGMENT_IDS = ',"segment_ids":[';
+const BUILD_IDS = ',"build_ids":[';
+
+/**
+ * The lists of ids when they are the last two members. `,"` is not part of any string in JSON (a quote in one follows a backslash), and
+ * a member further inside would be closed by more than one brace.
+ */
+async function splitOff(text: string): Promise<(IdLists & { readonly head: string }) | undefined> {
+  const at = text.lastIndexOf(SEGMENT_IDS);
+  if (at < 0) return undefined;
+  const segments = await scanIds(text, at + SEGMENT_IDS.length);
+  if (segments === undefined || !text.startsWith(BUILD_IDS, segments.end)) return undefined;
+  const builds = await scanIds(text, segments.end + BUILD_IDS.length);
+  if (builds === undefined || builds.end !== text.length - 1 || !text.endsWith('}')) return undefined;
+  return { head: `${text.slice(0, at)}}`, segmentIds: segments.ids, buildIds: builds.ids };
+}
+
+async function isAscending(ids: readonly bigint[]): Promise<boolean> {
+  let isSo = true;
+  await inSlices(ids, (id, i) => {
+    isSo &&= i === 0 || (ids[i - 1] ?? id) < id;
+  });
+  return isSo;
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+
+function parse(text: string, lists?: IdLists): SnapshotMetadata {
+  const json = new JsonReader(parseJson(text), '$');
+  checkVersion(json.field('format_version').count());
+  return consistent(read(json, lists));
+}
+
+const listedTwice = (): Error => new Error('a segment is listed twice');
+
+function invalid(error: unknown, what: string): DbError {
+  const prefix = isDbError(error) ? '' : 'invalid snapshot metadata: ';
+  return new DbError('data-integrity', `${what}: ${prefix}${messageOf(error)}`, { cause: error });
+}
+
+function read(json: JsonReader, lists: IdLists = listsOf(json)): SnapshotMetadata {
   const [snapshot, collection] = [json.field('snapshot'), json.field('collection')];
   return {
     snapshot: {
@@ -160,14 +219,8 @@ function read(json: JsonReader): SnapshotMetadata {
         name: at.field('name').text(),
         params: at.field('params').map(),
       })),
-    segmentIds: json
-      .field('segment_ids')
-      .list()
-      .map((at) => at.int64<SegmentId>()),
-    buildIds: json
-      .field('build_ids')
-      .list()
-      .map((at) => at.int64<BuildId>()),
+    segmentIds: lists.segmentIds as readonly SegmentId[],
+    buildIds: lists.buildIds as readonly BuildId[],
     manifests: json
       .field('manifest_list')
       .list()
@@ -180,6 +233,17 @@ function read(json: JsonReader): SnapshotMetadata {
   };
 }
 
+const listsOf = (json: JsonReader): IdLists => ({
+  segmentIds: json
+    .field('segment_ids')
+    .list()
+    .map((at) => at.int64<SegmentId>()),
+  buildIds: json
+    .field('build_ids')
+    .list()
+    .map((at) => at.int64<BuildId>()),
+});
+
 const texts = (json: JsonReader): readonly string[] => json.list().map((at) => at.text());
 
 function consistent(metadata: SnapshotMetadata): SnapshotMetadata {
@@ -187,7 +251,6 @@ function consistent(metadata: SnapshotMetadata): SnapshotMetadata {
   const listed = manifests.reduce((sum, { segmentCount }) => sum + segmentCount, 0);
   if (listed !== segmentIds.length)
     throw new Error(`manifests list ${listed} segments, segment_ids ${segmentIds.length}`);
-  if (new Set(segmentIds).size !== segmentIds.length) throw new Error('a segment is listed twice');
   if (collection.channels.length !== collection.shardsNum) throw new Error('channels are not one per shard');
   return metadata;
 }

@@ -6,7 +6,7 @@ import { present } from '../../support/assert.ts';
 import { crc32 } from '../../support/crc32.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import { decodeManifest } from './manifest.ts';
-import { decodeMetadata, type SnapshotMetadata } from './metadata.ts';
+import { decodeMetadataInSlices, type SnapshotMetadata } from './metadata.ts';
 import type { SnapshotRecord } from './record.ts';
 import type { SnapshotSegment } from './segment.ts';
 
@@ -14,7 +14,7 @@ import type { SnapshotSegment } from './segment.ts';
 export async function readMetadata(store: ObjectStore, record: SnapshotRecord): Promise<SnapshotMetadata> {
   const { metadataKey, metadataSizeBytes, metadataCrc32, snapshotId, collectionId } = record;
   const bytes = await readChecked(store, metadataKey, metadataSizeBytes, metadataCrc32);
-  const metadata = decodeMetadata(bytes, `object '${metadataKey}'`);
+  const metadata = await decodeMetadataInSlices(bytes, `object '${metadataKey}'`);
   const { snapshot } = metadata;
   if (snapshot.snapshotId !== snapshotId || snapshot.collectionId !== collectionId)
     throw new DbError('data-integrity', `object '${metadataKey}' is of another snapshot`);

@@ -48,6 +48,8 @@ type InsertPart = Extract<WritePart, { kind: 'insert' }>;
 const LOOKUPS_AT_ONCE = 20_000;
 /** Bytes of rows that are taken over at once, and in one slice: about a millisecond. */
 const INSERT_BYTES = 2 ** 20;
+/** Of a key that is to be deleted. */
+const BYTES_PER_KEY = 32;
 const MAX_SLICE_ROWS = 8192;
 /** Bytes taken over in the time of one unit of the pacer. */
 const INSERT_BYTES_PER_UNIT = 16;
@@ -78,6 +80,7 @@ export class CollectionRows {
     this.#queue = new WriteQueue({
       now: (write) => this.#applyNow(write),
       sliced: (write) => this.#applySliced(write, pacer),
+      sizeOf: ({ parts }) => parts.reduce((sum, part) => sum + partBytes(part), 0),
       isSmall: (write) => this.#lookups(write) <= LOOKUPS_AT_ONCE && insertedBytes(write) <= INSERT_BYTES,
       onError: (error) => {
         this.#fault ??= error;
@@ -126,6 +129,16 @@ export class CollectionRows {
     for (const part of write.parts) if (part.kind === 'insert') this.#partitions.add(part.partitionId);
     this.#inLog.add(write);
     this.#queue.write(write);
+  }
+
+  /** Undefined while writes may go on; otherwise resolves when what waits is applied. */
+  backlog(): Promise<void> | undefined {
+    return this.#queue.backlog();
+  }
+
+  /** Resolves when every write so far is applied. */
+  settled(): Promise<void> {
+    return this.#queue.settled();
   }
 
   /** What is visible now, or as soon as the writes are applied that came before this call. To be released. */
@@ -333,3 +346,7 @@ export class CollectionRows {
 
 const insertedBytes = ({ parts }: AppliedWrite): number =>
   parts.reduce((sum, part) => sum + (part.kind === 'insert' ? batchSizeBytes(part.rows) : 0), 0);
+
+/** About what a part takes in memory. */
+const partBytes = (part: WritePart): number =>
+  part.kind === 'insert' ? batchSizeBytes(part.rows) : part.keys.values.length * BYTES_PER_KEY;

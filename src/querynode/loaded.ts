@@ -119,6 +119,7 @@ export class LoadedCollection {
         this.rows.apply(write);
         onApplied(write.ts);
       },
+      backlog: () => this.rows.backlog(),
     });
     this.#stopFollowing = following.stop;
     // What the log holds beyond them was flushed; compaction may have taken it on.
@@ -173,8 +174,10 @@ export class LoadedCollection {
         this.#done++;
       }
       from = to;
+      // Large writes are applied in slices; no more of the log than one batch waits in memory.
+      await this.rows.settled();
     }
-    // Large deletes are applied in slices behind which this waits.
+    // Throws what a write met.
     await this.rows.count(undefined);
   }
 }

@@ -8,20 +8,25 @@ import type { AppliedWrite } from '../streamingnode/api.ts';
 
 export interface WriteApplier {
   isSmall(write: AppliedWrite): boolean;
+  sizeOf(write: AppliedWrite): number;
   now(write: AppliedWrite): void;
   sliced(write: AppliedWrite): Promise<void>;
   /** A write could not be applied. */
   onError(error: unknown): void;
 }
 
+/** Bytes of writes that may wait before their writers are held back. */
+const MAX_WAITING_BYTES = 64 * 2 ** 20;
+
 type Turn =
-  | { readonly kind: 'write'; readonly write: AppliedWrite }
+  | { readonly kind: 'write'; readonly write: AppliedWrite; readonly bytes: number }
   | { readonly kind: 'read'; readonly take: () => void };
 
 export class WriteQueue {
   readonly #applier: WriteApplier;
   /** The one in work stays in front. */
   readonly #turns: Turn[] = [];
+  #waitingBytes = 0;
   #isClosed = false;
 
   constructor(applier: WriteApplier) {
@@ -37,9 +42,25 @@ export class WriteQueue {
   /** Never throws. */
   write(write: AppliedWrite): void {
     if (this.#isClosed) return;
-    if (this.#turns.length > 0) this.#turns.push({ kind: 'write', write });
-    else if (this.#applier.isSmall(write)) this.#applyNow(write);
-    else this.#start({ kind: 'write', write });
+    if (this.#turns.length === 0 && this.#applier.isSmall(write)) {
+      this.#applyNow(write);
+      return;
+    }
+    const bytes = this.#applier.sizeOf(write);
+    this.#waitingBytes += bytes;
+    const isFirst = this.#turns.length === 0;
+    this.#turns.push({ kind: 'write', write, bytes });
+    if (isFirst) this.#drain().catch((error: unknown) => this.#applier.onError(error));
+  }
+
+  /** Undefined while there is room for more; otherwise resolves when all that waits now is done. Never rejects. */
+  backlog(): Promise<void> | undefined {
+    return this.#waitingBytes <= MAX_WAITING_BYTES ? undefined : this.settled();
+  }
+
+  /** Resolves when all that waits now is done. */
+  settled(): Promise<void> {
+    return this.read(() => undefined).catch(() => undefined);
   }
 
   /** `take` runs at once when nothing waits. It must not wait itself. */
@@ -76,16 +97,12 @@ export class WriteQueue {
     }
   }
 
-  #start(turn: Turn): void {
-    this.#turns.push(turn);
-    this.#drain().catch((error: unknown) => this.#applier.onError(error));
-  }
-
   async #drain(): Promise<void> {
     for (let turn = this.#turns[0]; turn !== undefined; turn = this.#turns[0]) {
       if (turn.kind === 'read') turn.take();
       else if (!this.#isClosed) await this.#apply(turn.write);
       this.#turns.shift();
+      if (turn.kind === 'write') this.#waitingBytes -= turn.bytes;
     }
   }
 

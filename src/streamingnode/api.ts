@@ -46,6 +46,11 @@ export interface SealResult {
 export interface Follower {
   /** Called in log order once a write is durable, before it is acknowledged. Synchronous; must not throw. */
   applied(write: AppliedWrite): void;
+  /**
+   * Asked after each `applied`. A promise: too much waits here, and the acknowledgement of that write waits for it, so that the
+   * bound of bytes in flight holds writers back. Must not reject. Later writes are applied none the less.
+   */
+  backlog?(): Promise<void> | undefined;
 }
 
 /** What the streaming node asks of the control plane. */

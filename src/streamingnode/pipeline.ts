@@ -2,10 +2,15 @@ import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { AppliedWrite } from '../wal/message.ts';
 import type { WalPosition } from '../wal/wal.ts';
 
+/** Until when the acknowledgement waits although the write is applied. */
+export interface Taken {
+  readonly backlog: Promise<void> | undefined;
+}
+
 interface UnderWay {
   readonly write: AppliedWrite;
   readonly position: WalPosition;
-  readonly resolve: () => void;
+  readonly resolve: (taken: Taken) => void;
   readonly reject: (error: DbError) => void;
   durable: boolean;
 }
@@ -16,14 +21,14 @@ interface UnderWay {
  * it all: nothing after it was, or will be, applied.
  */
 export class Pipeline {
-  readonly #apply: (write: AppliedWrite, position: WalPosition) => void;
+  readonly #apply: (write: AppliedWrite, position: WalPosition) => Taken;
   readonly #underWay: UnderWay[] = [];
   #failure: DbError | undefined;
   #refusal: DbError | undefined;
   /** Settles when everything added has. */
   #last: Promise<void> = Promise.resolve();
 
-  constructor(apply: (write: AppliedWrite, position: WalPosition) => void) {
+  constructor(apply: (write: AppliedWrite, position: WalPosition) => Taken) {
     this.#apply = apply;
   }
 
@@ -37,8 +42,8 @@ export class Pipeline {
   }
 
   /** Called in the order of the log. Resolves when the write is applied. */
-  add(write: AppliedWrite, position: WalPosition, durable: Promise<void>): Promise<void> {
-    const applied = new Promise<void>((resolve, reject) => {
+  add(write: AppliedWrite, position: WalPosition, durable: Promise<void>): Promise<Taken> {
+    const applied = new Promise<Taken>((resolve, reject) => {
       const entry: UnderWay = { write, position, resolve, reject, durable: false };
       this.#underWay.push(entry);
       durable.then(
@@ -72,8 +77,7 @@ export class Pipeline {
     for (let next = this.#underWay[0]; next?.durable === true; next = this.#underWay[0]) {
       this.#underWay.shift();
       this.#refusal = undefined;
-      this.#apply(next.write, next.position);
-      next.resolve();
+      next.resolve(this.#apply(next.write, next.position));
     }
   }
 

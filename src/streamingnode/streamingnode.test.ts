@@ -179,6 +179,27 @@ test('followers see a write once it is durable and before it is acknowledged', a
   assert.deepEqual(events, ['applied 1', 'acknowledged']);
 });
 
+test('a follower with too much before it holds back the answers of writes and nothing else', async () => {
+  const { node } = setUp();
+  const events: string[] = [];
+  let free: () => void = () => undefined;
+  const backlog = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  node.follow(collectionId, {
+    applied: (w) => events.push(`applied ${w.parts.map(idOf)}`),
+    backlog: () => (events.length > 1 ? undefined : backlog),
+  });
+  const first = node.write(collectionId, [insert(1)]).then(() => events.push('acknowledged 1'));
+  const second = node.write(collectionId, [insert(2)]).then(() => events.push('acknowledged 2'));
+  await second;
+  await node.seal(collectionId);
+  assert.deepEqual(events, ['applied 1', 'applied 2', 'acknowledged 2']);
+  free();
+  await first;
+  assert.equal(events.at(-1), 'acknowledged 1');
+});
+
 test('a new follower gets in the segments what was applied and by calls what was not', async () => {
   const { node, wal } = setUp({ options: { sync: 'manual' } });
   const before = node.write(collectionId, [insert(1)]);

@@ -11,7 +11,7 @@ import type { Wal, WalPosition } from '../wal/wal.ts';
 import type { Follower, LogSegment, SealResult, SegmentOpener, StreamingNode } from './api.ts';
 import { recoveredSegment, rowsOf, type SegmentInLog, sizeOf } from './log-segment.ts';
 import { OpenSegments, slotOf } from './open-segments.ts';
-import { Pipeline } from './pipeline.ts';
+import { Pipeline, type Taken } from './pipeline.ts';
 
 export interface StreamingNodeOptions {
   /** Stays the caller's: closed after this node. */
@@ -115,15 +115,21 @@ export class LogStreamingNode implements StreamingNode {
       segment.assign(ts);
       this.#segments.set(segment.place.segmentId, segment);
     }
-    await this.#pipeline.add(write, position, durable);
+    await (await this.#pipeline.add(write, position, durable)).backlog;
     return ts;
   }
 
-  #apply(write: AppliedWrite, position: WalPosition): void {
+  #apply(write: AppliedWrite, position: WalPosition): Taken {
     write.parts.forEach((part, index) => {
       this.#segments.get(write.segmentIds[index] as SegmentId)?.add(write.ts, position, part);
     });
-    for (const follower of this.#followers.get(write.collectionId) ?? []) follower.applied(write);
+    const waits: Promise<void>[] = [];
+    for (const follower of this.#followers.get(write.collectionId) ?? []) {
+      follower.applied(write);
+      const wait = follower.backlog?.();
+      if (wait !== undefined) waits.push(wait);
+    }
+    return { backlog: waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined) };
   }
 
   #isDropped(collectionId: CollectionId, partitionId: PartitionId): boolean {

@@ -273,10 +273,44 @@ test('a release while it loads ends the load with an error, and nothing stays lo
   await settle();
   const releasing = world.coordinator.release(at);
   await settle();
+  assert.ok(
+    world.queries.calls.includes(`release ${collectionId}`),
+    'it does not wait for the end of the load',
+  );
   gate.resolve();
   await Promise.all([loading, releasing]);
   await settle();
   assert.equal(world.coordinator.loadState(at).state, 'not-load');
   assert.ok(!world.queries.views.has(collectionId));
   await world.coordinator.close();
+});
+
+test('however a release and a load meet, the catalog says loaded exactly when the collection is', async () => {
+  const world = await startWorld();
+  const { at, collectionId } = await books(world);
+  const { coordinator, foundations, queries } = world;
+  const steps = async (count: number) => {
+    for (let i = 0; i < count; i++) await Promise.resolve();
+  };
+  const agree = (where: string) => {
+    const isLoaded = foundations.catalog.get(collections, collectionId)?.load === 'loaded';
+    assert.equal(coordinator.loadState(at).state === 'loaded', isLoaded, where);
+    assert.equal(queries.views.has(collectionId), isLoaded, where);
+  };
+  for (let apart = 0; apart < 30; apart++) {
+    const loading = coordinator.load(at);
+    await steps(apart);
+    await Promise.allSettled([loading, coordinator.release(at)]);
+    await settle();
+    agree(`load, release after ${apart}`);
+    assert.equal(coordinator.loadState(at).state, 'not-load');
+    await coordinator.load(at);
+    const releasing = coordinator.release(at);
+    await steps(apart);
+    await Promise.allSettled([releasing, coordinator.load(at)]);
+    await settle();
+    agree(`release, load after ${apart}`);
+    await coordinator.release(at);
+  }
+  await coordinator.close();
 });

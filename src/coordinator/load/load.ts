@@ -46,6 +46,8 @@ const MAX_LOADING_PROGRESS = 99;
 export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadState'> {
   readonly #parts: LoadRoomParts;
   readonly #loaded = new Map<CollectionId, Loaded>();
+  /** Ends of the last changes of what the catalog says. */
+  readonly #turns = new Map<CollectionId, Promise<void>>();
   #isClosed = false;
 
   constructor(parts: LoadRoomParts) {
@@ -62,29 +64,59 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     const { collection } = this.#parts.requireReady(at);
     const { collectionId } = collection;
     this.#requireIndexes(collection);
-    const entry = this.#entry(collectionId);
+    // First of all: callers that do not wait for the end must find it loaded after a restart too.
+    const entry = await this.#inTurn(collectionId, () => this.#begin(collectionId));
     try {
-      // First of all: callers that do not wait for the end must find it loaded after a restart too.
-      await this.#record(entry, collectionId, 'loaded');
       await this.#sync(entry, collectionId);
       if (this.#loaded.get(collectionId) !== entry) throw released(collection);
     } catch (error) {
-      const isMine = collection.load !== 'loaded' && this.#loaded.get(collectionId) === entry;
       if (this.#isClosed) throw stopping();
-      if (isMine) await this.#takeBack(collectionId);
+      if (collection.load !== 'loaded') await this.#takeBack(entry, collectionId);
       throw error;
     }
   }
 
-  async #takeBack(collectionId: CollectionId): Promise<void> {
-    if (this.#get(collectionId) !== undefined) await this.#record(undefined, collectionId, 'none');
-    await this.#forget(collectionId);
+  async #begin(collectionId: CollectionId): Promise<Loaded> {
+    const isNew = !this.#loaded.has(collectionId);
+    const entry = this.#entry(collectionId);
+    try {
+      await this.#record(collectionId, 'loaded');
+      return entry;
+    } catch (error) {
+      if (isNew) await this.#forget(collectionId);
+      if (this.#isClosed) throw stopping();
+      throw error;
+    }
+  }
+
+  /** Of a load that failed. Somebody else's, or a later one, stays. */
+  async #takeBack(entry: Loaded, collectionId: CollectionId): Promise<void> {
+    const isMine = (): boolean => this.#loaded.get(collectionId) === entry;
+    await this.#inTurn(collectionId, async () => {
+      if (isMine() && this.#get(collectionId) !== undefined) await this.#record(collectionId, 'none');
+      if (isMine()) await this.#forget(collectionId);
+    });
   }
 
   async release(at: CollectionName): Promise<void> {
     const { collectionId } = this.#parts.requireReady(at).collection;
-    await this.#record(undefined, collectionId, 'none');
-    await this.#forget(collectionId);
+    await this.#inTurn(collectionId, async () => {
+      await this.#record(collectionId, 'none');
+      await this.#forget(collectionId);
+    });
+  }
+
+  /** What the catalog says of a load and what is done about it change together, in the order of the calls. */
+  #inTurn<T>(collectionId: CollectionId, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(collectionId);
+    const done = before === undefined ? work() : before.then(work);
+    const turn = done
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#turns.get(collectionId) === turn) this.#turns.delete(collectionId);
+      });
+    this.#turns.set(collectionId, turn);
+    return done;
   }
 
   loadState(at: CollectionName): ReturnType<Collections['loadState']> {
@@ -206,7 +238,8 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       entry.trouble = undefined;
     } catch (error) {
       entry.trouble = error instanceof Error ? error.message : String(error);
-      if (!this.#isClosed) log.error('view-not-taken', { collectionId, isReady: entry.isReady, error });
+      const isWanted = !this.#isClosed && this.#loaded.get(collectionId) === entry;
+      if (isWanted) log.error('view-not-taken', { collectionId, isReady: entry.isReady, error });
       throw error;
     }
   }
@@ -214,21 +247,19 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   async #forget(collectionId: CollectionId): Promise<void> {
     const entry = this.#loaded.get(collectionId);
     this.#loaded.delete(collectionId);
-    await entry?.current?.catch(() => undefined);
+    if (entry?.current !== undefined) {
+      // Ends a load that is on its way.
+      await this.#parts.queryNode.release(collectionId);
+      await entry.current.catch(() => undefined);
+    }
     // Loaded again in the meantime: the release would take the new one away.
     if (!this.#loaded.has(collectionId)) await this.#parts.queryNode.release(collectionId);
   }
 
-  /** `entry` given: only while it is still the loaded one. */
-  async #record(
-    entry: Loaded | undefined,
-    collectionId: CollectionId,
-    load: CollectionRecord['load'],
-  ): Promise<void> {
+  async #record(collectionId: CollectionId, load: CollectionRecord['load']): Promise<void> {
     for (;;) {
       const was = this.#get(collectionId);
       if (was === undefined) throw collectionGone(collectionId);
-      if (entry !== undefined && this.#loaded.get(collectionId) !== entry) throw released(was);
       if (was.load === load) return;
       if ((await this.#parts.catalog.commit([put(collections, { ...was, load }, was)])) === 'committed')
         return;

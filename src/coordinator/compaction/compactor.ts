@@ -15,7 +15,7 @@ import type { RestoreGate } from '../rooms.ts';
 import { type SnapshotRecord, snapshots } from '../snapshot/record.ts';
 import { collections, partitions, segments } from '../tables.ts';
 import { ManualJob, ManualJobs } from './manual.ts';
-import { type Planned, type PlanInput, type Policy, planCompaction } from './plan.ts';
+import { type PlanInput, type Planned, type Policy, planCompaction } from './plan.ts';
 import { type CompactionCounts, PlanRunner, type RunnerParts } from './runner.ts';
 
 export interface CompactorParts extends RunnerParts {
@@ -25,7 +25,7 @@ export interface CompactorParts extends RunnerParts {
 }
 
 const MiB = 1024 * 1024;
-/** Bounds of `targetSizeBytes`: below, every merge would be undone by the next row; above, a segment does not fit in its file. */
+/** A smaller target would leave what is to be merged as it is; a larger one means as large as segments can be. */
 const MIN_TARGET_BYTES = 16 * MiB;
 const MAX_TARGET_BYTES = 1536 * MiB;
 /** Delete segments dropped by one commit. */
@@ -170,7 +170,7 @@ export class Compactor implements Compactions {
         minSegments: 2,
         minDeleteSegments: 2,
         deleteRatio: 0,
-        ...(request.targetSizeBytes === undefined ? {} : sizes(request.targetSizeBytes, this.#parts.limits)),
+        ...(request.targetSizeBytes === undefined ? {} : targetSizes(request.targetSizeBytes)),
       }),
       isResting: () => false,
       examinedWith: (segmentId) => (job.isApplied(segmentId) ? 1 : 0),
@@ -266,16 +266,16 @@ export class Compactor implements Compactions {
     for (const segmentId of segmentIds ?? [])
       if (catalog.get(segments, segmentId)?.collectionId !== collectionId)
         throw new DbError('parameter-invalid', `collection ${collection.name} has no segment ${segmentId}`);
-    if (
-      targetSizeBytes !== undefined &&
-      !(targetSizeBytes >= MIN_TARGET_BYTES && targetSizeBytes <= MAX_TARGET_BYTES)
-    )
-      throw new DbError(
-        'parameter-invalid',
-        `target size must be from ${MIN_TARGET_BYTES / MiB} to ${MAX_TARGET_BYTES / MiB} MB`,
-      );
+    if (targetSizeBytes !== undefined && !(targetSizeBytes >= MIN_TARGET_BYTES))
+      throw new DbError('parameter-invalid', `target size must be at least ${MIN_TARGET_BYTES / MiB} MB`);
   }
 }
+
+/** Of whatever is below it, what fits together. */
+const targetSizes = (targetSizeBytes: number) => {
+  const maxSizeBytes = Math.min(targetSizeBytes, MAX_TARGET_BYTES);
+  return { maxSizeBytes, smallBytes: maxSizeBytes };
+};
 
 const sizes = (maxSizeBytes: number, { smallProportion }: { readonly smallProportion: number }) => ({
   maxSizeBytes,

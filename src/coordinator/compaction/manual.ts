@@ -55,13 +55,18 @@ export class ManualJob {
     this.#running++;
     return (end) => {
       this.#running--;
-      const reason = end.state === 'failed' ? end.reason : '';
-      const target = end.state === 'completed' ? end.target : undefined;
-      this.#plans[at] = { sources, state: end.state, reason, ...(target === undefined ? {} : { target }) };
-      if (end.state === 'failed') for (const segmentId of sources) this.#failed.add(segmentId);
-      else for (const segmentId of target === undefined ? sources : [target]) this.#applied.add(segmentId);
-      if (target !== undefined) this.#meant?.add(target);
+      if (end.state === 'failed') {
+        this.#plans[at] = { sources, state: 'failed', reason: end.reason };
+        for (const segmentId of sources) this.#failed.add(segmentId);
+      } else this.#completed(at, sources, end.target);
     };
+  }
+
+  #completed(at: number, sources: readonly SegmentId[], target: SegmentId | undefined): void {
+    const result = target === undefined ? {} : { target };
+    this.#plans[at] = { sources, state: 'completed', reason: '', ...result };
+    for (const segmentId of target === undefined ? sources : [target]) this.#applied.add(segmentId);
+    if (target !== undefined) this.#meant?.add(target);
   }
 
   info(): CompactionInfo {

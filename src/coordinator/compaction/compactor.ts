@@ -30,6 +30,9 @@ const MIN_TARGET_BYTES = 16 * MiB;
 const MAX_TARGET_BYTES = 1536 * MiB;
 /** Delete segments dropped by one commit. */
 const RETIRED_AT_ONCE = 64;
+/** Records of a collection from which on it is planned at intervals, and how long these are. */
+const RESTING_FROM = 5000;
+const REST_MS_PER_RECORD = 0.1;
 /** Property of a collection: `false` leaves it to manual compactions. */
 const AUTO_PROPERTY = 'collection.autocompaction.enabled';
 
@@ -40,6 +43,8 @@ export class Compactor implements Compactions {
   readonly #changed = new Set<CollectionId>();
   /** Where something stays out until time has passed. */
   readonly #held = new Set<CollectionId>();
+  /** Large collections are not planned anew at every change. */
+  readonly #restsUntilMs = new Map<CollectionId, number>();
   readonly #retiring = new Set<Promise<void>>();
   #nextTickMs = 0;
 
@@ -152,6 +157,11 @@ export class Compactor implements Compactions {
       return;
     if (collection.properties[AUTO_PROPERTY]?.toLowerCase() === 'false') return;
     const nowMs = clock.nowMs();
+    if (nowMs < (this.#restsUntilMs.get(collectionId) ?? 0)) {
+      this.#held.add(collectionId);
+      return;
+    }
+    this.#rest(collectionId, nowMs);
     const planned = this.#plan(collectionId, {
       policy: this.#policy({ isThorough: false }),
       isResting: (segmentId) => this.#runner.open.isResting(segmentId, nowMs),
@@ -159,6 +169,13 @@ export class Compactor implements Compactions {
     });
     if (planned.isProtected || planned.isWaiting || planned.isResting) this.#held.add(collectionId);
     await this.#start(collectionId, planned);
+  }
+
+  /** A plan costs about a microsecond for every record: at most a hundredth of the time goes into that. */
+  #rest(collectionId: CollectionId, nowMs: number): void {
+    const records = this.#parts.catalog.find(segments, 'collection', collectionId).length;
+    if (records < RESTING_FROM) this.#restsUntilMs.delete(collectionId);
+    else this.#restsUntilMs.set(collectionId, nowMs + records * REST_MS_PER_RECORD);
   }
 
   async #round(job: ManualJob): Promise<void> {
@@ -178,7 +195,7 @@ export class Compactor implements Compactions {
     });
     await this.#start(collectionId, planned, job);
     const isDone = planned.plans.length === 0 && planned.retired.length === 0 && !planned.isWaiting;
-    if (isDone && !job.isRunning) job.endedAtMs ??= this.#parts.clock.nowMs();
+    if (isDone && !job.isRunning) this.#jobs.end(job, this.#parts.clock.nowMs());
   }
 
   /** Retired deletes go, and plans begin as far as there is room. Sources count as taken before the first wait. */

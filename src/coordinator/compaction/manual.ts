@@ -77,6 +77,7 @@ export class ManualJob {
 
 export class ManualJobs {
   readonly #jobs = new Map<CompactionId, ManualJob>();
+  readonly #open = new Set<ManualJob>();
   readonly #limits: CompactionLimits;
 
   constructor(limits: CompactionLimits) {
@@ -85,6 +86,7 @@ export class ManualJobs {
 
   add(job: ManualJob): void {
     this.#jobs.set(job.compactionId, job);
+    this.#open.add(job);
   }
 
   /** Throws `compaction-not-found`. */
@@ -97,9 +99,12 @@ export class ManualJobs {
 
   /** Those of the collection that go on, oldest first. */
   openOf(collectionId: CollectionId): readonly ManualJob[] {
-    return [...this.#jobs.values()].filter(
-      (job) => job.collectionId === collectionId && job.endedAtMs === undefined,
-    );
+    return [...this.#open].filter((job) => job.collectionId === collectionId);
+  }
+
+  end(job: ManualJob, nowMs: number): void {
+    job.endedAtMs ??= nowMs;
+    this.#open.delete(job);
   }
 
   /** Forgets what ended long ago, and the oldest of what is too much. */

@@ -67,7 +67,7 @@ export interface Planned {
   readonly retired: readonly SegmentRecord[];
   /** Something stays out because of a protection. */
   readonly isProtected: boolean;
-  /** Something stays out because it is in the log or in another plan: look again when that ends. */
+  /** Something stays out because it is in the log or in another plan, or waits for an output: look again when that ends. */
   readonly isWaiting: boolean;
   /** Something stays out after a failure. */
   readonly isResting: boolean;
@@ -122,6 +122,8 @@ function planChannel(ofChannel: readonly SegmentRecord[], input: PlanInput, foun
     return !isProtected && !isWaiting && !isResting;
   };
   const before = found.plans.length;
+  // What it will hold is not known yet, or its record is about to go.
+  found.isWaiting ||= ofChannel.some(({ state }) => state === 'writing');
   const byPartition = groupBy(
     flushed.filter(({ level }) => level === 'L1'),
     ({ partitionId }) => partitionId,
@@ -130,10 +132,10 @@ function planChannel(ofChannel: readonly SegmentRecord[], input: PlanInput, foun
     const covering = ofChannel.filter((s) => s.level === 'L0' && covers(s, partitionId));
     if (covering.some(({ segmentId }) => input.isBusy(segmentId))) found.isWaiting = true;
     else {
-      const deletes = covering.filter(({ state }) => state === 'flushed');
+      const deletes = new LatestFirst(covering.filter(({ state }) => state === 'flushed'));
       const known = knownDeletesTs(covering, inLog);
-      const free = ofPartition.filter(mayTake).sort(byTime);
-      found.plans.push(...planRows(free, { all: ofPartition, deletes, known }, input));
+      const totalRows = ofPartition.reduce((sum, { rowCount }) => sum + rowCount, 0);
+      found.plans.push(...planRows(ofPartition.filter(mayTake), { totalRows, deletes, known }, input));
     }
   }
   const deletes = flushed.filter((s) => s.level === 'L0' && mayTake(s) && !input.isRead(s.segmentId));
@@ -173,59 +175,97 @@ function knownDeletesTs(
 }
 
 interface RowsContext {
-  /** Flushed rows of partition and channel. */
-  readonly all: readonly SegmentRecord[];
-  readonly deletes: readonly SegmentRecord[];
+  /** Flushed rows of partition and channel: how many. */
+  readonly totalRows: number;
+  readonly deletes: LatestFirst;
   readonly known: HybridTime;
+}
+
+/** Delete segments by their last delete, so that asking for those after a time costs no walk over all. */
+class LatestFirst {
+  readonly #byTime: readonly SegmentRecord[];
+  /** Deletes in the first n segments. */
+  readonly #sums: readonly number[];
+
+  constructor(deletes: readonly SegmentRecord[]) {
+    this.#byTime = deletes.toSorted((a, b) => (a.maxTs > b.maxTs ? -1 : 1));
+    let sum = 0;
+    this.#sums = [0, ...this.#byTime.map(({ rowCount }) => (sum += rowCount))];
+  }
+
+  /** Those with a delete later than `bound`. */
+  after(bound: HybridTime): readonly SegmentRecord[] {
+    return this.#byTime.slice(0, this.#countAfter(bound));
+  }
+
+  /** How many deletes they hold. */
+  sumAfter(bound: HybridTime): number {
+    return this.#sums[this.#countAfter(bound)] ?? 0;
+  }
+
+  #countAfter(bound: HybridTime): number {
+    let [from, to] = [0, this.#byTime.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((this.#byTime[middle]?.maxTs ?? 0n) > bound) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
 }
 
 function planRows(free: readonly SegmentRecord[], of: RowsContext, input: PlanInput): readonly RowsPlan[] {
   const { policy } = input;
-  const small = free.filter((segment) => bytesOf(segment, 'rows') < policy.smallBytes);
-  const groups = policy.mergesRows
-    ? groupsOf(small, (segment) => bytesOf(segment, 'rows'), {
-        ...policy,
-        isBalanced: !policy.isThorough,
-      })
+  const small = policy.mergesRows
+    ? free.filter((segment) => bytesOf(segment, 'rows') < policy.smallBytes).sort(byTime)
     : [];
-  const merged = new Set(groups.flat().map(({ segmentId }) => segmentId));
-  const totalRows = of.all.reduce((sum, { rowCount }) => sum + rowCount, 0);
-  const purges = free
-    .filter(({ segmentId }) => !merged.has(segmentId))
-    .map((segment) => planOf('purge', [segment], of))
-    .map((plan) => ({ ...plan, minKilled: minKilledOf(plan, totalRows, policy) }))
-    .filter((plan) => isWorthExamining(plan, totalRows, input));
-  return [...groups.map((sources) => planOf('merge', sources, of)), ...purges];
+  const groups = groupsOf(small, (segment) => bytesOf(segment, 'rows'), {
+    ...policy,
+    isBalanced: !policy.isThorough,
+  });
+  const merged = new Set(groups.flat());
+  const purged = free.filter((segment) => !merged.has(segment) && isWorthExamining(segment, of, input));
+  return [
+    ...groups.map((sources) => planOf('merge', sources, of, 0)),
+    ...purged.map((segment) => planOf('purge', [segment], of, minKilledOf(segment, of, policy))),
+  ];
 }
 
-function planOf(kind: RowsPlan['kind'], sources: readonly SegmentRecord[], of: RowsContext): RowsPlan {
-  const first = sources[0] as SegmentRecord;
+function planOf(
+  kind: RowsPlan['kind'],
+  sources: readonly SegmentRecord[],
+  of: RowsContext,
+  minKilled: number,
+): RowsPlan {
+  const { channel, partitionId } = sources[0] as SegmentRecord;
   const bound = sources.map(boundOf).reduce(min);
-  const deletes = of.deletes.filter(({ maxTs }) => maxTs > bound);
   return {
     kind,
-    channel: first.channel,
-    partitionId: first.partitionId,
+    channel,
+    partitionId,
     sources,
-    deletes,
-    minKilled: 0,
+    deletes: of.deletes.after(bound),
+    minKilled,
     deletesAppliedTs: max(of.known, bound),
-    unapplied: deletes.reduce((sum, { rowCount }) => sum + rowCount, 0),
+    unapplied: of.deletes.sumAfter(bound),
   };
 }
 
 /** Where deletes outnumber the rows, getting rid of them is worth rewriting a segment for any row. */
-function minKilledOf({ sources, unapplied }: RowsPlan, totalRows: number, policy: Policy): number {
-  if (policy.isThorough || unapplied >= totalRows) return 1;
-  const rows = sources.reduce((sum, { rowCount }) => sum + rowCount, 0);
-  return Math.max(1, Math.ceil(policy.deleteRatio * rows));
+function minKilledOf(segment: SegmentRecord, { deletes, totalRows }: RowsContext, policy: Policy): number {
+  if (policy.isThorough || deletes.sumAfter(boundOf(segment)) >= totalRows) return 1;
+  return Math.max(1, Math.ceil(policy.deleteRatio * segment.rowCount));
 }
 
-function isWorthExamining({ sources, unapplied }: RowsPlan, totalRows: number, input: PlanInput): boolean {
+function isWorthExamining(
+  segment: SegmentRecord,
+  { deletes, totalRows }: RowsContext,
+  { policy, examinedWith }: PlanInput,
+): boolean {
+  const unapplied = deletes.sumAfter(boundOf(segment));
   if (unapplied === 0) return false;
-  const examinedWith = Math.max(...sources.map(({ segmentId }) => input.examinedWith(segmentId)));
-  if (input.policy.isThorough) return examinedWith === 0;
-  return unapplied >= input.policy.deleteRatio * totalRows && unapplied >= 2 * examinedWith;
+  if (policy.isThorough) return examinedWith(segment.segmentId) === 0;
+  return unapplied >= policy.deleteRatio * totalRows && unapplied >= 2 * examinedWith(segment.segmentId);
 }
 
 /** Not of deletes that a plan of rows is about to read. */

@@ -22,6 +22,7 @@ const served = `
   Insert Upsert Delete Flush GetFlushState FlushAll GetFlushAllState
   Search Query
   GetPersistentSegmentInfo GetQuerySegmentInfo
+  ManualCompaction GetCompactionState GetCompactionStateWithPlans
   CreateSnapshot DropSnapshot ListSnapshots DescribeSnapshot RestoreSnapshot GetRestoreSnapshotState
   ListRestoreSnapshotJobs PinSnapshotData UnpinSnapshotData
 `

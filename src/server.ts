@@ -7,6 +7,7 @@ import type { Catalog } from './catalog/catalog.ts';
 import { CommitThreadKv } from './catalog/commit-thread.ts';
 import type { Config } from './config/options.ts';
 import type { Coordinator } from './coordinator/api.ts';
+import { type CompactionLimits, defaultCompactionLimits } from './coordinator/compaction/limits.ts';
 import { type CoordinatorLimits, openFoundations } from './coordinator/compose.ts';
 import { createCoordinator } from './coordinator/coordinator.ts';
 import { Cluster } from './coordinator/scheduler/cluster.ts';
@@ -266,6 +267,20 @@ const coordinatorLimits = (config: Config): Partial<CoordinatorLimits> => ({
     maxSizeBytes: config['dataCoord.segment.maxSize'] * MB,
     maxLifeMs: config['dataCoord.segment.maxLife'] * SECOND,
   },
+  compaction: compactionLimits(config),
+});
+
+const compactionLimits = (config: Config): CompactionLimits => ({
+  ...defaultCompactionLimits,
+  isEnabled: config['dataCoord.enableCompaction'] === 'true',
+  isAutomatic: config['dataCoord.compaction.enableAutoCompaction'] === 'true',
+  maxSizeBytes: config['dataCoord.segment.maxSize'] * MB,
+  smallProportion: config['dataCoord.segment.smallProportion'],
+  minSegments: config['dataCoord.compaction.min.segment'],
+  maxSegments: config['dataCoord.compaction.max.segment'],
+  deleteRatio: config['dataCoord.compaction.single.ratio.threshold'],
+  minDeleteSegments: config['dataCoord.compaction.levelzero.forceTrigger.deltalogMinNum'],
+  tickMs: config['dataCoord.compaction.mix.triggerInterval'] * SECOND,
 });
 
 const snapshotLimits = (config: Config): Partial<SnapshotLimits> => ({

@@ -396,7 +396,14 @@ export interface Health {
 /** The part of `SnapshotAdmin` that costs nothing to ask. */
 export type SnapshotAccounts = Pick<SnapshotAdmin, 'listPins' | 'snapshotStats'>;
 
-export interface Coordinator extends Databases, Collections, Indexes, Segments, Snapshots, SnapshotAccounts {
+export interface Coordinator
+  extends Databases,
+    Collections,
+    Indexes,
+    Segments,
+    Snapshots,
+    SnapshotAccounts,
+    Compactions {
   health(): Health;
   /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */
   allocateIds(count: number): Promise<bigint>;

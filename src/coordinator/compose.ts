@@ -16,10 +16,12 @@ import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
 import { CollectionNames } from './collections/names.ts';
+import { Compactor } from './compaction/compactor.ts';
+import { type CompactionLimits, defaultCompactionLimits } from './compaction/limits.ts';
 import { IndexBuilder } from './indexes/builder.ts';
 import { IndexRoom } from './indexes/indexes.ts';
 import { LoadRoom } from './load/load.ts';
-import type { IndexBuilds, RestoreGate, SegmentFlusher } from './rooms.ts';
+import type { IndexBuilds, RestoreGate, SegmentFlusher, SegmentProtection } from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
 import { Flusher } from './segments/flusher.ts';
 import { SegmentRegistry } from './segments/registry.ts';
@@ -56,6 +58,7 @@ export async function openFoundations(
 export interface CoordinatorLimits {
   readonly catalog: CatalogLimits;
   readonly seal: SealLimits;
+  readonly compaction: CompactionLimits;
   /** `indexCoord.segment.minSegmentNumRowsToEnableIndex`: smaller segments are scanned. */
   readonly minRowsToIndex: number;
   readonly sealTickMs: number;
@@ -68,6 +71,7 @@ export interface CoordinatorLimits {
 export const defaultCoordinatorLimits: CoordinatorLimits = {
   catalog: defaultCatalogLimits,
   seal: defaultSealLimits,
+  compaction: defaultCompactionLimits,
   minRowsToIndex: 1024,
   sealTickMs: 1000,
   repairTickMs: 5000,
@@ -75,7 +79,7 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotRoom extends Snapshots, SnapshotAccounts {
+export interface SnapshotRoom extends Snapshots, SnapshotAccounts, SegmentProtection {
   readonly gate: RestoreGate;
   /** Once, before anything is asked of it. */
   recover(): Promise<void>;
@@ -98,6 +102,7 @@ export interface CoordinatorParts extends Foundations {
     readonly flusher: SegmentFlusher;
     readonly resolve: CollectionNames;
     readonly builds: IndexBuilds;
+    /** Captures pass it, and so do the commits of compactions. */
     readonly captureGate: CaptureGate;
   }) => SnapshotRoom;
   readonly limits?: Partial<CoordinatorLimits>;
@@ -114,6 +119,8 @@ export interface Rooms {
   readonly builderWake: Signal;
   readonly load: LoadRoom;
   readonly snapshots: SnapshotRoom;
+  readonly compactor: Compactor;
+  readonly compactorWake: Signal;
 }
 
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {
@@ -125,9 +132,13 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   };
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
   const load = new LoadRoom({ ...parts, gate, requireReady });
-  const flusher = new Flusher({ ...parts, publish: (collectionId) => load.publish(collectionId) });
-  const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
   const captureGate = new CaptureGate();
+  const flusher = new Flusher({
+    ...parts,
+    publish: (collectionId) => load.publish(collectionId),
+    released: (collectionId) => compactor.look(collectionId),
+  });
+  const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });
   const builderWake = new Signal();
   const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
   const snapshots = parts.snapshots({
@@ -135,6 +146,16 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
     resolve: new CollectionNames(catalog),
     builds: builder,
     captureGate,
+  });
+  const compactorWake = new Signal();
+  const compactor = new Compactor({
+    ...parts,
+    gate,
+    captureGate,
+    protection: snapshots,
+    outputIndexes: builder,
+    wake: compactorWake,
+    limits: limits.compaction,
   });
   const drops = new DropCascade(catalog, clock, log, {
     streamingNode,
@@ -145,6 +166,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
         const gone = new Set(segmentIds);
         await flusher.cancel(segmentIds);
         await builder.cancel(({ segmentId }) => gone.has(segmentId));
+        await compactor.cancel(segmentIds);
       },
       collectionDropped: (collectionId) => snapshots.collectionDropped(collectionId),
     },
@@ -169,5 +191,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
     builderWake,
     load,
     snapshots,
+    compactor,
+    compactorWake,
   };
 }

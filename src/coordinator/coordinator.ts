@@ -1,7 +1,15 @@
 /** The control plane: builds its rooms, brings them back after a restart, runs their loops, and is their door. */
 import type { DbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, JobId, PartitionId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
+import type {
+  CollectionId,
+  CompactionId,
+  JobId,
+  PartitionId,
+  PinId,
+  SegmentId,
+  SnapshotId,
+} from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
 import { runLoop } from '../support/loop.ts';
 import { Signal } from '../support/signal.ts';
@@ -9,12 +17,14 @@ import type {
   CollectionInfo,
   CollectionName,
   Collections,
+  CompactionInfo,
   Coordinator,
   CreateCollection,
   CreateSnapshot,
   FlushResult,
   Health,
   IndexProgress,
+  ManualCompaction,
   PinInfo,
   RestoreJobInfo,
   RestoreSnapshot,
@@ -64,16 +74,18 @@ class LocalCoordinator implements Coordinator {
 
   async recover(): Promise<void> {
     const { catalog, time, streamingNode, registry } = this.#parts;
-    const { databases, drops, segments, load, builder, snapshots } = this.#rooms;
+    const { databases, drops, segments, load, builder, snapshots, compactor } = this.#rooms;
     time.observe(await streamingNode.recover((segmentId) => registry.isOpen(segmentId)));
     catalog.onChange((changes) => {
       load.changed(changes);
       builder.changed(changes);
+      compactor.changed(changes);
     });
     await databases.recover();
     // Half-done drops are found by the partitions they left, which the snapshot room clears away as orphans.
     await drops.recover();
     await snapshots.recover();
+    await compactor.recover();
     await segments.recover();
     load.recover();
     builder.recover();
@@ -81,7 +93,7 @@ class LocalCoordinator implements Coordinator {
   }
 
   health(): Health {
-    const { segments, flusher, load, builder, drops, snapshots } = this.#rooms;
+    const { segments, flusher, load, builder, drops, snapshots, compactor } = this.#rooms;
     const { failure } = this.#parts.streamingNode;
     const reasons = [
       ...(this.#operations.isRefusing ? ['the coordinator is stopping'] : []),
@@ -90,6 +102,7 @@ class LocalCoordinator implements Coordinator {
       ...flusher.troubles(),
       ...load.troubles(),
       ...builder.troubles(),
+      ...compactor.troubles(),
       ...snapshots.troubles(),
       ...(drops.unfinished > 0 ? [`${drops.unfinished} drops are not finished`] : []),
     ];
@@ -109,10 +122,12 @@ class LocalCoordinator implements Coordinator {
     if (this.#operations.isRefusing) return;
     this.#operations.refuse();
     this.#rooms.flusher.close();
+    this.#rooms.compactor.close();
     await this.#orLater(Promise.all([this.#rooms.load.close(), this.#operations.drained()]));
     this.#stop.abort();
     await Promise.all(this.#loops);
-    await this.#orLater(Promise.all([this.#rooms.flusher.settled(), this.#rooms.load.settled()]));
+    const { flusher, load, compactor } = this.#rooms;
+    await this.#orLater(Promise.all([flusher.settled(), load.settled(), compactor.settled()]));
   }
 
   async #orLater(work: Promise<unknown>): Promise<void> {
@@ -123,8 +138,8 @@ class LocalCoordinator implements Coordinator {
   }
 
   #startLoops(): readonly Promise<void>[] {
-    const { segments, builder, builderWake, load, drops, snapshots } = this.#rooms;
-    const { sealTickMs, repairTickMs } = this.#limits;
+    const { segments, builder, builderWake, load, drops, snapshots, compactor, compactorWake } = this.#rooms;
+    const { sealTickMs, repairTickMs, compaction } = this.#limits;
     const loop = (name: string, fallbackMs: number, pass: () => Promise<void>, wake = new Signal()) =>
       runLoop({
         pass,
@@ -139,6 +154,7 @@ class LocalCoordinator implements Coordinator {
       loop('index', repairTickMs, () => builder.pass(), builderWake),
       loop('load', repairTickMs, () => load.pass()),
       loop('drop', repairTickMs, () => drops.pass()),
+      loop('compaction', compaction.tickMs, () => compactor.pass(), compactorWake),
       snapshots.run(this.#stop.signal),
     ];
   }
@@ -215,6 +231,13 @@ class LocalCoordinator implements Coordinator {
   }
   listSegments(at: CollectionName): readonly SegmentInfo[] {
     return this.#rooms.segments.listSegments(at);
+  }
+
+  compact(request: ManualCompaction): Promise<CompactionInfo> {
+    return this.#operations.run(() => this.#rooms.compactor.compact(request));
+  }
+  compactionState(compactionId: CompactionId): CompactionInfo {
+    return this.#rooms.compactor.compactionState(compactionId);
   }
 
   createSnapshot(request: CreateSnapshot): Promise<SnapshotId> {

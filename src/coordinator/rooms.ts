@@ -32,6 +32,21 @@ export interface IndexBuilds {
   isBuilding(segmentId: SegmentId): boolean;
 }
 
+/** Asked by compaction, answered by indexes. */
+export interface OutputIndexes {
+  /**
+   * Builds what the segment lacks although nobody sees it yet. Resolves when every build has ended or has failed once, or when
+   * `signal` aborts; never rejects.
+   */
+  buildAll(segmentId: SegmentId, signal: AbortSignal): Promise<void>;
+}
+
+/** Asked by compaction, answered by snapshot. */
+export interface SegmentProtection {
+  /** A snapshot's compaction protection covers the segment, or may cover it: it stays as it is. */
+  isProtected(collectionId: CollectionId, segmentId: SegmentId): boolean;
+}
+
 /** Asked by snapshot and restore, answered by collections. An empty database name means `default`. */
 export interface CollectionLookup {
   /** By name or alias. Throws `database-not-found` or `collection-not-found`. */

@@ -1,5 +1,6 @@
 /** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
 import * as collections from './handlers/collections.ts';
+import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
 import { deleteRows } from './handlers/delete.ts';
 import * as indexes from './handlers/indexes.ts';
@@ -101,6 +102,14 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     segments.getQuerySegmentInfo,
     'Without memory sizes and nodes.',
   ),
+
+  ManualCompaction: unary(
+    'ManualCompaction',
+    compaction.manualCompaction,
+    'Merges small segments and removes deleted rows, also of single segments. Clustering (major) compaction is refused by name; time travel is ignored.',
+  ),
+  GetCompactionState: unary('GetCompactionState', compaction.getCompactionState),
+  GetCompactionStateWithPlans: unary('GetCompactionStateWithPlans', compaction.getCompactionStateWithPlans),
 
   CreateSnapshot: unary(
     'CreateSnapshot',

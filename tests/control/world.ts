@@ -9,6 +9,7 @@ import type {
   SnapshotAccounts,
   Snapshots,
 } from '../../src/coordinator/api.ts';
+import type { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import {
   type CoordinatorLimits,
   type Foundations,
@@ -18,7 +19,7 @@ import {
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import type { RestoreGate, SegmentFlusher } from '../../src/coordinator/rooms.ts';
 import { DbError } from '../../src/errors/db-error.ts';
-import type { CollectionId, FieldId, JobId, PartitionId } from '../../src/model/ids.ts';
+import type { CollectionId, FieldId, JobId, PartitionId, SegmentId } from '../../src/model/ids.ts';
 import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
 import type { Clock } from '../../src/support/clock.ts';
 import { silentLog } from '../../src/support/log.ts';
@@ -106,6 +107,10 @@ export interface World {
   readonly flusher: SegmentFlusher;
   /** Collections whose drop reached the snapshots. */
   readonly cascaded: CollectionId[];
+  /** Captures of snapshots pass it. */
+  readonly captureGate: CaptureGate;
+  /** Segments under the compaction protection of a snapshot. */
+  readonly protectedIds: Set<SegmentId>;
   /** One turn of every background loop, and what follows from it. */
   tick(): Promise<void>;
   /** A new process over what is on disk. */
@@ -131,7 +136,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const scheduler = new FakeScheduler(honestNode(disk));
   const gate = options.gate ?? new FakeGate();
   const cascaded: CollectionId[] = [];
+  const protectedIds = new Set<SegmentId>();
   let flusher: SegmentFlusher | undefined;
+  let captureGate: CaptureGate | undefined;
   const coordinator = await createCoordinator({
     ...foundations,
     clock,
@@ -141,11 +148,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     scheduler,
     snapshots: (rooms) => {
       flusher = rooms.flusher;
-      return noSnapshots(gate, cascaded);
+      captureGate = rooms.captureGate;
+      return noSnapshots(gate, cascaded, protectedIds);
     },
     limits: options.limits ?? {},
   });
-  if (flusher === undefined) throw new Error('the snapshots were not built');
+  if (flusher === undefined || captureGate === undefined) throw new Error('the snapshots were not built');
   return {
     coordinator,
     foundations,
@@ -158,6 +166,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     disk,
     flusher,
     cascaded,
+    captureGate,
+    protectedIds,
     async tick() {
       await settle();
       clock.wake();
@@ -170,7 +180,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   };
 }
 
-function noSnapshots(gate: RestoreGate, cascaded: CollectionId[]): SnapshotRoom {
+function noSnapshots(
+  gate: RestoreGate,
+  cascaded: CollectionId[],
+  protectedIds: ReadonlySet<SegmentId>,
+): SnapshotRoom {
   const none = () => {
     throw new DbError('unimplemented', 'no snapshots in this world');
   };
@@ -193,6 +207,7 @@ function noSnapshots(gate: RestoreGate, cascaded: CollectionId[]): SnapshotRoom 
     troubles: () => [],
     recover: () => Promise.resolve(),
     run: () => Promise.resolve(),
+    isProtected: (_, segmentId) => protectedIds.has(segmentId),
     collectionDropped: (collectionId) => {
       cascaded.push(collectionId);
       return Promise.resolve();

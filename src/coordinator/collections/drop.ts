@@ -19,7 +19,7 @@ export interface DropHooks {
   release(collectionId: CollectionId): Promise<void>;
   /** Readers use what the catalog holds now. */
   publish(collectionId: CollectionId): Promise<void>;
-  /** Flushes and index builds of these segments end; resolves when no node works on them. */
+  /** Flushes, index builds and compactions of these segments end; resolves when no node works on them. */
   cancelWork(segmentIds: readonly SegmentId[]): Promise<void>;
   /** Its snapshots and the restore jobs that fill it. */
   collectionDropped(collectionId: CollectionId): Promise<void>;

@@ -14,6 +14,8 @@ export interface BuildSteps {
   work(target: BuildTarget): Promise<{ readonly work: NodeWork; readonly buildId: BuildId } | undefined>;
   finish(target: BuildTarget, buildId: BuildId, output: BuildIndexOutput): Promise<void>;
   ended(target: BuildTarget, failure?: string): void;
+  /** An attempt failed and is made again. */
+  stumbled(target: BuildTarget): void;
 }
 
 /** Nothing changes when the same bytes are read again: such a build ends, and is tried anew after a restart. */
@@ -54,7 +56,10 @@ export class BuildTask implements SchedulerTask {
   }
 
   failed(code: ErrorName, reason: string): Promise<'retry' | 'done'> {
-    if (!isPermanent(code)) return Promise.resolve('retry');
+    if (!isPermanent(code)) {
+      this.#steps.stumbled(this.#target);
+      return Promise.resolve('retry');
+    }
     this.#steps.ended(this.#target, `${code}: ${reason}`);
     return Promise.resolve('done');
   }

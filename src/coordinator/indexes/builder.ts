@@ -12,7 +12,7 @@ import type { Log } from '../../support/log.ts';
 import type { Signal } from '../../support/signal.ts';
 import type { IdSource } from '../allocator.ts';
 import { commitEach } from '../batches.ts';
-import type { IndexBuilds, RestoreGate } from '../rooms.ts';
+import type { IndexBuilds, OutputIndexes, RestoreGate } from '../rooms.ts';
 import type { Scheduler } from '../scheduler/task.ts';
 import { isVisible } from '../segments/state.ts';
 import { collections, indexes, segments } from '../tables.ts';
@@ -38,11 +38,15 @@ type Build =
 const CANCELS_AT_ONCE = 16;
 const keyOf = ({ segmentId, indexId }: BuildTarget): string => `${segmentId}/${indexId}`;
 
-export class IndexBuilder implements IndexBuilds {
+export class IndexBuilder implements IndexBuilds, OutputIndexes {
   readonly #parts: BuilderParts;
   /** What to look at in the next pass: everything of a collection, or some segments. */
   readonly #changed = new Map<CollectionId, Set<SegmentId> | 'all'>();
   readonly #builds = new Map<string, Build>();
+  /** Woken whenever a build ends. */
+  readonly #waiting = new Set<() => void>();
+  /** Running builds of which an attempt has failed: who waits for them is not kept waiting. */
+  readonly #stumbled = new Set<string>();
 
   constructor(parts: BuilderParts) {
     this.#parts = parts;
@@ -97,6 +101,17 @@ export class IndexBuilder implements IndexBuilds {
     return false;
   }
 
+  async buildAll(segmentId: SegmentId, signal: AbortSignal): Promise<void> {
+    const segment = this.#parts.catalog.get(segments, segmentId);
+    if (segment === undefined || signal.aborted) return;
+    try {
+      await this.#start(segment.collectionId, [segment]);
+    } catch (error) {
+      this.#parts.log.error('output-not-indexed', { segmentId, error });
+    }
+    while (this.#isGettingOn(segmentId) && !signal.aborted) await this.#someEnd(signal);
+  }
+
   troubles(): readonly string[] {
     return [...this.#builds].flatMap(([key, build]) =>
       build.state === 'failed' ? [`index build of segment/index ${key}: ${build.reason}`] : [],
@@ -109,8 +124,10 @@ export class IndexBuilder implements IndexBuilds {
     for (const [key, build] of this.#builds) {
       if (!isUnwanted(targetOf(key))) continue;
       this.#builds.delete(key);
+      this.#stumbled.delete(key);
       if (build.state === 'running' && build.taskId !== undefined) taskIds.push(build.taskId);
     }
+    this.#wakeWaiting();
     await mapLimited(taskIds, CANCELS_AT_ONCE, (taskId) => this.#parts.scheduler.cancel(taskId));
   }
 
@@ -161,6 +178,10 @@ export class IndexBuilder implements IndexBuilds {
         work: (wanted) => this.#work(taskId, wanted),
         finish: (wanted, buildId, output) => this.#finish(taskId, wanted, buildId, output),
         ended: (wanted, failure) => this.#ended(taskId, wanted, failure),
+        stumbled: (wanted) => {
+          this.#stumbled.add(keyOf(wanted));
+          this.#wakeWaiting();
+        },
       }),
     );
   }
@@ -208,6 +229,7 @@ export class IndexBuilder implements IndexBuilds {
       if (found === undefined) break;
       if (file === undefined) {
         this.#builds.set(keyOf(target), { state: 'needless' });
+        this.#wakeWaiting();
         return;
       }
       const { segment, index } = found;
@@ -227,11 +249,36 @@ export class IndexBuilder implements IndexBuilds {
   #ended(taskId: TaskId, target: BuildTarget, failure?: string): void {
     const build = this.#builds.get(keyOf(target));
     if (build?.state !== 'running' || build.taskId !== taskId) return;
+    this.#stumbled.delete(keyOf(target));
     if (failure === undefined) this.#builds.delete(keyOf(target));
     else {
       this.#builds.set(keyOf(target), { state: 'failed', reason: failure });
       this.#parts.log.error('index-build-failed', { ...target, reason: failure });
     }
+    this.#wakeWaiting();
+  }
+
+  #someEnd(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        signal.removeEventListener('abort', done);
+        this.#waiting.delete(done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  #isGettingOn(segmentId: SegmentId): boolean {
+    for (const [key, build] of this.#builds)
+      if (build.state === 'running' && build.target.segmentId === segmentId && !this.#stumbled.has(key))
+        return true;
+    return false;
+  }
+
+  #wakeWaiting(): void {
+    for (const wake of [...this.#waiting]) wake();
   }
 
   #segmentsOf(collectionId: CollectionId): readonly SegmentRecord[] {

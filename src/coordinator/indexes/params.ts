@@ -116,10 +116,11 @@ export const isVectorIndex = ({ params }: IndexRecord): boolean => params['metri
 
 /**
  * Whether the segment should get a file for this index and has none yet. `minRows`:
- * `indexCoord.segment.minSegmentNumRowsToEnableIndex`; smaller segments are scanned.
+ * `indexCoord.segment.minSegmentNumRowsToEnableIndex`; smaller segments are scanned. A segment that is being written
+ * has rows once its files are recorded.
  */
 export const lacksFile = (segment: SegmentRecord, index: IndexRecord, minRows: number): boolean =>
-  segment.state === 'flushed' &&
+  (segment.state === 'flushed' || segment.state === 'writing') &&
   segment.level === 'L1' &&
   segment.rowCount >= minRows &&
   builtKind(index) !== 'none' &&

@@ -25,6 +25,8 @@ export interface FlusherParts {
   readonly log: Log;
   /** Resolves when readers of the collection use what the catalog holds now. */
   readonly publish: (collectionId: CollectionId) => Promise<void>;
+  /** Told that the log has let go of segments. */
+  readonly released: (collectionId: CollectionId) => void;
 }
 
 interface Waiter {
@@ -228,6 +230,7 @@ export class Flusher {
       await this.#parts.publish(collectionId);
       await this.#parts.streamingNode.release(segmentIds);
       for (const segmentId of segmentIds) waiting.delete(segmentId);
+      this.#parts.released(collectionId);
     }
     this.#unreleased.delete(collectionId);
   }

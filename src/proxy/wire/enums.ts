@@ -1,5 +1,5 @@
 /** Wire enums to our unions and back. Total both ways: a new member of a union does not compile without its number. */
-import type { RestoreState } from '../../coordinator/api.ts';
+import type { CompactionInfo, RestoreState } from '../../coordinator/api.ts';
 import type { errorCodes } from '../../errors/codes.ts';
 import type { ConsistencyLevel, SegmentLevel, SegmentState } from '../../model/records.ts';
 import type { DataType } from '../../model/schema.ts';
@@ -63,6 +63,11 @@ export const restoreStateToWire = {
   completed: 3,
   failed: 4,
 } as const satisfies Record<RestoreState, number>;
+
+export const compactionStateToWire = {
+  executing: 1,
+  completed: 2,
+} as const satisfies Record<CompactionInfo['state'], number>;
 
 export const segmentStateToWire = {
   growing: 2,

@@ -135,7 +135,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const captureGate = new CaptureGate();
   const flusher = new Flusher({
     ...parts,
-    publish: (collectionId) => load.publish(collectionId),
+    offer: (collectionId) => load.offer(collectionId),
     released: (collectionId) => compactor.look(collectionId),
   });
   const segments = new SegmentRoom({ ...parts, gate, flusher, limits: limits.seal });

@@ -287,6 +287,22 @@ test('a view whose compaction output cannot be read changes nothing: sources and
   await node.close();
 });
 
+test('a reader that cannot take over a flushed segment keeps its rows when the log is cut', async () => {
+  const { log, insert, flushAll, publish, erase, node, files, newest, tags } = await world();
+  insert(rowsFrom(0, 3));
+  await flushAll();
+  files.gates.set(newest(), Promise.reject(new Error('unreadable')));
+  await assert.rejects(publish(), /unreadable/);
+  log.release(newest());
+  erase([0]);
+  insert(rowsFrom(3, 1));
+  assert.deepEqual(await tags(), [1, 2, 3]);
+  files.gates.clear();
+  await publish();
+  assert.deepEqual(await tags(), [1, 2, 3]);
+  await node.close();
+});
+
 test('what differs between two views is found in any order of their segments', () => {
   const record = (id: number, minTs = 0n): SegmentRecord =>
     ({ segmentId: BigInt(id) as SegmentId, minTs: minTs as HybridTime }) as SegmentRecord;

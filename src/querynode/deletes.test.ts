@@ -51,6 +51,36 @@ for (const type of ['Int64', 'VarChar'] as const)
     );
   });
 
+test('what is pruned is gone and nothing else, in slices', () => {
+  const values = BigInt64Array.from({ length: 5000 }, (_, i) => BigInt(i));
+  const { column, count } = keyList({ type: 'Int64', values });
+  const map = new DeleteMap();
+  for (let at = 0; at < count; at++) {
+    map.put(here, column, at, BigInt(at + 1) as HybridTime);
+    map.put(other, column, at, 3n as HybridTime);
+  }
+  const before = 4001n;
+  const slices = [...map.prune(here, before)];
+  assert.ok(slices.length > 100);
+  assert.equal(
+    slices.reduce((sum, keys) => sum + keys, 0),
+    count,
+  );
+  for (let at = 0; at < count; at++) {
+    assert.equal(map.get(here, column, at), at + 1 >= before ? BigInt(at + 1) : 0n);
+    assert.equal(map.get(other, column, at), 3n);
+  }
+  assert.equal(map.size, 1000 + count);
+  assert.deepEqual(map.scopes(), [
+    { partitionId: here, size: 1000, minTs: before, maxTs: 5000n },
+    { partitionId: other, size: count, minTs: 3n, maxTs: 3n },
+  ]);
+  for (const _ of map.prune(other, 4n));
+  assert.equal(map.size, 1000);
+  assert.equal(map.put(other, column, 0, 9n as HybridTime), true);
+  assert.equal(map.put(other, column, 0, 8n as HybridTime), false);
+});
+
 test('keys at the ends of Int64 and keys that share a half are told apart', () => {
   const values = BigInt64Array.from([
     0n,

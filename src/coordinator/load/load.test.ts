@@ -228,13 +228,16 @@ test('a load that fails leaves the collection unloaded and says why; a view that
   await world.log.rows(collectionId, partitionId, 5);
   world.queries.gate = () => Promise.reject(new DbError('storage-failed', 'disk'));
   await flush(world, collectionId);
-  assert.deepEqual(world.log.released, [], 'the reader still needs the log');
+  assert.equal(
+    world.log.released.length,
+    1,
+    'the reader has the rows in memory: it does not keep the log from being cut',
+  );
   assert.match(world.coordinator.health().reasons.join(), /load of collection/);
   world.queries.gate = () => Promise.resolve();
   await world.tick();
   await world.tick();
   assert.equal(world.queries.rowsOf(collectionId), 5);
-  assert.equal(world.log.released.length, 1);
   assert.equal(world.coordinator.health().isHealthy, true);
   await world.coordinator.close();
 });

@@ -141,6 +141,14 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     if (entry !== undefined) await this.#sync(entry, collectionId);
   }
 
+  /**
+   * Resolves when readers do not need the log for what the catalog has in files now: they use a view as new, or could not take it
+   * and go on with the rows they have in memory. A load of theirs that begins later begins with the files.
+   */
+  async offer(collectionId: CollectionId): Promise<void> {
+    await this.publish(collectionId).catch(() => undefined);
+  }
+
   /** The collection is dropped. */
   async drop(collectionId: CollectionId): Promise<void> {
     await this.#forget(collectionId);

@@ -1,6 +1,6 @@
 /**
- * From sealed to flushed to released. A sealed segment stays in the log until its files are committed to the catalog and every
- * reader has taken them over: only then the log may forget it. A flush that fails is tried again for ever.
+ * From sealed to flushed to released. A sealed segment stays in the log until its files are committed to the catalog and no reader
+ * reads it there any more: only then the log may forget it. A flush that fails is tried again for ever.
  */
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { FlushOutput, NodeOutput, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
@@ -23,8 +23,8 @@ export interface FlusherParts {
   readonly streamingNode: StreamingNode;
   readonly scheduler: Scheduler;
   readonly log: Log;
-  /** Resolves when readers of the collection use what the catalog holds now. */
-  readonly publish: (collectionId: CollectionId) => Promise<void>;
+  /** Resolves when no reader of the collection reads from the log what the catalog has in files now. */
+  readonly offer: (collectionId: CollectionId) => Promise<void>;
   /** Told that the log has let go of segments. */
   readonly released: (collectionId: CollectionId) => void;
 }
@@ -227,7 +227,7 @@ export class Flusher {
     const waiting = this.#unreleased.get(collectionId) ?? new Set<SegmentId>();
     while (waiting.size > 0) {
       const segmentIds = [...waiting];
-      await this.#parts.publish(collectionId);
+      await this.#parts.offer(collectionId);
       await this.#parts.streamingNode.release(segmentIds);
       for (const segmentId of segmentIds) waiting.delete(segmentId);
       this.#parts.released(collectionId);

@@ -24,6 +24,8 @@ import { LocalStore } from '../src/storage/local.ts';
 import { systemClock } from '../src/support/system-clock.ts';
 
 const VECTOR = 101 as FieldId;
+/** What the records say of the rows file: full segments, which no compaction wants to merge. */
+const ROWS_BYTES = 480 * 2 ** 20;
 const PER_COMMIT = 120;
 const COMMITS_AT_ONCE = 8;
 
@@ -105,7 +107,7 @@ export async function manySegments(path: string, count: number, dim: number): Pr
     minTs: createdTs,
     maxTs: createdTs,
     // Values of their own, as records read from files have.
-    files: files.map((one) => ({ ...one })),
+    files: files.map((one) => (one.kind === 'rows' ? { ...one, sizeBytes: ROWS_BYTES } : { ...one })),
     indexes: [
       {
         indexId,

@@ -53,7 +53,8 @@ interface Write {
 
 class Node {
   readonly store = new MemoryStore(() => 0);
-  readonly wal: MemoryWal;
+  wal: MemoryWal;
+  readonly kv = new MemoryKv();
   readonly acknowledged: Write[] = [];
   /** Flushes wait for it. */
   onFlush: () => Promise<void> = () => Promise.resolve();
@@ -84,7 +85,7 @@ class Node {
   async open(capture: CaptureMode) {
     const { store, wal } = this;
     const random = seededRandom(5);
-    const foundations = await openFoundations(new MemoryKv(), systemClock, snapshotTables);
+    const foundations = await openFoundations(this.kv, systemClock, snapshotTables);
     const { registry: opener, time, catalog } = foundations;
     const streamingNode = new LogStreamingNode({ wal, opener, time, clock: systemClock });
     const tasks: WorkerTasks = flushTasks({ store, wal });
@@ -125,6 +126,12 @@ class Node {
 
   close(): Promise<void> {
     return this.#close();
+  }
+
+  async restart(): Promise<void> {
+    await this.#close();
+    this.wal = this.wal.reopen();
+    this.#parts = await this.open('acknowledged');
   }
 
   async write(kind: Write['kind'], keys: readonly bigint[]): Promise<HybridTime> {
@@ -313,5 +320,26 @@ test('`snapshot.capture: flushed` holds what is flushed: complete up to its time
   assert.deepEqual(await node.rowsOf('some'), await node.rowsOf('all'));
   const [growing] = node.parts.streamingNode.segments();
   assert.equal(growing?.sealed, false);
+  await node.close();
+});
+
+test('references that are not loaded are visible in health, with their reason, and in what metrics count, until they are loaded', async () => {
+  const node = await Node.start();
+  await node.write('insert', [1n]);
+  await node.create('snap');
+  const [record] = node.parts.catalog.find(snapshots, 'state', 'committed');
+  const bytes = await node.store.get(record!.metadataKey);
+  await node.store.delete(record!.metadataKey);
+  await node.restart();
+  const counted = () => node.parts.coordinator.snapshotStats();
+  while (node.parts.coordinator.health().isHealthy) await settle();
+  assert.match(node.parts.coordinator.health().reasons.join(), /snapshot 'snap'.*not loaded.*missing/);
+  assert.deepEqual(counted(), { snapshots: 1, pins: 0, referencesNotLoaded: 1 });
+  assert.deepEqual(node.parts.coordinator.listSnapshots(books), ['snap']);
+  await node.store.put(record!.metadataKey, bytes);
+  await node.restart();
+  while (counted().referencesNotLoaded > 0) await settle();
+  assert.deepEqual(node.parts.coordinator.health(), { isHealthy: true, reasons: [] });
+  assert.deepEqual(counted(), { snapshots: 1, pins: 0, referencesNotLoaded: 0 });
   await node.close();
 });

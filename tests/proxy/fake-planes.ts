@@ -79,6 +79,7 @@ export class FakePlanes {
   readonly databases = new Map<string, DatabaseRecord>();
   readonly jobs: RestoreJobInfo[] = [];
   readonly pins = new Map<bigint, string>();
+  readonly pinOwners: (string | undefined)[] = [];
   /** Every write, for the tests to look at. */
   readonly writes: WritePart[][] = [];
   health = { isHealthy: true, reasons: [] as string[] };
@@ -309,8 +310,9 @@ export class FakePlanes {
       rowCount: 1,
       sizeBytes: 1,
     }),
-    pinSnapshot: async (at: CollectionName, name: string) => {
+    pinSnapshot: async (at: CollectionName, name: string, _ttlSeconds: number, owner?: string) => {
       this.#snapshot(at, name);
+      this.pinOwners.push(owner);
       const pinId = 2n ** 62n + this.#id<bigint>();
       this.pins.set(pinId, name);
       return pinId as never;

@@ -70,6 +70,20 @@ export class AvroWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** Forgets what was written; the first `length` bytes are left to whoever takes `written`. */
+  restart(length: number): void {
+    this.#length = 0;
+    this.#room(length);
+    this.#length = length;
+  }
+
+  /** Bytes as they are. */
+  raw(bytes: Uint8Array): void {
+    this.#room(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
   /** A 64-bit integer. */
   long(value: bigint): void {
     const low = Number(BigInt.asIntN(53, value));

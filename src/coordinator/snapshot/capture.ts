@@ -6,7 +6,13 @@ import type { Catalog } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type BuildId, type SegmentId } from '../../model/ids.ts';
-import type { CollectionRecord, IndexRecord, PartitionRecord, SegmentRecord } from '../../model/records.ts';
+import type {
+  CollectionRecord,
+  IndexRecord,
+  PartitionRecord,
+  SegmentIndex,
+  SegmentRecord,
+} from '../../model/records.ts';
 import { assert } from '../../support/assert.ts';
 import { inSlices, sortedInSlices } from '../../support/slices.ts';
 import type { RestoreGate } from '../rooms.ts';
@@ -128,18 +134,9 @@ async function listed(held: readonly SegmentRecord[], indexIds: ReadonlySet<bigi
   return { segments: captured, segmentIds, buildIds, rowCount, sizeBytes };
 }
 
+/** A dropped index is not restored, so its files are not kept either. */
 function toSnapshot(segment: SegmentRecord, indexIds: ReadonlySet<bigint>): SnapshotSegment {
-  const { segmentId, partitionId, channel, level, rowCount, minTs, maxTs, files } = segment;
-  return {
-    segmentId,
-    partitionId,
-    channel,
-    level,
-    rowCount,
-    minTs,
-    maxTs,
-    files,
-    // A dropped index is not restored, so its files are not kept either.
-    indexes: segment.indexes.filter(({ indexId }) => indexIds.has(indexId)),
-  };
+  const isWanted = ({ indexId }: SegmentIndex): boolean => indexIds.has(indexId);
+  if (segment.indexes.every(isWanted)) return segment;
+  return { ...segment, indexes: segment.indexes.filter(isWanted) };
 }

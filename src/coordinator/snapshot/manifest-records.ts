@@ -1,6 +1,6 @@
 /** Segments as Avro records, in the order of the schema's fields. Written by hand: a snapshot may have a hundred thousand of them. */
 import type { FileKind, SegmentFile, SegmentIndex, SegmentLevel } from '../../model/records.ts';
-import { AvroWriter } from './avro-bytes.ts';
+import type { AvroWriter } from './avro-bytes.ts';
 import type { SnapshotSegment } from './segment.ts';
 
 /** Avro enums: the order is the format. */
@@ -8,10 +8,8 @@ export const fileKinds: readonly FileKind[] = ['rows', 'stats', 'deletes', 'inde
 export const levels: readonly SegmentLevel[] = ['L0', 'L1'];
 
 /** The records one after another. */
-export function encodeSegments(segments: readonly SnapshotSegment[]): Buffer {
-  const to = new AvroWriter();
+export function writeSegments(to: AvroWriter, segments: readonly SnapshotSegment[]): void {
   for (const segment of segments) writeSegment(to, segment);
-  return to.written;
 }
 
 function writeSegment(to: AvroWriter, segment: SnapshotSegment): void {

@@ -9,8 +9,8 @@ import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type { BuildId, FieldId, IndexId, PartitionId, SegmentId } from '../../model/ids.ts';
 import type { FileKind, SegmentFile, SegmentLevel } from '../../model/records.ts';
-import { AvroCursor, writeBytes, writeLong } from './avro-bytes.ts';
-import { encodeSegments, fileKinds, levels } from './manifest-records.ts';
+import { AvroCursor, AvroWriter, writeBytes, writeLong } from './avro-bytes.ts';
+import { fileKinds, levels, writeSegments } from './manifest-records.ts';
 import type { SnapshotSegment } from './segment.ts';
 
 /** Version of manifests and metadata together; both name it. */
@@ -110,28 +110,35 @@ interface AvroSegment {
   }[];
 }
 
-/** One block of 1 to `MAX_SEGMENTS_PER_MANIFEST` segments, in the order given. */
-export function encodeManifest(segments: readonly SnapshotSegment[]): Uint8Array {
+/** Everything before the sync marker. */
+const HEADER = Buffer.concat([
+  MAGIC,
+  writeLong(3n),
+  writeBytes(Buffer.from('avro.codec')),
+  writeBytes(Buffer.from('null')),
+  writeBytes(Buffer.from('avro.schema')),
+  writeBytes(Buffer.from(schemaText)),
+  writeBytes(Buffer.from(VERSION_KEY)),
+  writeBytes(Buffer.from(String(SNAPSHOT_FORMAT_VERSION))),
+  writeLong(0n),
+]);
+/** Room for what stands before the records; its last two longs are as long as what they count makes them. */
+const ROOM_BYTES = HEADER.length + SYNC_BYTES + 20;
+
+/** One block of 1 to `MAX_SEGMENTS_PER_MANIFEST` segments, in the order given. The bytes are those of `to`, until it is used again. */
+export function encodeManifest(segments: readonly SnapshotSegment[], to = new AvroWriter()): Uint8Array {
   if (segments.length === 0 || segments.length > MAX_SEGMENTS_PER_MANIFEST)
     throw new DbError('internal', `a manifest of ${segments.length} segments`);
-  const records = encodeSegments(segments);
+  to.restart(ROOM_BYTES);
+  writeSegments(to, segments);
+  const records = to.written.subarray(ROOM_BYTES);
   const sync = syncOf(records);
-  return Buffer.concat([
-    MAGIC,
-    writeLong(3n),
-    writeBytes(Buffer.from('avro.codec')),
-    writeBytes(Buffer.from('null')),
-    writeBytes(Buffer.from('avro.schema')),
-    writeBytes(Buffer.from(schemaText)),
-    writeBytes(Buffer.from(VERSION_KEY)),
-    writeBytes(Buffer.from(String(SNAPSHOT_FORMAT_VERSION))),
-    writeLong(0n),
-    sync,
-    writeLong(BigInt(segments.length)),
-    writeLong(BigInt(records.length)),
-    records,
-    sync,
-  ]);
+  const first = [HEADER, sync, writeLong(BigInt(segments.length)), writeLong(BigInt(records.length))];
+  to.raw(sync);
+  const before = Buffer.concat(first);
+  const bytes = to.written.subarray(ROOM_BYTES - before.length);
+  bytes.set(before);
+  return bytes;
 }
 
 /** Throws `data-integrity`, naming `what`, for any bytes that `encodeManifest` did not make. */

@@ -2,6 +2,7 @@
  * The metadata object of a snapshot: JSON, written last, enough by itself to protect every segment and build it names. Pure.
  * Field by field in docs/formats.md, "Snapshot".
  */
+import { setImmediate } from 'node:timers/promises';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type {
@@ -16,7 +17,7 @@ import type {
 import type { ConsistencyLevel, Properties } from '../../model/records.ts';
 import type { CollectionSchema } from '../../model/schema.ts';
 import { parseJson } from '../../support/json.ts';
-import { inSlices } from '../../support/slices.ts';
+import { inSlices, SLICE } from '../../support/slices.ts';
 import { scanIds } from './id-scan.ts';
 import { JsonReader } from './json-reader.ts';
 import { checkVersion, SNAPSHOT_FORMAT_VERSION } from './manifest.ts';
@@ -71,16 +72,24 @@ const consistencyLevels = Object.keys({
 /** The lists of ids, which grow with the snapshot, are written in slices. */
 export async function encodeMetadata(metadata: SnapshotMetadata): Promise<Uint8Array> {
   const head = JSON.stringify(headOf(metadata));
-  const segmentIds = await idsToJson(metadata.segmentIds);
-  const buildIds = await idsToJson(metadata.buildIds);
-  return Buffer.from(`${head.slice(0, -1)},"segment_ids":${segmentIds},"build_ids":${buildIds}}`);
+  return Buffer.concat([
+    Buffer.from(`${head.slice(0, -1)},"segment_ids":[`),
+    ...(await idsToJson(metadata.segmentIds)),
+    Buffer.from('],"build_ids":['),
+    ...(await idsToJson(metadata.buildIds)),
+    Buffer.from(']}'),
+  ]);
 }
 
 /** Ids are decimal digits: nothing in them needs escaping. */
-async function idsToJson(ids: readonly bigint[]): Promise<string> {
-  const parts: string[] = [];
-  await inSlices(ids, (id) => parts.push(`"${id}"`));
-  return `[${parts.join(',')}]`;
+async function idsToJson(ids: readonly bigint[]): Promise<readonly Uint8Array[]> {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < ids.length; at += SLICE) {
+    if (at > 0) await setImmediate();
+    const text = `"${ids.slice(at, at + SLICE).join('","')}"`;
+    parts.push(Buffer.from(at === 0 ? text : `,${text}`));
+  }
+  return parts;
 }
 
 function headOf(metadata: SnapshotMetadata) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DataType } from '@zilliz/milvus2-sdk-node';
+import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
+import { ownConnections } from '../../../tests/connections.ts';
 import { fakeFilters } from '../../../tests/proxy/fake-planes.ts';
 import { type Harness, withClient } from '../../../tests/proxy/harness.ts';
 import { silentLog } from '../../support/log.ts';
@@ -59,6 +60,28 @@ async function statusFor<Name extends RpcName>(
     return statusOf(error);
   }
 }
+
+test('a pin gets the name of the user who logs in, and no name without one; the password goes nowhere', () =>
+  ready(async ({ client, planes, server }) => {
+    const at = { collection_name: 'c', snapshot_name: 's' };
+    await client.createSnapshot(at as never);
+    await client.pinSnapshotData(at as never);
+    const ada = new MilvusClient({
+      address: `127.0.0.1:${server.port}`,
+      username: 'ada',
+      password: 'secret',
+      maxRetries: 0,
+      channelOptions: ownConnections,
+    });
+    try {
+      await ada.connectPromise;
+      const { status } = await ada.pinSnapshotData(at as never);
+      assert.equal(status.error_code, 'Success');
+    } finally {
+      await ada.closeConnection();
+    }
+    assert.deepEqual(planes.pinOwners, [undefined, 'ada']);
+  }));
 
 test('the nine snapshot calls work from the official client', () =>
   ready(async ({ client, planes }) => {

@@ -43,6 +43,7 @@ import type { WorkerData } from './worker.ts';
 
 const MB = 2 ** 20;
 const SECOND = 1000;
+const MINUTE = 60 * SECOND;
 const WORKER_IDLE_MS = 30 * SECOND;
 /** The longest that a timer waits. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -295,5 +296,7 @@ const snapshotLimits = (config: Config): Partial<SnapshotLimits> => ({
   checkIntervalMs: config['dataCoord.copySegmentCheckInterval'] * SECOND,
   gcIntervalMs: config['dataCoord.gc.interval'] * SECOND,
   dropToleranceMs: config['dataCoord.gc.dropTolerance'] * SECOND,
+  missingToleranceMs: config['dataCoord.gc.missingTolerance'] * SECOND,
+  pendingTimeoutMs: config['dataCoord.snapshot.pendingTimeout'] * MINUTE,
   copyMode: config['dataCoord.copySegmentMode'] === 'physical' ? 'physical' : 'shared',
 });

@@ -86,6 +86,14 @@ test('every served RPC, every option and every error stands in its document', ()
   assert.deepEqual(missingIn('docs/errors.md', Object.keys(errorCodes)), []);
 });
 
+test('objects are deleted in one place: nothing outside storage calls the delete of a store but the remover', () => {
+  const calls = /\b\w*store\??\.(?:delete|deleteTemporary)\(|\.deleteTemporary\(/gi;
+  const callers = files
+    .filter((file) => !/\.(test|suite)\.ts$/.test(file) && roomOf(file) !== 'storage')
+    .flatMap((file) => (read(`src/${file}`).match(calls) ?? []).map(() => file));
+  assert.deepEqual(callers, ['coordinator/gc/remover.ts', 'coordinator/gc/remover.ts']);
+});
+
 test('every option is read by the composition root', () => {
   const text = readFileSync(join(root, 'server.ts'), 'utf8');
   assert.deepEqual(

@@ -161,6 +161,13 @@ export const options = {
     'What a snapshot holds: every write acknowledged before the call (it flushes them), or, as Milvus 3.0, only what is flushed when it is called.',
     { oneOf: ['acknowledged', 'flushed'] },
   ),
+  'dataCoord.snapshot.pendingTimeout': number(
+    60,
+    'min',
+    1,
+    10_080,
+    'A snapshot that takes longer to create is reported as a problem.',
+  ),
   'dataCoord.gc.interval': number(3600, 's', 1, 604_800, 'Time between two garbage collections.'),
   'dataCoord.gc.dropTolerance': number(
     10_800,
@@ -168,6 +175,13 @@ export const options = {
     0,
     604_800,
     'Files of dropped segments are kept this long.',
+  ),
+  'dataCoord.gc.missingTolerance': number(
+    86_400,
+    's',
+    0,
+    2_592_000,
+    'Objects that no record tells of, and half-written ones, are kept this long.',
   ),
   'dataNode.slots': number(4, 'tasks', 1, 64, 'Tasks the data node works on at once.'),
   'dataNode.threads': number(1, 'threads', 1, 64, 'Worker threads for flush and index building.'),

@@ -351,10 +351,11 @@ export interface SnapshotAt {
 
 /** One object in storage, or one record, as a collection of garbage sees it. */
 export interface GarbageVerdict {
+  /** What is no object begins as no key does: temporaries with `.tmp/`, records with `record:`. */
   readonly key: string;
   readonly sizeBytes: number;
   readonly verdict: 'keep' | 'delete';
-  /** A word: `live`, `snapshot`, `young`, … (gc/plan.ts has them all). */
+  /** A word: `live`, `snapshot`, `young`, … (gc/verdict.ts has them all). */
   readonly reason: string;
   /** For people: which snapshot keeps it, how long it is still young. */
   readonly detail: string;
@@ -380,9 +381,15 @@ export interface SnapshotAdmin {
   /** Oldest first, those that have ended left out. */
   listPins(): readonly PinInfo[];
   snapshotStats(): SnapshotStats;
-  /** What a collection of garbage would do now, object by object in key order. Changes nothing. */
+  /**
+   * What a collection of garbage would do now: temporaries, objects in key order, then the records that would go. Changes
+   * nothing. Throws `store-mismatch`.
+   */
   planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict>;
-  /** Collects now. Throws `store-mismatch` when catalog and store do not belong together. */
+  /**
+   * Collects now, after collections that were asked for before. Throws `store-mismatch` when catalog and store do not belong together,
+   * and what the store failed with; then it has done what it could.
+   */
   collectGarbage(signal: AbortSignal): Promise<GarbageResult>;
   /** False: it had ended already. Throws `job-not-found`. */
   cancelRestore(jobId: JobId, reason?: string): Promise<boolean>;

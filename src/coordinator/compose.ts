@@ -81,6 +81,8 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
 export interface SnapshotRoom extends Snapshots, SnapshotAccounts, SegmentProtection {
   readonly gate: RestoreGate;
+  /** Once, before anything is written to the catalog or the store. */
+  identify(): Promise<void>;
   /** Once, before anything is asked of it. */
   recover(): Promise<void>;
   /** Its loops, until `signal` aborts. */

@@ -75,6 +75,7 @@ class LocalCoordinator implements Coordinator {
   async recover(): Promise<void> {
     const { catalog, time, streamingNode, registry } = this.#parts;
     const { databases, drops, segments, load, builder, snapshots, compactor } = this.#rooms;
+    await snapshots.identify();
     time.observe(await streamingNode.recover((segmentId) => registry.isOpen(segmentId)));
     catalog.onChange((changes) => {
       load.changed(changes);

@@ -12,6 +12,8 @@ import type { IdSource, TimeSource } from './allocator.ts';
 import type {
   CollectionName,
   CreateSnapshot,
+  GarbageResult,
+  GarbageVerdict,
   PinInfo,
   RestoreJobInfo,
   RestoreSnapshot,
@@ -28,6 +30,7 @@ import { CopyMeta } from './copy-segment/meta.ts';
 import { SnapshotSource } from './copy-segment/source.ts';
 import { copyTasks } from './copy-segment/task.ts';
 import { Collector } from './gc/collector.ts';
+import { StoreIdentity, storeIdentities } from './gc/identity.ts';
 import { ObjectRemover } from './gc/remover.ts';
 import { restoreGate } from './restore/gate.ts';
 import { restoreJobInfo } from './restore/progress.ts';
@@ -44,7 +47,7 @@ import { SnapshotRemoval } from './snapshot/removal.ts';
 import { collections, databases } from './tables.ts';
 
 /** To be opened with the catalog, next to `coreTables`. */
-export const snapshotTables: readonly AnyTable[] = [snapshots, pins, copyJobs, copyTasks];
+export const snapshotTables: readonly AnyTable[] = [snapshots, pins, copyJobs, copyTasks, storeIdentities];
 
 export interface SnapshotServiceOptions {
   readonly catalog: Catalog;
@@ -71,6 +74,7 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
   readonly #meta: CopyMeta;
   readonly #references: SnapshotReferences;
   readonly #pins: Pins;
+  readonly #identity: StoreIdentity;
   readonly #removal: SnapshotRemoval;
   readonly #manager: SnapshotManager;
   readonly #restore: Restore;
@@ -88,13 +92,15 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     this.gate = restoreGate(this.#meta);
     this.#references = new SnapshotReferences({ ...options, loadTimeoutMs: limits.refIndexLoadTimeoutMs });
     this.#pins = new Pins(catalog, options.clock, options.random);
+    this.#identity = new StoreIdentity(options);
     const shared = {
       ...options,
       limits,
       gate: this.gate,
       meta: this.#meta,
       references: this.#references,
-      remover: new ObjectRemover(store),
+      identity: this.#identity,
+      remover: new ObjectRemover(store, this.#identity),
       pins: this.#pins,
       source: new SnapshotSource(catalog, store),
     };
@@ -109,9 +115,14 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     });
   }
 
+  /** Once, before anything else writes to catalog or store: whether they belong together. */
+  identify(): Promise<void> {
+    return this.#identity.open();
+  }
+
   /**
-   * Once, before anything is asked of it: what a crash left half done is finished or taken back, running attempts go back to the
-   * scheduler. References are read by `run`: until then everything of collections with snapshots is kept, and no start waits for them.
+   * Once, after `identify` and before anything is asked of it: what a crash left half done is finished or taken back, running
+   * attempts go back to the scheduler. References are read by `run`: until then everything of collections with snapshots is kept, and no start waits for them.
    */
   async recover(): Promise<void> {
     this.#references.recover();
@@ -125,9 +136,9 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     const { clock, log } = this.#options;
     const { checkIntervalMs, gcIntervalMs, refIndexLoadIntervalMs, objectsAtOnce } = this.#limits;
     signal.addEventListener('abort', () => this.#references.close(), { once: true });
-    const loop = (name: string, pass: () => Promise<void>, wake: Signal, fallbackMs: number) =>
+    const loop = (name: string, pass: () => Promise<unknown>, wake: Signal, fallbackMs: number) =>
       runLoop({
-        pass,
+        pass: async () => void (await pass()),
         wake,
         fallbackMs,
         clock,
@@ -184,9 +195,18 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     };
   }
 
-  /** Snapshots whose references could not be read. */
+  /** The store is not ours, references could not be read, creations take too long. */
   troubles(): readonly string[] {
-    return this.#references.troubles();
+    const { catalog, clock } = this.#options;
+    const overdueMs = clock.nowMs() - this.#limits.pendingTimeoutMs;
+    const overdue = catalog
+      .find(snapshots, 'state', 'pending')
+      .filter(({ pendingAtMs }) => pendingAtMs < overdueMs)
+      .map(
+        ({ name, collectionId, pendingAtMs }) =>
+          `snapshot '${name}' of collection ${collectionId} has been pending since ${toIso(pendingAtMs)}`,
+      );
+    return [...this.#identity.troubles(), ...this.#references.troubles(), ...overdue];
   }
 
   /** Why the snapshot's objects cannot be believed, as far as is known. */
@@ -219,6 +239,14 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     const isEnded = await this.#checker.end(jobId, reason);
     if (isEnded) await this.#inspector.clear(jobId);
     return isEnded;
+  }
+
+  planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict> {
+    return this.collector.plan(signal);
+  }
+
+  collectGarbage(signal: AbortSignal): Promise<GarbageResult> {
+    return this.collector.pass(signal);
   }
 
   /** After the record of a collection was removed: its unpinned snapshots go, and a restore that fills it ends. */
@@ -262,3 +290,5 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     });
   }
 }
+
+const toIso = (ms: number): string => new Date(ms).toISOString();

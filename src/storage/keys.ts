@@ -19,29 +19,75 @@ export const deletesKey = (place: Place): string => `${segmentPrefix(place)}dele
 export const indexKey = (place: Place, fieldId: FieldId, buildId: BuildId): string =>
   `${segmentPrefix(place)}index/${fieldId}/${buildId}.index`;
 
-const INDEX_KEY = /^segments\/(\d+)\/-?\d+\/(\d+)\/index\/\d+\/(\d+)\.index$/;
-
-/** What an index file belongs to; undefined for any other key. */
-export function parseIndexKey(
-  key: string,
-):
-  | { readonly collectionId: CollectionId; readonly segmentId: SegmentId; readonly buildId: BuildId }
-  | undefined {
-  const [, collectionId, segmentId, buildId] = INDEX_KEY.exec(key) ?? [];
-  if (collectionId === undefined || segmentId === undefined || buildId === undefined) return undefined;
-  return {
-    collectionId: BigInt(collectionId) as CollectionId,
-    segmentId: BigInt(segmentId) as SegmentId,
-    buildId: BigInt(buildId) as BuildId,
-  };
-}
-
-/** Every segment's objects lie below this. */
-export const ALL_SEGMENTS_PREFIX = 'segments/';
-
 export const snapshotMetadataKey = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
   `snapshots/${collectionId}/metadata/${snapshotId}.json`;
 export const snapshotManifestsPrefix = (collectionId: CollectionId, snapshotId: SnapshotId): string =>
   `snapshots/${collectionId}/manifests/${snapshotId}/`;
 export const snapshotManifestKey = (collectionId: CollectionId, snapshotId: SnapshotId, n: number): string =>
   `${snapshotManifestsPrefix(collectionId, snapshotId)}${n}.avro`;
+
+/** Says which catalog the store belongs to. */
+export const IDENTITY_KEY = 'identity/store.json';
+/** Everything that a catalog can own lies below these. */
+export const OWNED_PREFIXES = ['segments/', 'snapshots/'] as const;
+
+export type SegmentKey = Place &
+  (
+    | { readonly kind: 'rows' | 'stats' | 'deletes' }
+    | { readonly kind: 'index'; readonly fieldId: FieldId; readonly buildId: BuildId }
+  );
+export type SnapshotKey = { readonly collectionId: CollectionId; readonly snapshotId: SnapshotId } & (
+  | { readonly kind: 'snapshot-metadata' }
+  | { readonly kind: 'snapshot-manifest'; readonly n: number }
+);
+
+/** What a key stands for. `foreign`: none of those above builds it. */
+export type ParsedKey =
+  | SegmentKey
+  | SnapshotKey
+  | { readonly kind: 'identity' }
+  | { readonly kind: 'foreign' };
+
+const ID = '(0|[1-9]\\d{0,18})';
+const SEGMENT_KEY = new RegExp(
+  `^segments/${ID}/(-1|${ID})/${ID}/(?:(rows|deletes)\\.parquet|(stats)\\.bin|index/(0|[1-9]\\d{0,8})/${ID}\\.index)$`,
+);
+const METADATA_KEY = new RegExp(`^snapshots/${ID}/metadata/${ID}\\.json$`);
+const MANIFEST_KEY = new RegExp(`^snapshots/${ID}/manifests/${ID}/(0|[1-9]\\d{0,8})\\.avro$`);
+
+/** The inverse of the functions above; exact: a key that is only similar is foreign. */
+export function parseKey(key: string): ParsedKey {
+  if (key === IDENTITY_KEY) return { kind: 'identity' };
+  return (key.startsWith('segments/') ? parseSegmentKey(key) : parseSnapshotKey(key)) ?? { kind: 'foreign' };
+}
+
+function parseSegmentKey(key: string): SegmentKey | undefined {
+  const found = SEGMENT_KEY.exec(key);
+  if (found === null) return undefined;
+  const [, collectionId = '', partitionId = '', , segmentId = '', parquet, stats, fieldId, buildId = ''] =
+    found;
+  const place = {
+    collectionId: BigInt(collectionId) as CollectionId,
+    partitionId: BigInt(partitionId) as PartitionId,
+    segmentId: BigInt(segmentId) as SegmentId,
+  };
+  if (fieldId === undefined) return { ...place, kind: (parquet ?? stats) as 'rows' | 'stats' | 'deletes' };
+  return {
+    ...place,
+    kind: 'index',
+    fieldId: Number(fieldId) as FieldId,
+    buildId: BigInt(buildId) as BuildId,
+  };
+}
+
+function parseSnapshotKey(key: string): SnapshotKey | undefined {
+  const [, collectionId, snapshotId, n] = METADATA_KEY.exec(key) ?? MANIFEST_KEY.exec(key) ?? [];
+  if (collectionId === undefined || snapshotId === undefined) return undefined;
+  const ids = {
+    collectionId: BigInt(collectionId) as CollectionId,
+    snapshotId: BigInt(snapshotId) as SnapshotId,
+  };
+  return n === undefined
+    ? { ...ids, kind: 'snapshot-metadata' }
+    : { ...ids, kind: 'snapshot-manifest', n: Number(n) };
+}

@@ -16,9 +16,10 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { isDbError } from '../errors/db-error.ts';
 import { crc32 } from '../support/crc32.ts';
-import { LocalStore, storageError } from './local.ts';
+import { LocalStore } from './local.ts';
 import { objectStoreSuite } from './object-store.suite.ts';
 import type { CopyOptions } from './object-store.ts';
+import { storageError } from './storage-error.ts';
 
 const roots: string[] = [];
 async function freshRoot(): Promise<string> {
@@ -30,9 +31,17 @@ after(() => Promise.all(roots.map((root) => rm(root, { recursive: true, force: t
 
 const refused = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code, errno: -1 }));
 
-objectStoreSuite('local', async () => LocalStore.open(await freshRoot()));
-objectStoreSuite('local without hard links', async () =>
-  LocalStore.open(await freshRoot(), { link: refused('EXDEV') }),
+async function leave({ location }: LocalStore, name: string, sizeBytes: number): Promise<void> {
+  const path = join(location.root, '.tmp', name);
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeFile(path, new Uint8Array(sizeBytes));
+}
+
+objectStoreSuite('local', async () => LocalStore.open(await freshRoot()), leave);
+objectStoreSuite(
+  'local without hard links',
+  async () => LocalStore.open(await freshRoot(), { link: refused('EXDEV') }),
+  leave,
 );
 
 describe('local store', () => {
@@ -70,6 +79,30 @@ describe('local store', () => {
     assert.equal((await owner.get('a')).length, bytes.length);
     await owner.close();
     assert.deepEqual(await readdir(join(root, '.tmp')), []);
+  });
+
+  test('the directory of a thread that is gone is a temporary; one that is alive makes its own again', async () => {
+    const root = await freshRoot();
+    await using owner = new AsyncDisposableStore(await LocalStore.open(root));
+    await using guest = new AsyncDisposableStore(await LocalStore.attach(root));
+    const names = async () => {
+      const found: string[] = [];
+      for await (const { name } of owner.store.listTemporary()) found.push(name);
+      return found;
+    };
+    const [idle] = await names();
+    assert.match(idle ?? '', /^w-/);
+    await owner.store.deleteTemporary(idle ?? '');
+    assert.deepEqual(await names(), []);
+    const { crc32: sum } = await guest.store.put('a/b', bytes);
+    assert.equal(sum, crc32(bytes));
+    assert.deepEqual(await names(), [idle]);
+    await owner.store.deleteTemporary(idle ?? '');
+    const copied = await guest.store.copy('a/b', 'a/c', options('', 'physical'));
+    assert.equal(copied.method, 'stream');
+    await assert.rejects(guest.store.copy('a/none', 'a/d', options('')), (e) =>
+      isDbError(e, 'object-not-found'),
+    );
   });
 
   test('foreign names in the directory are not listed', async () => {

@@ -3,11 +3,12 @@
  *
  * - A file appears under its key by rename or link only, after its bytes are synced; then its directory is synced.
  * - Files are never written in place, so inode, modification time and size together mark a content: a hard link keeps the mark.
- * - `.tmp/` holds what is being written. It lies in the same file system, is never listed, and is emptied at open.
+ * - `.tmp/` holds what is being written, a directory for each instance that has the store open. It lies in the same file system,
+ *   holds no object, and is emptied at open. What a thread that died later leaves there is found by `listTemporary`.
  * - Two keys of which one is a directory of the other (`a` and `a/b`) cannot both exist.
  */
 import { type BigIntStats, constants } from 'node:fs';
-import { copyFile, link, mkdir, mkdtemp, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { copyFile, link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DbError } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
@@ -23,15 +24,16 @@ import {
   type ListedObject,
   type ObjectStat,
   type ObjectStore,
+  type TemporaryFile,
 } from './object-store.ts';
+import { storageError } from './storage-error.ts';
+import { ABSENT, Temporaries } from './temporaries.ts';
 
-const TEMP = '.tmp';
 /** Copies of bytes in flight. One copies while the other syncs; more were not faster, and Node has 4 threads for all file work. */
 const MAX_BYTE_COPIES = 2;
 /** Files of a directory whose status is asked for at the same time by `list`. */
 const LIST_BATCH = 64;
 
-const ABSENT = new Set(['ENOENT', 'ENOTDIR', 'EISDIR']);
 /** What link and clone answer where the file system, or its link count, does not allow them. */
 const UNSHARABLE = new Set([
   'EXDEV',
@@ -58,18 +60,16 @@ interface Place {
 export class LocalStore implements ObjectStore {
   readonly location: { readonly kind: 'local'; readonly root: string };
   readonly #root: string;
-  readonly #temp: string;
+  readonly #temporaries: Temporaries;
   readonly #dirs: DurableDirs;
   readonly #link: (existing: string, path: string) => Promise<void>;
   readonly #byteCopies = new Limiter(MAX_BYTE_COPIES);
   /** Last copy under way per target: copies to one target go one after the other. */
   readonly #copying = new Map<string, Promise<unknown>>();
-  #temps = 0;
-  #isClosed = false;
 
-  private constructor(root: string, temp: string, options: LocalStoreOptions) {
+  private constructor(root: string, temporaries: Temporaries, options: LocalStoreOptions) {
     this.#root = root;
-    this.#temp = temp;
+    this.#temporaries = temporaries;
     this.#dirs = new DurableDirs(root);
     this.#link = options.link ?? link;
     this.location = { kind: 'local', root };
@@ -82,7 +82,7 @@ export class LocalStore implements ObjectStore {
       const made = await mkdir(path, { recursive: true });
       if (made !== undefined)
         for (let at = path; at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
-      await rm(join(path, TEMP), { recursive: true, force: true });
+      await Temporaries.clear(path);
     } catch (error) {
       throw storageError(`object store ${path}`, error);
     }
@@ -93,8 +93,7 @@ export class LocalStore implements ObjectStore {
   static async attach(root: string, options: LocalStoreOptions = {}): Promise<LocalStore> {
     const path = resolve(root);
     try {
-      await mkdir(join(path, TEMP), { recursive: true });
-      return new LocalStore(path, await mkdtemp(join(path, TEMP, 'w-')), options);
+      return new LocalStore(path, await Temporaries.open(path), options);
     } catch (error) {
       throw storageError(`object store ${path}`, error);
     }
@@ -103,7 +102,7 @@ export class LocalStore implements ObjectStore {
   put(key: string, bytes: Uint8Array): Promise<{ readonly crc32: number; readonly etag: string }> {
     const { path } = this.#place(key);
     return this.#named(key, () =>
-      this.#throughTemp(async (temp) => {
+      this.#temporaries.through(async (temp) => {
         await using file = await open(temp, 'wx');
         const crc32 = await writeWithChecksum(file, bytes);
         await file.sync();
@@ -173,10 +172,16 @@ export class LocalStore implements ObjectStore {
     });
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    await rm(this.#temp, { recursive: true, force: true });
+  listTemporary(): AsyncIterable<TemporaryFile> {
+    return this.#temporaries.list();
+  }
+
+  deleteTemporary(name: string): Promise<void> {
+    return this.#named(name, () => this.#temporaries.delete(name));
+  }
+
+  close(): Promise<void> {
+    return this.#temporaries.close();
   }
 
   /** Answers for a target that is already there and right; removes one that is wrong. */
@@ -219,7 +224,7 @@ export class LocalStore implements ObjectStore {
 
   /** A file of its own. When the mark does not prove the source, what was written is read again. */
   #copyBytes(source: Place, target: Place, options: CopyOptions, isProven: boolean): Promise<CopyResult> {
-    return this.#throughTemp(async (temp) => {
+    return this.#temporaries.through(async (temp) => {
       const { method, found } = await this.#byteCopies.run(async () => {
         const used = await copyInto(temp, source.path, options.mode);
         await using file = await open(temp, 'r+');
@@ -266,18 +271,6 @@ export class LocalStore implements ObjectStore {
     } catch (error) {
       if (ABSENT.has(codeOf(error))) return [];
       throw storageError(`listing '${base}'`, error);
-    }
-  }
-
-  /** Runs `work` with the path of a file that does not exist yet, and removes what is left of it. */
-  async #throughTemp<T>(work: (path: string) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new DbError('service-unavailable', 'the object store is closed');
-    const path = join(this.#temp, String(++this.#temps));
-    try {
-      return await work(path);
-    } catch (error) {
-      await rm(path, { force: true });
-      throw error;
     }
   }
 
@@ -361,12 +354,4 @@ async function copyInto(
   }
   await copyFile(source, path, constants.COPYFILE_EXCL);
   return 'stream';
-}
-
-/** The world's error under our code, naming what it was about; anything else as it is. */
-export function storageError(what: string, error: unknown): unknown {
-  const code = codeOf(error);
-  if (error instanceof DbError || !/^E(?!RR_)/.test(code)) return error;
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  return new DbError(isFull ? 'storage-full' : 'storage-failed', `${what}: ${code}`, { cause: error });
 }

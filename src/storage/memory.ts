@@ -9,6 +9,7 @@ import {
   type ListedObject,
   type ObjectStat,
   type ObjectStore,
+  type TemporaryFile,
 } from './object-store.ts';
 
 interface Stored {
@@ -20,6 +21,7 @@ interface Stored {
 export class MemoryStore implements ObjectStore {
   readonly location = undefined;
   readonly #objects = new Map<string, Stored>();
+  readonly #temporaries = new Map<string, TemporaryFile>();
   readonly #nowMs: () => number;
   #version = 0;
 
@@ -87,6 +89,21 @@ export class MemoryStore implements ObjectStore {
     assertKey(key);
     await Promise.resolve();
     this.#objects.delete(key);
+  }
+
+  async *listTemporary(): AsyncIterable<TemporaryFile> {
+    await Promise.resolve();
+    yield* [...this.#temporaries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async deleteTemporary(name: string): Promise<void> {
+    await Promise.resolve();
+    this.#temporaries.delete(name);
+  }
+
+  /** As a writer does that dies in the middle. */
+  leaveTemporary(name: string, sizeBytes: number): void {
+    this.#temporaries.set(name, { name, sizeBytes, modifiedAtMs: this.#nowMs() });
   }
 
   close(): Promise<void> {

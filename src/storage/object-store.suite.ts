@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isDbError } from '../errors/db-error.ts';
 import { crc32 } from '../support/crc32.ts';
-import type { CopyOptions, ObjectStore } from './object-store.ts';
+import type { CopyOptions, ObjectStore, TemporaryFile } from './object-store.ts';
 
 const bytesOf = (length: number, salt = 1): Uint8Array =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + salt * 7 + (i >> 8)) & 0xff);
@@ -22,9 +22,13 @@ async function filled(store: ObjectStore, keys: readonly string[]): Promise<void
   for (const key of keys) await store.put(key, bytesOf(3));
 }
 
-/** Runs the suite; `open` gives an empty store. */
-export function objectStoreSuite(name: string, open: () => Promise<ObjectStore>): void {
-  const withStore = (title: string, body: (store: ObjectStore) => Promise<void>) =>
+/** Runs the suite; `open` gives an empty store, `leave` makes it hold what a writer that died has left. */
+export function objectStoreSuite<S extends ObjectStore>(
+  name: string,
+  open: () => Promise<S>,
+  leave: (store: S, name: string, sizeBytes: number) => Promise<void>,
+): void {
+  const withStore = (title: string, body: (store: S) => Promise<void>) =>
     test(title, async () => {
       const store = await open();
       try {
@@ -35,6 +39,38 @@ export function objectStoreSuite(name: string, open: () => Promise<ObjectStore>)
     });
 
   describe(`object store: ${name}`, () => {
+    withStore('what a dead writer left is listed apart from objects, and can be deleted', async (store) => {
+      const temporaries = async () => {
+        const found: TemporaryFile[] = [];
+        for await (const temporary of store.listTemporary()) found.push(temporary);
+        return found;
+      };
+      await filled(store, ['a', 'b']);
+      assert.deepEqual(await temporaries(), []);
+      await leave(store, 'w-dead/1', 7);
+      await leave(store, 'w-dead/2', 9);
+      const found = await temporaries();
+      assert.deepEqual(
+        found.map(({ name: at, sizeBytes }) => [at, sizeBytes]),
+        [
+          ['w-dead/1', 7],
+          ['w-dead/2', 9],
+        ],
+      );
+      assert.ok(found.every(({ modifiedAtMs }) => Number.isFinite(modifiedAtMs)));
+      assert.deepEqual(await keysOf(store, ''), ['a', 'b']);
+      await store.deleteTemporary('w-dead/1');
+      await store.deleteTemporary('w-dead/1');
+      assert.deepEqual(
+        (await temporaries()).map(({ name: at }) => at),
+        ['w-dead/2'],
+      );
+      await store.deleteTemporary('w-dead/2');
+      assert.deepEqual(await temporaries(), []);
+      await filled(store, ['c']);
+      assert.deepEqual(await keysOf(store, ''), ['a', 'b', 'c']);
+    });
+
     withStore('what was put is read back whole, with its checksum and mark', async (store) => {
       for (const length of [0, 1, 70_000, 3_000_000]) {
         const bytes = bytesOf(length);

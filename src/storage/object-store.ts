@@ -37,6 +37,13 @@ export interface ListedObject extends ObjectStat {
   readonly key: string;
 }
 
+/** Something half written that is no object (yet): its writer works on it, or has died. */
+export interface TemporaryFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
 /** What a copy has to prove before it resolves. */
 export interface CopyOptions {
   readonly sizeBytes: number;
@@ -74,6 +81,13 @@ export interface ObjectStore {
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult>;
   /** Idempotent. */
   delete(key: string): Promise<void>;
+  /**
+   * What is half written and not this instance's own. Writers in other threads and processes may still be at work on it: only its age
+   * tells. Temporaries are never listed as objects.
+   */
+  listTemporary(): AsyncIterable<TemporaryFile>;
+  /** By a name that was listed. Idempotent. A writer that is still at work on it fails, with a retriable error. */
+  deleteTemporary(name: string): Promise<void>;
   /** For worker threads: how to open the same store there; undefined when it only lives in this thread. */
   readonly location: { readonly kind: 'local'; readonly root: string } | undefined;
   close(): Promise<void>;

@@ -204,6 +204,7 @@ function noSnapshots(
   return {
     ...door,
     gate,
+    identify: () => Promise.resolve(),
     troubles: () => [],
     recover: () => Promise.resolve(),
     run: () => Promise.resolve(),

@@ -3,6 +3,7 @@
 import type { Kv, KvCondition, KvEntry, KvOp } from '../../src/catalog/kv.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
 import { DbError } from '../../src/errors/db-error.ts';
+import { IDENTITY_KEY } from '../../src/storage/keys.ts';
 import { MemoryStore } from '../../src/storage/memory.ts';
 import type {
   CopyOptions,
@@ -10,6 +11,7 @@ import type {
   ListedObject,
   ObjectStat,
   ObjectStore,
+  TemporaryFile,
 } from '../../src/storage/object-store.ts';
 import { ManualClock } from './manual-clock.ts';
 
@@ -29,6 +31,8 @@ export class Disk {
   #fault: Fault | undefined;
   #calls = 0;
   #dead = false;
+  /** Objects that cannot be deleted. */
+  failDelete: (key: string) => boolean = () => false;
   hit = false;
   commits = 0;
   puts = 0;
@@ -82,17 +86,29 @@ export class Disk {
       getRange: (key: string, offset: number, length: number) =>
         call(() => store.getRange(key, offset, length)),
       stat: (key: string): Promise<ObjectStat | undefined> => call(() => store.stat(key)),
-      list: (prefix: string): AsyncIterable<ListedObject> => store.list(prefix),
+      list: (prefix: string): AsyncIterable<ListedObject> => this.#listing(() => store.list(prefix)),
+      listTemporary: (): AsyncIterable<TemporaryFile> => this.#listing(() => store.listTemporary()),
+      deleteTemporary: (name: string) => call(() => store.deleteTemporary(name)),
       copy: (from: string, to: string, options: CopyOptions): Promise<CopyResult> =>
         call(() => store.copy(from, to, options)),
-      delete: (key: string) => call(() => store.delete(key)),
+      delete: (key: string) => {
+        if (this.failDelete(key)) return Promise.reject(new DbError('storage-failed', 'injected fault'));
+        return call(() => store.delete(key));
+      },
       close: () => store.close(),
     };
   }
 
+  /** One call, however much it lists. */
+  async *#listing<T>(list: () => AsyncIterable<T>): AsyncIterable<T> {
+    await this.call('store', () => Promise.resolve());
+    yield* list();
+  }
+
+  /** All but the one that says whose store it is. */
   async keys(prefix = ''): Promise<string[]> {
     const keys: string[] = [];
-    for await (const { key } of this.memoryStore.list(prefix)) keys.push(key);
+    for await (const { key } of this.memoryStore.list(prefix)) if (key !== IDENTITY_KEY) keys.push(key);
     return keys;
   }
 }

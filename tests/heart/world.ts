@@ -116,6 +116,7 @@ export class World {
     const tables = [...coreTables, ...snapshotTables];
     const catalog = await Catalog.open({ kv: disk.kv(), tables, highWater: () => time.last });
     const world = new World(disk, catalog, time, limits);
+    await world.service.identify();
     await world.service.recover();
     const { signal } = world.#stop;
     world.#running = Promise.all([world.scheduler.run(signal), world.service.run(signal)]);

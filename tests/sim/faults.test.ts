@@ -14,7 +14,17 @@ const memory = () => new MemoryStore(() => 0);
 const bytes = Uint8Array.of(1, 2, 3, 4, 5);
 const failed = (error: unknown) => isDbError(error, 'storage-failed');
 
-objectStoreSuite('faulty without faults', () => Promise.resolve(new FaultyStore(memory())));
+const inners = new WeakMap<FaultyStore, MemoryStore>();
+objectStoreSuite(
+  'faulty without faults',
+  () => {
+    const inner = memory();
+    const store = new FaultyStore(inner);
+    inners.set(store, inner);
+    return Promise.resolve(store);
+  },
+  async (store, name, sizeBytes) => inners.get(store)?.leaveTemporary(name, sizeBytes),
+);
 kvSuite('faulty without faults', () => {
   const kv = new FaultyKv(new MemoryKv());
   return Promise.resolve({ open: () => Promise.resolve(kv) });

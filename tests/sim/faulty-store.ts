@@ -4,6 +4,7 @@ import type {
   ListedObject,
   ObjectStat,
   ObjectStore,
+  TemporaryFile,
 } from '../../src/storage/object-store.ts';
 import { Faults, type FaultsOptions } from './faults.ts';
 
@@ -34,20 +35,16 @@ export class FaultyStore implements ObjectStore {
     return this.faults.run('stat', key, () => this.#inner.stat(key));
   }
 
-  /** One call. An error after its effect comes when half of the objects have been handed out. */
-  async *list(prefix: string): AsyncIterable<ListedObject> {
-    const listed: ListedObject[] = [];
-    let failure: unknown;
-    try {
-      await this.faults.run('list', prefix, async () => {
-        for await (const object of this.#inner.list(prefix)) listed.push(object);
-      });
-    } catch (error) {
-      failure = error;
-      listed.length = Math.floor(listed.length / 2);
-    }
-    yield* listed;
-    if (failure !== undefined) throw failure;
+  list(prefix: string): AsyncIterable<ListedObject> {
+    return this.#listing('list', prefix, () => this.#inner.list(prefix));
+  }
+
+  listTemporary(): AsyncIterable<TemporaryFile> {
+    return this.#listing('listTemporary', '', () => this.#inner.listTemporary());
+  }
+
+  deleteTemporary(name: string): Promise<void> {
+    return this.faults.run('deleteTemporary', name, () => this.#inner.deleteTemporary(name));
   }
 
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult> {
@@ -60,6 +57,22 @@ export class FaultyStore implements ObjectStore {
 
   close(): Promise<void> {
     return this.#inner.close();
+  }
+
+  /** One call. An error after its effect comes when half of the entries have been handed out. */
+  async *#listing<T>(name: string, key: string, list: () => AsyncIterable<T>): AsyncIterable<T> {
+    const listed: T[] = [];
+    let failure: unknown;
+    try {
+      await this.faults.run(name, key, async () => {
+        for await (const entry of list()) listed.push(entry);
+      });
+    } catch (error) {
+      failure = error;
+      listed.length = Math.floor(listed.length / 2);
+    }
+    yield* listed;
+    if (failure !== undefined) throw failure;
   }
 
   /** Cuts the last byte off. */

@@ -52,6 +52,7 @@ const limits = {
   maxSegmentsPerCopyTask: 2,
   gcIntervalMs: 20_000,
   dropToleranceMs: DROP_TOLERANCE_MS,
+  missingToleranceMs: DROP_TOLERANCE_MS,
   jobRetentionMs: 30 * 86_400_000,
   maxCopyAttempts: 30,
 };

@@ -25,6 +25,8 @@ const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): ObjectStore
   list: (prefix) => inner.list(prefix),
   copy: (from, to, options) => inner.copy(from, to, options),
   delete: (key) => inner.delete(key),
+  listTemporary: () => inner.listTemporary(),
+  deleteTemporary: (name) => inner.deleteTemporary(name),
   close: () => inner.close(),
   ...other,
 });

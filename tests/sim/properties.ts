@@ -7,7 +7,7 @@ import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snap
 import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
 import type { SegmentFile } from '../../src/model/records.ts';
-import { snapshotManifestKey } from '../../src/storage/keys.ts';
+import { IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
 import type { Life } from './life.ts';
 import type { Disks, World } from './world.ts';
@@ -150,9 +150,10 @@ function recordsClean(catalog: Catalog): void {
   }
 }
 
+/** All but the one that says whose store it is. */
 export async function keysOf({ store }: Disks): Promise<string[]> {
   const keys: string[] = [];
-  for await (const { key } of store.list('')) keys.push(key);
+  for await (const { key } of store.list('')) if (key !== IDENTITY_KEY) keys.push(key);
   return keys;
 }
 

@@ -2,64 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { source, World } from '../../../tests/heart/world.ts';
 import { put } from '../../catalog/catalog.ts';
-import type { BuildId, FieldId, JobId } from '../../model/ids.ts';
-import type { SegmentRecord } from '../../model/records.ts';
-import { indexKey } from '../../storage/keys.ts';
+import type { BuildId, FieldId } from '../../model/ids.ts';
+import { IDENTITY_KEY, indexKey } from '../../storage/keys.ts';
 import { MemoryStore } from '../../storage/memory.ts';
+import type { GarbageVerdict } from '../api.ts';
 import { collections, segments } from '../tables.ts';
-import { isStrayIndex, planCollection } from './plan.ts';
 import { ObjectRemover } from './remover.ts';
 
-test('a dropped segment goes when it is old enough and nothing needs it', () => {
-  const segment = (droppedAtMs: number | undefined) =>
-    ({ droppedAtMs, indexes: [] }) as unknown as SegmentRecord;
-  const rows: [number | undefined, boolean, boolean, string][] = [
-    [0, false, false, 'removed'],
-    [0, true, false, 'referenced'],
-    [0, false, true, 'referenced'],
-    [901, false, false, 'young'],
-    [900, false, false, 'removed'],
-    [undefined, false, false, 'young'],
-  ];
-  for (const [droppedAtMs, bySegment, byBuild, expected] of rows) {
-    const { remove, keep } = planCollection({
-      dropped: [segment(droppedAtMs)],
-      isSegmentReferenced: () => bySegment,
-      isBuildReferenced: () => byBuild,
-      nowMs: 1000,
-      dropToleranceMs: 100,
-    });
-    assert.equal(remove.length === 1 ? 'removed' : keep[0]?.why, expected);
-  }
-});
+const never = () => new AbortController().signal;
 
-test('an index file that no segment names goes when it is old and nobody builds or needs it', () => {
-  const named = { buildId: 1n as BuildId } as SegmentRecord['indexes'][number];
-  const segment = { state: 'flushed', indexes: [named] } as unknown as SegmentRecord;
-  const stray = {
-    segment,
-    buildId: 2n as BuildId,
-    isBuilding: false,
-    isBuildReferenced: false,
-    modifiedAtMs: 900,
-    nowMs: 1000,
-    dropToleranceMs: 100,
-  };
-  assert.equal(isStrayIndex(stray), true);
-  const dropped = { ...segment, state: 'dropped' as const, droppedAtMs: 900 };
-  assert.equal(isStrayIndex({ ...stray, segment: dropped, buildId: 1n as BuildId }), true);
-  for (const kept of [
-    { buildId: 1n as BuildId },
-    { segment: undefined },
-    { segment: { ...segment, state: 'sealed' as const } },
-    { segment: { ...segment, state: 'dropped' as const, droppedAtMs: 901 } },
-    { segment: { ...segment, restoreJobId: 1n as JobId } },
-    { isBuilding: true },
-    { isBuildReferenced: true },
-    { modifiedAtMs: 901 },
-  ])
-    assert.equal(isStrayIndex({ ...stray, ...kept }), false, JSON.stringify(Object.keys(kept)));
-});
+async function planned(world: World): Promise<GarbageVerdict[]> {
+  const verdicts: GarbageVerdict[] = [];
+  for await (const verdict of world.service.planGarbage(never())) verdicts.push(verdict);
+  return verdicts;
+}
 
 test('a pass takes the file of a build attempt that came to nothing, and leaves the index', async () => {
   const world = await World.withRows(1);
@@ -83,9 +39,10 @@ test('R08: what a snapshot needs is kept while its segment is dropped, and goes 
   for (const was of world.catalog.find(segments, 'collection', world.find(source).collectionId))
     await world.catalog.commitSure([put(segments, { ...was, state: 'dropped', droppedAtMs: 0 }, was)]);
   await world.service.collector.pass();
+  const kept = (await planned(world)).filter(({ key }) => key.startsWith('segments/'));
   assert.deepEqual(
-    world.service.collector.plan().keep.map(({ why }) => why),
-    ['referenced', 'referenced'],
+    new Set(kept.map(({ verdict, reason }) => `${verdict} ${reason}`)),
+    new Set(['keep snapshot']),
   );
   const target = { database: '', name: 'back' };
   await world.ended(await world.restore('snap', target));
@@ -112,9 +69,17 @@ test('a pass that has nothing to do writes nothing', async () => {
 });
 
 test('nothing outside a segment or a snapshot can be deleted', async () => {
-  const remover = new ObjectRemover(new MemoryStore(() => 0));
-  for (const prefix of ['', 'segments/', 'segments/1', 'segments/1/2/', 'snapshots/1/', 'x/'])
+  const remover = new ObjectRemover(new MemoryStore(() => 0), { require: () => Promise.resolve() });
+  for (const prefix of ['', 'segments/', 'segments/1', 'segments/1/2/', 'snapshots/1/', 'identity/', 'x/'])
     await assert.rejects(remover.removeBelow(prefix), prefix);
-  for (const key of ['', 'segments/1/2/3/', 'segments/1/rows', 'catalog/data.mdb', 'snapshots/1'])
+  for (const key of [
+    '',
+    'segments/1/2/3/',
+    'segments/1/rows',
+    'catalog/data.mdb',
+    'snapshots/1',
+    IDENTITY_KEY,
+  ])
     await assert.rejects(remover.removeKeys([key]), key);
+  await assert.rejects(remover.remove('segments/1/2/3/rows.parquet.bak'));
 });

@@ -1,7 +1,8 @@
 /**
  * The one place that deletes objects. What may be deleted is decided elsewhere, from records that are durable; this makes
- * sure that nothing outside the two trees we write is ever touched, and counts.
+ * sure that the store is ours and the key one that we write, and counts.
  */
+import { parseKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { assert } from '../../support/assert.ts';
 import { mapLimited } from '../../support/limiter.ts';
@@ -9,34 +10,51 @@ import { mapLimited } from '../../support/limiter.ts';
 const DELETES_AT_ONCE = 16;
 const LISTED_AT_ONCE = 1000;
 
-/** A whole segment, or a whole collection's segments or snapshot files: never a tree that holds more than one collection. */
-const REMOVABLE_PREFIX = /^(?:segments\/\d+\/(?:-?\d+\/\d+\/)?|snapshots\/\d+\/manifests\/\d+\/)$/;
-const REMOVABLE_KEY = /^(?:segments\/\d+\/-?\d+\/\d+\/[^/].*|snapshots\/\d+\/(?:metadata|manifests)\/.+)$/;
+/** A collection's segments, or a snapshot's manifests: never a tree that holds more than one collection. */
+const REMOVABLE_PREFIX = /^(?:segments\/\d+\/|snapshots\/\d+\/manifests\/\d+\/)$/;
+
+/** Whether an object may be deleted at all. */
+export function isRemovable(key: string): boolean {
+  const { kind } = parseKey(key);
+  return kind !== 'foreign' && kind !== 'identity';
+}
 
 export class ObjectRemover {
   readonly #store: ObjectStore;
-  /** Objects deleted since the start. */
+  readonly #identity: { require(): Promise<void> };
+  /** Objects and temporaries deleted since the start. */
   removed = 0;
 
-  constructor(store: ObjectStore) {
+  constructor(store: ObjectStore, identity: { require(): Promise<void> }) {
     this.#store = store;
+    this.#identity = identity;
   }
 
-  /** Deletes in no particular order. Absent objects are no error. */
+  /** Absent objects are no error. Throws `store-mismatch` while it is not known that the store is this catalog's. */
+  async remove(key: string): Promise<void> {
+    assert(isRemovable(key), `'${key}' is no object of ours to delete`);
+    await this.#identity.require();
+    await this.#store.delete(key);
+    this.removed++;
+  }
+
+  async removeTemporary(name: string): Promise<void> {
+    await this.#identity.require();
+    await this.#store.deleteTemporary(name);
+    this.removed++;
+  }
+
+  /** As `remove`, in no particular order. */
   async removeKeys(keys: readonly string[]): Promise<void> {
-    await mapLimited(keys, DELETES_AT_ONCE, async (key) => {
-      assert(REMOVABLE_KEY.test(key), `'${key}' is no object of ours to delete`);
-      await this.#store.delete(key);
-      this.removed++;
-    });
+    await mapLimited(keys, DELETES_AT_ONCE, (key) => this.remove(key));
   }
 
-  /** Deletes everything below `prefix`, listed now. */
+  /** Deletes everything of ours below `prefix`, listed now. */
   async removeBelow(prefix: string): Promise<void> {
     assert(REMOVABLE_PREFIX.test(prefix), `'${prefix}' is no place to clear`);
     let batch: string[] = [];
     for await (const { key } of this.#store.list(prefix)) {
-      batch.push(key);
+      if (isRemovable(key)) batch.push(key);
       if (batch.length < LISTED_AT_ONCE) continue;
       await this.removeKeys(batch);
       batch = [];

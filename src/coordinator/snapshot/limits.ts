@@ -35,6 +35,10 @@ export interface SnapshotLimits {
   readonly gcIntervalMs: number;
   /** `dataCoord.gc.dropTolerance`. */
   readonly dropToleranceMs: number;
+  /** `dataCoord.gc.missingTolerance`: for objects that no record tells of, and temporaries. */
+  readonly missingToleranceMs: number;
+  /** `dataCoord.snapshot.pendingTimeout`: a creation that takes longer is reported. */
+  readonly pendingTimeoutMs: number;
   readonly copyMode: 'shared' | 'physical';
 }
 
@@ -57,5 +61,7 @@ export const defaultSnapshotLimits: SnapshotLimits = {
   progressIntervalMs: 250,
   gcIntervalMs: 3_600_000,
   dropToleranceMs: 10_800_000,
+  missingToleranceMs: 86_400_000,
+  pendingTimeoutMs: 3_600_000,
   copyMode: 'shared',
 };

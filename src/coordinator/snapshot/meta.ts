@@ -160,6 +160,11 @@ export class SnapshotReferences {
     return found;
   }
 
+  /** Whether what snapshots of the collection need is known; while it is not, everything of it counts as needed. */
+  isLoaded(collectionId: CollectionId): boolean {
+    return !this.#notLoaded.has(collectionId);
+  }
+
   /** Collections that keep everything now. */
   get unknownCollections(): ReadonlySet<CollectionId> {
     return new Set(this.#notLoaded.keys());

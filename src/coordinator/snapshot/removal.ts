@@ -89,30 +89,56 @@ export class SnapshotRemoval {
     }
   }
 
+  /** A create of this process is at work on it. */
+  isCreating(snapshotId: SnapshotId): boolean {
+    return this.#live.has(snapshotId);
+  }
+
+  /** Committed, but its collection is gone and nobody holds it. */
+  hasOutlived({ snapshotId, collectionId, state }: SnapshotRecord): boolean {
+    return (
+      state === 'committed' &&
+      this.#catalog.get(collections, collectionId) === undefined &&
+      this.#pins.active(snapshotId).length === 0
+    );
+  }
+
   /** Drops the unpinned snapshots of collections that are gone, and finishes what a crash or a failing store left behind. */
   async pass(): Promise<void> {
+    await this.mark();
+    await this.finishAll();
+  }
+
+  /** What nobody can use any more turns deleting; its objects stay for now. Pins whose time is over go. */
+  async mark(): Promise<void> {
     await this.#pins.expire();
+    for (const { snapshotId } of this.#catalog.find(snapshots, 'state', 'pending'))
+      await this.#markWhile(snapshotId, ({ state }) => state === 'pending' && !this.#live.has(snapshotId));
+    for (const { snapshotId } of this.#catalog.find(snapshots, 'state', 'committed'))
+      await this.#markWhile(snapshotId, (record) => this.hasOutlived(record));
+  }
+
+  /** Removes objects and records of everything that is deleting. */
+  async finishAll(): Promise<void> {
     for (const { snapshotId } of this.#catalog.find(snapshots, 'state', 'deleting'))
       await this.finish(snapshotId);
-    for (const { snapshotId } of this.#catalog.find(snapshots, 'state', 'pending'))
-      if (!this.#live.has(snapshotId)) await this.abandon(snapshotId);
-    const collectionIds = new Set(
-      this.#catalog.find(snapshots, 'state', 'committed').map(({ collectionId }) => collectionId),
-    );
-    for (const collectionId of collectionIds)
-      if (this.#catalog.get(collections, collectionId) === undefined) await this.dropAllOf(collectionId);
   }
 
   /** Pinned ones stay until their pins end. */
   async dropAllOf(collectionId: CollectionId): Promise<void> {
+    const isUnpinned = ({ snapshotId, state }: SnapshotRecord) =>
+      state === 'committed' && this.#pins.active(snapshotId).length === 0;
     for (const { snapshotId } of this.#catalog.find(snapshots, 'collection', collectionId))
-      for (;;) {
-        const record = this.#catalog.get(snapshots, snapshotId);
-        if (record?.state !== 'committed' || this.#pins.active(snapshotId).length > 0) break;
-        if ((await this.markDeleting(record)) === 'stale') continue;
-        await this.finish(snapshotId);
-        break;
-      }
+      if (await this.#markWhile(snapshotId, isUnpinned)) await this.finish(snapshotId);
+  }
+
+  /** Marks the snapshot unless `isMeant` says no more. */
+  async #markWhile(snapshotId: SnapshotId, isMeant: (record: SnapshotRecord) => boolean): Promise<boolean> {
+    for (;;) {
+      const record = this.#catalog.get(snapshots, snapshotId);
+      if (record === undefined || !isMeant(record)) return false;
+      if ((await this.markDeleting(record)) === 'committed') return true;
+    }
   }
 
   async #removeObjects(snapshotId: SnapshotId): Promise<void> {

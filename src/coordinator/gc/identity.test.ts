@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { Disk } from '../../../tests/heart/disk.ts';
+import { ManualClock, settle } from '../../../tests/heart/manual-clock.ts';
+import { source, World } from '../../../tests/heart/world.ts';
+import { Catalog, put } from '../../catalog/catalog.ts';
+import type { Kv } from '../../catalog/kv.ts';
+import { MemoryKv } from '../../catalog/memory.ts';
+import { isDbError } from '../../errors/db-error.ts';
+import { IDENTITY_KEY } from '../../storage/keys.ts';
+import { LocalStore } from '../../storage/local.ts';
+import { MemoryStore } from '../../storage/memory.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { silentLog } from '../../support/log.ts';
+import { seededRandom } from '../../support/random.ts';
+import { snapshotTables } from '../snapshot-service.ts';
+import { coreTables, idLeases } from '../tables.ts';
+import { decideIdentity, decodeMarker, encodeMarker, StoreIdentity, storeIdentities } from './identity.ts';
+import { ObjectRemover } from './remover.ts';
+
+const bytes = Uint8Array.of(1);
+const KEY = 'segments/1/2/3/rows.parquet';
+const never = () => new AbortController().signal;
+const mismatch = (error: unknown) => isDbError(error, 'store-mismatch');
+
+/** Disks that outlive processes. */
+interface Disks {
+  readonly kv: Kv;
+  readonly store: ObjectStore;
+}
+
+async function start({ kv, store }: Disks, seed = 1) {
+  const catalog = await Catalog.open({ kv, tables: [...coreTables, ...snapshotTables], highWater: () => 1n });
+  const clock = new ManualClock();
+  const identity = new StoreIdentity({ catalog, store, clock, random: seededRandom(seed), log: silentLog });
+  await identity.open();
+  await identity.verify().catch(() => undefined);
+  return { catalog, identity, remover: new ObjectRemover(store, identity) };
+}
+
+const useCatalog = (catalog: Catalog) =>
+  catalog.commitSure([put(idLeases, { nextId: 5n }, catalog.get(idLeases, 'global'))]);
+
+const kinds: readonly (readonly [string, () => Promise<ObjectStore & AsyncDisposable>])[] = [
+  [
+    'memory',
+    async () => Object.assign(new MemoryStore(() => 0), { [Symbol.asyncDispose]: () => Promise.resolve() }),
+  ],
+  [
+    'local',
+    async () => {
+      const root = await mkdtemp(join(tmpdir(), 'tidemark-identity-'));
+      const store = await LocalStore.open(root);
+      const dispose = async () => {
+        await store.close();
+        await rm(root, { recursive: true });
+      };
+      return Object.assign(store, { [Symbol.asyncDispose]: dispose });
+    },
+  ],
+];
+
+for (const [kind, open] of kinds)
+  describe(`store identity on ${kind}`, () => {
+    test('a new catalog takes an empty store, and knows it again', async () => {
+      await using store = await open();
+      const disks = { kv: new MemoryKv(), store };
+      const first = await start(disks);
+      assert.deepEqual(first.identity.troubles(), []);
+      const second = await start(disks, 2);
+      const { storeId, state } = second.catalog.get(storeIdentities, 'store')!;
+      assert.equal(state, 'owned');
+      assert.deepEqual(decodeMarker(await store.get(IDENTITY_KEY)), { is: 'present', storeId });
+      await store.put(KEY, bytes);
+      await second.remover.remove(KEY);
+      assert.equal(await store.stat(KEY), undefined);
+    });
+
+    test('a new catalog over objects of another one deletes nothing', async () => {
+      await using store = await open();
+      await store.put(KEY, bytes);
+      const { identity, remover } = await start({ kv: new MemoryKv(), store });
+      assert.match(identity.troubles()[0] ?? '', /the catalog is new, but the store holds objects already/);
+      await assert.rejects(remover.remove(KEY), mismatch);
+      await assert.rejects(remover.removeBelow('segments/1/'), mismatch);
+      await assert.rejects(remover.removeTemporary('w-1'), mismatch);
+      assert.ok(await store.stat(KEY));
+      assert.equal(await store.stat(IDENTITY_KEY), undefined);
+    });
+
+    test('R26: a catalog over the marked store of another one deletes nothing', async () => {
+      await using store = await open();
+      await start({ kv: new MemoryKv(), store }, 1);
+      const { identity, remover } = await start({ kv: new MemoryKv(), store }, 2);
+      assert.match(identity.troubles()[0] ?? '', /this is store \d+/);
+      await assert.rejects(remover.remove(KEY), mismatch);
+    });
+
+    test('a catalog of before there were identities takes the store it has', async () => {
+      await using store = await open();
+      await store.put(KEY, bytes);
+      const kv = new MemoryKv();
+      const old = await Catalog.open({ kv, tables: coreTables, highWater: () => 1n });
+      await useCatalog(old);
+      const { identity } = await start({ kv, store });
+      assert.deepEqual(identity.troubles(), []);
+      assert.ok(await store.stat(IDENTITY_KEY));
+    });
+
+    test('a marker that is gone, damaged or newer is a mismatch, until it is back', async () => {
+      await using store = await open();
+      const kv = new MemoryKv();
+      const { identity, remover, catalog } = await start({ kv, store });
+      await useCatalog(catalog);
+      const marker = await store.get(IDENTITY_KEY);
+      const text = (value: string) => new TextEncoder().encode(value);
+      for (const wrong of [undefined, text('{'), text('{"format":1}'), text('{"format":2,"storeId":"1"}')]) {
+        if (wrong === undefined) await store.delete(IDENTITY_KEY);
+        else await store.put(IDENTITY_KEY, wrong);
+        await assert.rejects(identity.verify(), mismatch);
+        await assert.rejects(remover.remove(KEY), mismatch);
+        const restarted = await start({ kv, store });
+        assert.equal(restarted.identity.troubles().length, 1);
+        await assert.rejects(restarted.remover.remove(KEY), mismatch);
+        await store.put(IDENTITY_KEY, marker);
+        await restarted.remover.remove(KEY);
+        assert.deepEqual(restarted.identity.troubles(), []);
+        // Fenced off as a catalog by the restart; of the store it needs to know no more.
+        await identity.verify();
+      }
+    });
+  });
+
+test('what a record and a marker say together', () => {
+  const record = { storeId: 5n, state: 'owned', mustBeEmpty: true } as const;
+  const claiming = { ...record, state: 'claiming' } as const;
+  const absent = { is: 'absent' } as const;
+  const kind = (...input: Parameters<typeof decideIdentity>) => decideIdentity(...input).kind;
+  assert.equal(kind(record, { is: 'present', storeId: 5n }, undefined), 'match');
+  assert.equal(kind(record, { is: 'present', storeId: 6n }, undefined), 'mismatch');
+  assert.equal(kind(record, absent, undefined), 'mismatch');
+  assert.equal(kind(claiming, absent, undefined), 'claim');
+  assert.equal(kind(claiming, absent, KEY), 'mismatch');
+  assert.equal(kind({ ...claiming, mustBeEmpty: false }, absent, KEY), 'claim');
+  assert.equal(kind(claiming, { is: 'present', storeId: 5n }, KEY), 'match');
+  assert.equal(kind(claiming, { is: 'present', storeId: 6n }, undefined), 'mismatch');
+  assert.equal(kind(claiming, { is: 'unreadable', why: 'is damaged' }, undefined), 'mismatch');
+  assert.deepEqual(decodeMarker(encodeMarker(5n)), { is: 'present', storeId: 5n });
+});
+
+for (const effect of ['before', 'after'] as const)
+  test(`a crash ${effect} any write of the first start is no mismatch`, async () => {
+    for (let at = 1; ; at++) {
+      const disk = new Disk();
+      disk.plan({ at, kind: 'crash', effect });
+      await start({ kv: disk.kv(), store: disk.store() }).catch(() => undefined);
+      const { hit } = disk;
+      disk.plan(undefined);
+      const { identity, catalog } = await start({ kv: disk.kv(), store: disk.store() }, 2);
+      assert.deepEqual(identity.troubles(), []);
+      assert.equal(catalog.get(storeIdentities, 'store')?.state, 'owned');
+      if (!hit) {
+        assert.ok(at > 4);
+        return;
+      }
+    }
+  });
+
+test('with the wrong store the server starts and serves, deletes nothing, says so in health, and goes on when the right one is back', async () => {
+  let world = await World.withRows(2);
+  await world.create();
+  const marker = await world.disk.memoryStore.get(IDENTITY_KEY);
+  await world.disk.memoryStore.delete(IDENTITY_KEY);
+  world = await world.restart();
+  await world.create('more');
+  assert.match(world.service.troubles().join(), /Nothing is deleted/);
+  const signal = new AbortController().signal;
+  await assert.rejects(world.service.collectGarbage(signal), mismatch);
+  await assert.rejects(async () => {
+    for await (const _ of world.service.planGarbage(signal)) assert.fail('planned');
+  }, mismatch);
+  const before = await world.disk.keys();
+  await world.service.dropSnapshot(source, 'snap');
+  assert.deepEqual(world.service.listSnapshots(source), ['more']);
+  assert.deepEqual(await world.disk.keys(), before);
+  await world.disk.memoryStore.put(IDENTITY_KEY, marker);
+  await world.service.collectGarbage(signal);
+  assert.deepEqual(world.service.troubles(), []);
+  await world.assertClean();
+  await world.stop();
+});
+
+test('no start and no stop waits for a store that hangs; a drop hears of it', async () => {
+  let world = await World.withRows(1);
+  await world.create();
+  const { memoryStore, clock } = world.disk;
+  const read = memoryStore.get.bind(memoryStore);
+  memoryStore.get = () => new Promise(() => undefined);
+  world = await world.restart();
+  let isDropped = false;
+  const drop = world.service.dropSnapshot(source, 'snap').then(() => {
+    isDropped = true;
+  });
+  await settle();
+  assert.equal(isDropped, false);
+  await clock.advance(30_000);
+  await drop;
+  assert.match(world.service.troubles().join(), /does not answer: no answer within 30000 ms/);
+  const pass = assert.rejects(world.service.collectGarbage(never()), (error) =>
+    isDbError(error, 'storage-failed'),
+  );
+  await settle();
+  await world.stop();
+  await clock.advance(30_000);
+  await pass;
+  memoryStore.get = read;
+  world = await World.open(world.disk);
+  await settle();
+  assert.deepEqual(world.service.troubles(), []);
+  await world.assertClean();
+  await world.stop();
+});

@@ -1,12 +1,12 @@
 import type { Registry } from 'prom-client';
-import type { Coordinator } from '../coordinator/api.ts';
+import type { AdminDoor } from './routes.ts';
 
 /** The text of /metrics. Gauges are read from the catalog when they are asked for: nothing is counted twice. */
 export class Metrics {
-  readonly #coordinator: Coordinator;
+  readonly #coordinator: AdminDoor;
   #registry: Promise<Registry> | undefined;
 
-  constructor(coordinator: Coordinator) {
+  constructor(coordinator: AdminDoor) {
     this.#coordinator = coordinator;
   }
 
@@ -42,6 +42,13 @@ export class Metrics {
         for (const job of coordinator.listRestoreJobs('', '')) this.inc({ state: job.state });
       },
     });
+    gauge('snapshots', 'Snapshots', () => coordinator.snapshotStats().snapshots);
+    gauge('snapshot_pins', 'Pins that hold snapshots', () => coordinator.snapshotStats().pins);
+    gauge(
+      'snapshot_references_not_loaded',
+      'Snapshots whose references are not known: all garbage of their collections is kept',
+      () => coordinator.snapshotStats().referencesNotLoaded,
+    );
     gauge('databases', 'Databases', () => coordinator.listDatabases().length);
     gauge('collections', 'Collections', () =>
       coordinator

@@ -42,13 +42,6 @@ export class Metrics {
         for (const job of coordinator.listRestoreJobs('', '')) this.inc({ state: job.state });
       },
     });
-    gauge('snapshots', 'Snapshots', () => coordinator.snapshotStats().snapshots);
-    gauge('snapshot_pins', 'Pins that hold snapshots', () => coordinator.snapshotStats().pins);
-    gauge(
-      'snapshot_references_not_loaded',
-      'Snapshots whose references are not known: all garbage of their collections is kept',
-      () => coordinator.snapshotStats().referencesNotLoaded,
-    );
     gauge('databases', 'Databases', () => coordinator.listDatabases().length);
     gauge('collections', 'Collections', () =>
       coordinator

@@ -4,7 +4,6 @@ import { isDbError, messageOf } from '../errors/db-error.ts';
 import { AdminClient, ServerError, serverUrl } from './admin-client.ts';
 import { type Parsed, parseArguments } from './arguments.ts';
 import { type Command, textFlag } from './command.ts';
-import { serve } from './commands/serve.ts';
 import { exitCodes, UsageError } from './exit-codes.ts';
 import { helpOf, helpText } from './help.ts';
 import { readConfig } from './read-config.ts';
@@ -30,7 +29,12 @@ export async function runCli(argv: readonly string[], environment: Environment):
       say(version);
       return exitCodes.done;
     }
-    if (command === undefined) return await serve(await configOf(flags, environment), say);
+    if (command === undefined) {
+      const config = await configOf(flags, environment);
+      // Loaded only now: who asks a server does not need one.
+      const { serve } = await import('./commands/serve.ts');
+      return await serve(config, say);
+    }
     return await ask(command, parsed, environment);
   } catch (error) {
     if (error instanceof UsageError) return fail(`${error.message}. See tidemark --help`, exitCodes.usage);

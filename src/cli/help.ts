@@ -54,7 +54,8 @@ export function helpOf(command: Command): string {
   const widest = Math.max(...flags.map(([name]) => name?.length ?? 0));
   return `Usage: tidemark ${usageOf(command)} [options]
 
-${command.summary[0]?.toUpperCase()}${command.summary.slice(1)}. ${command.help}
+${command.summary[0]?.toUpperCase()}${command.summary.slice(1)}.
+${command.help}
 
 ${flags.map(([name, text]) => `  ${name?.padEnd(widest)}  ${text}`).join('\n')}`;
 }

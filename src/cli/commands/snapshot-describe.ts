@@ -56,7 +56,7 @@ function summary(report: Report): readonly (readonly [string, string | undefined
     ['snapshot id', report.snapshotId],
     ['collection id', report.collectionId],
     ['created', localTime(report.createdAtMs)],
-    ['holds all until', hybridTimeText(report.createTs)],
+    ['point in time', hybridTimeText(report.createTs)],
     ['rows', `${count(report.rowCount)} in ${counted(report.segmentCount, 'segment')}`],
     ['deletes', content && count(content.deleteCount)],
     ['size', `${exactSize(report.sizeBytes)}${files}`],

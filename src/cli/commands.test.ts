@@ -257,9 +257,9 @@ test('gc --dry-run prints a line for each object, sums by reason, and what would
   const lines = out.trimEnd().split('\n');
   assert.equal(
     lines[0],
-    "keep    snapshot                  1.2 MB  segments/451/452/460/rows.parquet  snapshot 'monday'",
+    "keep    snapshot                   1.2 MB  segments/451/452/460/rows.parquet  snapshot 'monday'",
   );
-  assert.equal(lines[1], 'delete  orphan                    2.0 kB  z  nobody knows it');
+  assert.equal(lines[1], 'delete  orphan                     2.0 kB  z  nobody knows it');
   assert.match(out, /\ndelete {3}orphan {10}1 {2} +2\.0 kB \(2,000 bytes\)\n/);
   assert.equal(lines.at(-1), '`tidemark gc` would delete 1 object, 2.0 kB (2,000 bytes), and keep 1.');
   door.verdicts = [];

@@ -1,6 +1,8 @@
 /** Results go to one stream, progress to the other, and only to people. */
 import type { WriteStream } from 'node:tty';
 
+const DEFAULT_COLUMNS = 80;
+
 export class Terminal {
   readonly #out: NodeJS.WriteStream;
   readonly #progress: WriteStream | undefined;
@@ -24,7 +26,9 @@ export class Terminal {
   /** One line that the next one replaces. */
   progress(text: string): void {
     if (this.#progress === undefined) return;
-    this.#progress.write(`\r${text.slice(0, this.#progress.columns - 1)}\u001b[K`);
+    // A terminal that does not know its width says 0.
+    const columns = this.#progress.columns || DEFAULT_COLUMNS;
+    this.#progress.write(`\r${text.slice(0, columns - 1)}\u001b[K`);
     this.#hasLine = true;
   }
 

@@ -5,6 +5,9 @@ import type { Call, Command } from '../command.ts';
 import { exitCodes, UsageError } from '../exit-codes.ts';
 import { count, counted, exactSize, plain, size, table } from '../format.ts';
 
+/** As long as the longest. */
+const REASON_WIDTH = 'references-not-loaded'.length;
+
 type Verdict = Json<GarbageVerdict>;
 
 export const gc: Command = {
@@ -50,7 +53,7 @@ async function dryRun({ client, terminal, isJson }: Call): Promise<void> {
 
 const lineOf = ({ verdict, reason, sizeBytes, key, detail }: Verdict): string =>
   plain(
-    `${verdict.padEnd(6)}  ${reason.padEnd(20)}  ${size(sizeBytes).padStart(10)}  ${key}  ${detail}`,
+    `${verdict.padEnd(6)}  ${reason.padEnd(REASON_WIDTH)}  ${size(sizeBytes).padStart(10)}  ${key}  ${detail}`,
   ).trimEnd();
 
 interface Sum {

@@ -210,14 +210,12 @@ async function restore(client: MilvusClient, httpAddress: string): Promise<void>
       await ok(Promise.resolve(status));
       for (;;) {
         const { info } = await client.getRestoreSnapshotState({ job_id });
-        const jobs = (await (await fetch(`http://${httpAddress}/restore-jobs`)).json()) as {
-          jobId: string;
+        const job = (await (await fetch(`http://${httpAddress}/restore-jobs/${job_id}`)).json()) as {
           copiedBytes: number;
           totalBytes: number;
-        }[];
-        const job = jobs.find(({ jobId }) => jobId === job_id);
+        };
         const ended = info.state === 'RestoreSnapshotCompleted';
-        if (job !== undefined) drawBar(ended ? job.totalBytes : job.copiedBytes, job.totalBytes, ended);
+        drawBar(ended ? job.totalBytes : job.copiedBytes, job.totalBytes, ended);
         if (ended) return Number(info.time_cost);
         if (info.state === 'RestoreSnapshotFailed') throw new Error(`the restore failed: ${info.reason}`);
         await new Promise((resolve) => setTimeout(resolve, 20));

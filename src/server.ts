@@ -117,7 +117,14 @@ async function open(config: Config, version: string, closing: Closing): Promise<
     limits: { maxReceiveBytes: config['proxy.grpc.serverMaxRecvSize'] },
   });
   closing.add(() => proxy.stop());
-  const admin = await AdminServer.listen({ host, port: config['metrics.port'], coordinator, version });
+  const admin = await AdminServer.listen({
+    host,
+    port: config['metrics.port'],
+    coordinator,
+    version,
+    clock: systemClock,
+    log,
+  });
   closing.add(() => admin.close());
   return {
     grpcAddress: `${host}:${proxy.port}`,

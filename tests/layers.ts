@@ -38,7 +38,8 @@ export const layers = {
   ],
   proxy: ['support', 'errors', 'config', 'model', 'expr', 'streamingnode', 'coordinator', 'querynode'],
   admin: ['support', 'errors', 'config', 'model', 'coordinator'],
-  cli: ['support', 'errors', 'config', 'model', 'server'],
+  /** `coordinator`: the types of what the admin server answers. */
+  cli: ['support', 'errors', 'config', 'model', 'coordinator', 'server'],
   server: '*',
   worker: '*',
   'write-worker': ['support', 'proxy'],

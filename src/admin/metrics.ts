@@ -1,12 +1,12 @@
 import type { Registry } from 'prom-client';
-import type { Coordinator } from '../coordinator/api.ts';
+import type { AdminDoor } from './routes.ts';
 
 /** The text of /metrics. Gauges are read from the catalog when they are asked for: nothing is counted twice. */
 export class Metrics {
-  readonly #coordinator: Coordinator;
+  readonly #coordinator: AdminDoor;
   #registry: Promise<Registry> | undefined;
 
-  constructor(coordinator: Coordinator) {
+  constructor(coordinator: AdminDoor) {
     this.#coordinator = coordinator;
   }
 

@@ -1,10 +1,13 @@
-/** argv to command. Exit codes: 0 done, 1 failed, 2 wrong usage. */
-import { parseArgs } from 'node:util';
-import { type Config, optionEntries } from '../config/options.ts';
+/** argv to command to exit code. */
+import type { Config } from '../config/options.ts';
 import { isDbError, messageOf } from '../errors/db-error.ts';
-import { serve } from './commands/serve.ts';
-import { helpText } from './help.ts';
+import { AdminClient, ServerError, serverUrl } from './admin-client.ts';
+import { type Parsed, parseArguments } from './arguments.ts';
+import { type Command, textFlag } from './command.ts';
+import { exitCodes, UsageError } from './exit-codes.ts';
+import { helpOf, helpText } from './help.ts';
 import { readConfig } from './read-config.ts';
+import { Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -16,26 +19,58 @@ export async function runCli(argv: readonly string[], environment: Environment):
     return code;
   };
   try {
-    const { flags, command } = parse(argv);
+    const parsed = parseArguments(argv);
+    const { flags, command, group } = parsed;
     if (flags['help'] === true) {
-      say(helpText());
-      return 0;
+      say(command === undefined ? helpText(group) : helpOf(command));
+      return exitCodes.done;
     }
     if (flags['version'] === true) {
       say(version);
-      return 0;
+      return exitCodes.done;
     }
-    if (command !== 'serve') return fail(`unknown command '${command}'. See tidemark --help`, 2);
-    return await serve(await configOf(flags, environment), say);
+    if (command === undefined) {
+      const config = await configOf(flags, environment);
+      // Loaded only now: who asks a server does not need one.
+      const { serve } = await import('./commands/serve.ts');
+      return await serve(config, say);
+    }
+    return await ask(command, parsed, environment);
   } catch (error) {
-    if (error instanceof UsageError) return fail(`${error.message}. See tidemark --help`, 2);
-    if (isDbError(error)) return fail(error.message, 1);
-    return fail((error instanceof Error && error.stack) || messageOf(error), 1);
+    if (error instanceof UsageError) return fail(`${error.message}. See tidemark --help`, exitCodes.usage);
+    if (isDbError(error) || error instanceof ServerError) return fail(error.message, exitCodes.failed);
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return exitCodes.unread;
+    return fail((error instanceof Error && error.stack) || messageOf(error), exitCodes.failed);
   }
 }
 
-/** What was typed wrong, in a flag, the file or the environment. */
-class UsageError extends Error {}
+/** Asks the server; the first Ctrl-C closes the connection, by which the server knows. */
+async function ask(command: Command, { args, flags }: Parsed, environment: Environment): Promise<number> {
+  // Settings of a server are no flags here.
+  const config = await configOf({ config: flags['config'] }, environment);
+  const interrupt = new AbortController();
+  const terminal = new Terminal(process.stdout, process.stderr);
+  const onSignal = () => interrupt.abort(new Interrupted());
+  process.once('SIGINT', onSignal);
+  try {
+    return await command.run({
+      args,
+      flags,
+      database: textFlag(flags, 'database'),
+      isJson: flags['json'] === true,
+      client: new AdminClient(serverUrl(textFlag(flags, 'server'), config), interrupt.signal),
+      terminal,
+    });
+  } catch (error) {
+    if (interrupt.signal.aborted) return exitCodes.interrupted;
+    throw error;
+  } finally {
+    terminal.clear();
+    process.off('SIGINT', onSignal);
+  }
+}
+
+class Interrupted extends Error {}
 
 async function configOf(flags: Parsed['flags'], environment: Environment): Promise<Config> {
   try {
@@ -45,36 +80,3 @@ async function configOf(flags: Parsed['flags'], environment: Environment): Promi
     throw new UsageError(error.message, { cause: error });
   }
 }
-
-interface Parsed {
-  readonly flags: Readonly<Record<string, unknown>>;
-  readonly command: string;
-}
-
-function parse(argv: readonly string[]): Parsed {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...argv],
-      options: parseOptions(),
-      allowPositionals: true,
-    });
-    if (positionals.length > 1) throw new UsageError(`unexpected argument '${positionals[1]}'`);
-    return { flags: values, command: positionals[0] ?? 'serve' };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(messageOf(error).split('. ')[0] ?? '', { cause: error });
-  }
-}
-
-function parseOptions(): Record<string, { type: 'string' | 'boolean'; short?: string }> {
-  const named = optionNames().map((name) => [name, { type: 'string' as const }]);
-  return {
-    ...Object.fromEntries(named),
-    config: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-    version: { type: 'boolean', short: 'v' },
-  };
-}
-
-const optionNames = (): readonly string[] =>
-  optionEntries.flatMap(({ name, option }) => (option.flag === undefined ? [name] : [name, option.flag]));

@@ -409,7 +409,7 @@ export interface Coordinator
     Indexes,
     Segments,
     Snapshots,
-    SnapshotAccounts,
+    SnapshotAdmin,
     Compactions {
   health(): Health;
   /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */

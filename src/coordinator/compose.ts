@@ -10,7 +10,7 @@ import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { Signal } from '../support/signal.ts';
 import { IdSource, TimeSource } from './allocator.ts';
-import type { CollectionInfo, CollectionName, SnapshotAccounts, Snapshots } from './api.ts';
+import type { CollectionInfo, CollectionName, SnapshotAccounts, SnapshotAdmin, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
@@ -79,7 +79,11 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotRoom extends Snapshots, SnapshotAccounts, SegmentProtection {
+export interface SnapshotRoom
+  extends Snapshots,
+    SnapshotAccounts,
+    SegmentProtection,
+    Partial<Omit<SnapshotAdmin, keyof SnapshotAccounts>> {
   readonly gate: RestoreGate;
   /** Once, before anything is written to the catalog or the store. */
   identify(): Promise<void>;

@@ -1,5 +1,5 @@
 /** The control plane: builds its rooms, brings them back after a restart, runs their loops, and is their door. */
-import type { DbError } from '../errors/db-error.ts';
+import { DbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type {
   CollectionId,
@@ -22,6 +22,8 @@ import type {
   CreateCollection,
   CreateSnapshot,
   FlushResult,
+  GarbageResult,
+  GarbageVerdict,
   Health,
   IndexProgress,
   ManualCompaction,
@@ -29,8 +31,13 @@ import type {
   RestoreJobInfo,
   RestoreSnapshot,
   SegmentInfo,
+  SnapshotAdmin,
+  SnapshotAt,
+  SnapshotDiff,
   SnapshotInfo,
+  SnapshotReport,
   SnapshotStats,
+  VerifyStep,
 } from './api.ts';
 import {
   type CoordinatorLimits,
@@ -273,5 +280,35 @@ class LocalCoordinator implements Coordinator {
   }
   listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[] {
     return this.#rooms.snapshots.listRestoreJobs(database, collection);
+  }
+
+  snapshotReports(database: string, collection: string): readonly SnapshotReport[] {
+    return this.#offering('snapshotReports').snapshotReports(database, collection);
+  }
+  snapshotReport(snapshot: SnapshotAt): ReturnType<SnapshotAdmin['snapshotReport']> {
+    return this.#operations.run(() => this.#offering('snapshotReport').snapshotReport(snapshot));
+  }
+  verifySnapshot(snapshot: SnapshotAt, fraction: number, signal: AbortSignal): AsyncIterable<VerifyStep> {
+    return this.#operations.each(() =>
+      this.#offering('verifySnapshot').verifySnapshot(snapshot, fraction, signal),
+    );
+  }
+  diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff> {
+    return this.#operations.run(() => this.#offering('diffSnapshots').diffSnapshots(from, to, signal));
+  }
+  planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict> {
+    return this.#operations.each(() => this.#offering('planGarbage').planGarbage(signal));
+  }
+  collectGarbage(signal: AbortSignal): Promise<GarbageResult> {
+    return this.#operations.run(() => this.#offering('collectGarbage').collectGarbage(signal));
+  }
+  cancelRestore(jobId: JobId, reason?: string): Promise<boolean> {
+    return this.#operations.run(() => this.#offering('cancelRestore').cancelRestore(jobId, reason));
+  }
+
+  #offering(what: keyof SnapshotAdmin): SnapshotAdmin {
+    const { snapshots } = this.#rooms;
+    if (snapshots[what] === undefined) throw new DbError('unimplemented', `${what} is not implemented`);
+    return snapshots as SnapshotAdmin;
   }
 }

@@ -8,13 +8,21 @@ export class Operations {
 
   /** Throws `service-unavailable` after `refuse`. */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new DbError('service-unavailable', 'the coordinator is stopping');
-    this.#running++;
+    this.#begin();
     try {
       return await work();
     } finally {
-      this.#running--;
-      if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      this.#end();
+    }
+  }
+
+  /** The same for work that answers bit by bit: it runs from the first item asked for until the last, or until nobody asks on. */
+  async *each<T>(work: () => AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+    this.#begin();
+    try {
+      yield* work();
+    } finally {
+      this.#end();
     }
   }
 
@@ -29,5 +37,15 @@ export class Operations {
   /** Resolves when nothing runs any more. */
   drained(): Promise<void> {
     return this.#running === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #begin(): void {
+    if (this.#isClosed) throw new DbError('service-unavailable', 'the coordinator is stopping');
+    this.#running++;
+  }
+
+  #end(): void {
+    this.#running--;
+    if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,32 +9,7 @@ import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { spawnServer } from '../../demo/server.ts';
 import { ownConnections } from '../connections.ts';
 import { createItems, item, succeed } from './fixture.ts';
-
-const main = join(import.meta.dirname, '../../../dist/main.js');
-
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs the program to its end; one that does not end is killed and has no code. */
-function run(args: readonly string[], environment: Record<string, string> = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [main, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...environment },
-    timeout: 10_000,
-    killSignal: 'SIGKILL',
-  });
-  const text = { out: '', err: '' };
-  child.stdout.on('data', (chunk: Buffer) => {
-    text.out += chunk.toString();
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    text.err += chunk.toString();
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...text })));
-}
+import { runCli as run } from './run-cli.ts';
 
 describe('the command line', { concurrency: true }, () => {
   let dir = '';
@@ -78,10 +53,46 @@ describe('the command line', { concurrency: true }, () => {
     await fails(['--port', '70000'], 2, /70000/);
     await fails(['frobnicate'], 2, /unknown command 'frobnicate'/);
     await fails(['serve', 'more'], 2, /unexpected argument 'more'/);
+    await fails(['snapshot'], 2, /'snapshot' needs one of list, describe, verify, diff, pins/);
+    await fails(['gc', '--subset', '5%'], 2, /'tidemark gc' has no flag '--subset'/);
+    await fails(['snapshot', 'list', '--server', 'https://x'], 2, /'https:\/\/x' is not http:\/\/HOST:PORT/);
     await fails(['--config', join(dir, 'none.yaml')], 2, /cannot read .*none\.yaml/);
     const bad = join(dir, 'bad.yaml');
     await writeFile(bad, 'proxy:\n  prot: 1\n');
     await fails(['--config', bad], 2, /prot/);
+  });
+
+  test('without a server a command says in one line how to get one, and ends with 1', async () => {
+    const none = { TIDEMARK_METRICS_PORT: '1' };
+    const words =
+      /no server answers at http:\/\/127\.0\.0\.1:1: start one with `tidemark serve`, or name it with --server$/m;
+    for (const line of ['snapshot list', 'snapshot verify a b', 'gc --dry-run', 'gc', 'restore cancel 1'])
+      await fails(line.split(' '), 1, words, none);
+  });
+
+  test('each command has a help of its own', async () => {
+    const { code, out } = await run(['snapshot', 'verify', '--help']);
+    assert.equal(code, 0);
+    assert.match(
+      out,
+      /^Usage: tidemark snapshot verify COLLECTION NAME[\s\S]*--subset PERCENT[\s\S]*--server URL/,
+    );
+  });
+
+  test('Ctrl-C ends a verification with 130 and nothing more to say, and its connection with it', async () => {
+    const endless = createHttpServer((_, response) => void response.write('{"kind":"progress"}\n'));
+    await new Promise<void>((resolve) => endless.listen(0, '127.0.0.1', resolve));
+    const gone = new Promise<void>((resolve) =>
+      endless.on('connection', (socket) => socket.on('close', resolve)),
+    );
+    const { port } = endless.address() as { port: number };
+    const line = ['snapshot', 'verify', 'a', 'b', '--json', '--server', `127.0.0.1:${port}`];
+    const { code, out, err } = await run(line, {}, (child) =>
+      child.stdout.once('data', () => child.kill('SIGINT')),
+    );
+    assert.deepEqual([code, out, err], [130, '{"kind":"progress"}\n', '']);
+    await gone;
+    await new Promise((resolve) => endless.close(resolve));
   });
 
   test('a data directory that cannot be used is said in one line and ends with 1', async () => {

@@ -20,6 +20,11 @@ class Running implements Fixture {
   dir = '';
   server!: SpawnedServer;
   client!: MilvusClient;
+  readonly #flags: readonly string[];
+
+  constructor(flags: readonly string[] = []) {
+    this.#flags = flags;
+  }
 
   async open(): Promise<void> {
     this.dir = await mkdtemp(join(tmpdir(), 'tidemark-e2e-'));
@@ -27,7 +32,7 @@ class Running implements Fixture {
   }
 
   async #start(): Promise<void> {
-    this.server = await spawnServer(this.dir);
+    this.server = await spawnServer(this.dir, this.#flags);
     this.client = new MilvusClient({ address: this.server.address, channelOptions: ownConnections });
   }
 
@@ -45,9 +50,12 @@ class Running implements Fixture {
   }
 }
 
-/** A server of its own for one test. */
-export async function withServer(run: (fixture: Fixture) => Promise<void>): Promise<void> {
-  const fixture = new Running();
+/** A server of its own for one test, with these flags. */
+export async function withServer(
+  run: (fixture: Fixture) => Promise<void>,
+  flags: readonly string[] = [],
+): Promise<void> {
+  const fixture = new Running(flags);
   await fixture.open();
   try {
     await run(fixture);

@@ -18,7 +18,7 @@ export async function serve(config: Config, say: (text: string) => void): Promis
   const { grpcAddress, httpAddress } = server;
   say(`Tidemark ${version} is ready (${Math.round(systemUptimeMs())} ms)
   gRPC  ${grpcAddress}    connect: new MilvusClient({ address: '${grpcAddress}' })
-  HTTP  http://${httpAddress}    /healthz, /metrics
+  HTTP  http://${httpAddress}    /healthz, /metrics; / lists the rest
   data  ${resolve(config['localStorage.path'])}
 Ctrl-C stops it.`);
   const failure = await Promise.race([stopping, server.failed]);

@@ -1,0 +1,21 @@
+import type { Command } from '../command.ts';
+import { gc } from './gc.ts';
+import { restoreCancel } from './restore-cancel.ts';
+import { restoreList } from './restore-list.ts';
+import { snapshotDescribe } from './snapshot-describe.ts';
+import { snapshotDiff } from './snapshot-diff.ts';
+import { snapshotList } from './snapshot-list.ts';
+import { snapshotPins } from './snapshot-pins.ts';
+import { snapshotVerify } from './snapshot-verify.ts';
+
+/** Every command that asks a running server, in the order of the help. */
+export const commands: readonly Command[] = [
+  snapshotList,
+  snapshotDescribe,
+  snapshotVerify,
+  snapshotDiff,
+  snapshotPins,
+  restoreList,
+  restoreCancel,
+  gc,
+];

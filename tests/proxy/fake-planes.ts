@@ -5,17 +5,19 @@
 import type {
   CollectionInfo,
   CollectionName,
+  CompactionInfo,
   Coordinator,
   CreateCollection,
   CreateSnapshot,
   IndexProgress,
+  ManualCompaction,
   RestoreJobInfo,
   RestoreSnapshot,
 } from '../../src/coordinator/api.ts';
 import { DbError } from '../../src/errors/db-error.ts';
 import type { CheckedFilter } from '../../src/expr/check.ts';
 import type { HybridTime } from '../../src/model/hybrid-time.ts';
-import type { FieldId } from '../../src/model/ids.ts';
+import type { CompactionId, FieldId, SegmentId } from '../../src/model/ids.ts';
 import type { DatabaseRecord, IndexRecord, PartitionRecord } from '../../src/model/records.ts';
 import type { PrimaryKey, PrimaryKeys } from '../../src/model/rows.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
@@ -80,6 +82,10 @@ export class FakePlanes {
   readonly jobs: RestoreJobInfo[] = [];
   readonly pins = new Map<bigint, string>();
   readonly pinOwners: (string | undefined)[] = [];
+  readonly compactions = new Map<
+    CompactionId,
+    { readonly request: ManualCompaction; readonly info: CompactionInfo }
+  >();
   /** Every write, for the tests to look at. */
   readonly writes: WritePart[][] = [];
   health = { isHealthy: true, reasons: [] as string[] };
@@ -281,6 +287,28 @@ export class FakePlanes {
           level: 'L1' as const,
         },
       ];
+    },
+    compact: async (request: ManualCompaction) => {
+      this.#byId(request.collectionId);
+      const compactionId = this.#id<CompactionId>();
+      const plans = [
+        {
+          sources: [71n, 72n] as SegmentId[],
+          target: 77n as SegmentId,
+          state: 'completed' as const,
+          reason: '',
+        },
+        { sources: [73n] as SegmentId[], state: 'failed' as const, reason: 'lost' },
+        { sources: [74n, 75n] as SegmentId[], state: 'executing' as const, reason: '' },
+      ];
+      this.compactions.set(compactionId, { request, info: { compactionId, state: 'executing', plans } });
+      return { compactionId, state: 'executing' as const, plans };
+    },
+    compactionState: (compactionId: CompactionId) => {
+      const found = this.compactions.get(compactionId);
+      if (found === undefined)
+        throw new DbError('compaction-not-found', `compaction not found: compactionID=${compactionId}`);
+      return found.info;
     },
     createSnapshot: async (request: CreateSnapshot) => {
       const { snapshots } = this.stored(request.at);

@@ -5,9 +5,9 @@ import { indexBuildTasks } from './datanode/indexbuild/task.ts';
 import { compactTasks } from './segment/compact.ts';
 import { flushTasks } from './segment/flush.ts';
 import { loadTasks } from './segment/load.ts';
+import { checkObjectTasks } from './storage/check-object.ts';
 import { LocalStore } from './storage/local.ts';
 import { serveTasks } from './support/worker-side.ts';
-
 import { vectorTasks } from './vector-index/search-tasks.ts';
 import { FileWalReader } from './wal/file-reader.ts';
 
@@ -24,4 +24,5 @@ serveTasks({
   ...compactTasks({ store }),
   ...indexBuildTasks(indexBuildContext(store)),
   ...vectorTasks(),
+  ...checkObjectTasks(store),
 });

@@ -214,7 +214,7 @@ export interface Compactions {
   compactionState(compactionId: CompactionId): CompactionInfo;
 }
 
-/** A snapshot and what it costs. Sizes in bytes. */
+/** A snapshot and what it costs, from the catalog alone. Sizes in bytes. */
 export interface SnapshotReport {
   readonly snapshotId: SnapshotId;
   readonly name: string;
@@ -223,7 +223,9 @@ export interface SnapshotReport {
   /** As the collection is called now; as it was called then when it is gone. */
   readonly collectionName: string;
   readonly collectionId: CollectionId;
+  /** The moment it shows. */
   readonly createTs: HybridTime;
+  /** The wall-clock part of `createTs`. */
   readonly createdAtMs: number;
   readonly location: string;
   /** Rows in its segments, deleted ones included. */
@@ -231,9 +233,14 @@ export interface SnapshotReport {
   readonly segmentCount: number;
   /** Of every object of it: data, indexes, manifests, metadata. */
   readonly sizeBytes: number;
+  /** No compaction of its segments until then; wall clock, 0: not protected. */
   readonly protectedUntilMs: number;
+  /** Those that have not ended. */
   readonly pins: readonly PinInfo[];
-  /** Why its objects cannot be believed; undefined as far as is known. Then `content` is absent. */
+  /**
+   * Why its objects cannot be believed, naming one: what the start, a report or a verification has found since this process runs.
+   * Absent: nothing is known to be wrong.
+   */
   readonly damage?: string;
 }
 
@@ -241,18 +248,26 @@ export interface SnapshotReport {
 export interface SnapshotContent {
   /** Deletes in its delete segments. */
   readonly deleteCount: number;
-  /** Bytes that dropping it would free: no live segment and no other snapshot needs them. The rest is shared. */
+  /**
+   * Bytes of objects that dropping it would delete: no live segment and no other snapshot needs them; its metadata and manifests are
+   * among them. Together with the shared ones all its bytes. Counted by object: blocks that the file system shares between an object
+   * and its restored copy are counted for both. Everything but its own manifests and metadata is shared while a snapshot of the
+   * collection cannot be asked what it needs.
+   */
   readonly exclusiveBytes: number;
   readonly sharedBytes: number;
+  /** Distinct objects: data, indexes, manifests, metadata. */
   readonly fileCount: number;
   readonly schema: CollectionSchema;
   readonly shardsNum: number;
   readonly consistencyLevel: ConsistencyLevel;
   readonly properties: Properties;
+  /** Also those that were dropped since. Never without a name: `(all partitions)` has the deletes that are of no single one. */
   readonly partitions: readonly {
     readonly partitionId: PartitionId;
     readonly name: string;
     readonly segmentCount: number;
+    /** Deletes are not counted. */
     readonly rowCount: number;
     readonly sizeBytes: number;
   }[];
@@ -272,6 +287,7 @@ export interface PinInfo {
   readonly snapshotName: string;
   readonly databaseName: string;
   readonly collectionName: string;
+  /** `user`, `restore job 17` or `verification`. */
   readonly owner: string;
   readonly createdAtMs: number;
   /** Absent: until it is released, or its restore ends. */
@@ -287,13 +303,18 @@ export interface SnapshotStats {
   readonly referencesNotLoaded: number;
 }
 
+/** `corrupt`: other bytes of the right size. `unreadable`: the store fails, or the bytes are right and of a format too new. */
 export type ObjectProblem = 'missing' | 'short' | 'long' | 'corrupt' | 'unreadable';
 
 export type VerifyStep =
+  /** Every quarter of a second, and after 64 MB. */
   | {
       readonly kind: 'progress';
+      /** Looked at so far; all of them in the end, also when a part is read. */
       readonly objects: number;
+      /** Read so far. */
       readonly bytes: number;
+      /** Of the whole snapshot; grows until the manifests are read. */
       readonly totalObjects: number;
       readonly totalBytes: number;
     }
@@ -304,11 +325,12 @@ export type VerifyStep =
       readonly object: string;
       readonly segmentId?: SegmentId;
       readonly problem: ObjectProblem;
+      /** For people; names the key. */
       readonly detail: string;
     }
   | {
       readonly kind: 'end';
-      /** Read and compared with size and checksum. */
+      /** Read whole and compared with the checksum. */
       readonly objects: number;
       readonly bytes: number;
       readonly totalObjects: number;
@@ -329,7 +351,10 @@ export interface SnapshotDiff {
   readonly removedRows: number;
   readonly addedBytes: number;
   readonly removedBytes: number;
-  /** Fields, indexes, partitions, properties, shards: one entry for each difference; `was` or `is` absent: added or removed. */
+  /**
+   * Collection, fields, indexes, partitions, properties, in this order: one entry for each difference; `was` or `is` absent: added or
+   * removed. `what` is for people: `shards`, `field 'title': max_length`, `index 'v' on 'vector'`, `partition 'old'`.
+   */
   readonly definition: readonly {
     readonly what: string;
     readonly was?: string;
@@ -344,6 +369,7 @@ export interface DiffSegment {
   readonly sizeBytes: number;
 }
 
+/** Also of a collection that is gone, by the name it had when the snapshot was made: pinned snapshots outlive it. */
 export interface SnapshotAt {
   readonly at: CollectionName;
   readonly name: string;
@@ -372,9 +398,13 @@ export interface GarbageResult {
 export interface SnapshotAdmin {
   /** By database and collection, both may be empty: all; oldest first. */
   snapshotReports(database: string, collection: string): readonly SnapshotReport[];
-  /** Reads metadata and manifests; `content` is absent when they are damaged. */
+  /** Reads metadata and manifests; when they cannot be read, `content` is absent and `damage` says why. */
   snapshotReport(snapshot: SnapshotAt): Promise<SnapshotReport & { readonly content?: SnapshotContent }>;
-  /** Reads every object, or a part of the data objects (`fraction` above 0, up to 1), and compares size and checksum. */
+  /**
+   * Reads every object, or a random part of the segments' objects (`fraction` above 0, up to 1, rounded up), and compares size and
+   * checksum; those not read are looked for. The snapshot cannot be dropped meanwhile. Ends with an `end` step; throws the signal's
+   * reason once it aborts, `snapshot-not-found` when nobody took steps for a minute and the snapshot was dropped then.
+   */
   verifySnapshot(snapshot: SnapshotAt, fraction: number, signal: AbortSignal): AsyncIterable<VerifyStep>;
   /** Throws `data-integrity` or `object-not-found` when one of them cannot be read. */
   diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff>;

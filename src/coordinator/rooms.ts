@@ -1,7 +1,8 @@
 /** What the rooms of the coordinator promise each other. */
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, JobId, SegmentId } from '../model/ids.ts';
+import type { BuildId, CollectionId, JobId, SegmentId } from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord } from '../model/records.ts';
+import type { ObjectPart, PartFinding } from '../storage/check-object.ts';
 import type { CollectionName } from './api.ts';
 
 /** Asked by collections and segments, answered by restore: a target is visible exactly when its job is completed. */
@@ -55,4 +56,16 @@ export interface CollectionLookup {
   requireDatabase(name: string): DatabaseRecord;
   /** Throws `parameter-invalid` for a name no collection may have. */
   checkCollectionName(name: string): void;
+}
+
+/** Asked by a verification, answered by worker threads: reading and summing up does not happen on the event loop. */
+export interface ObjectChecker {
+  /** In the order of `parts`. Rejects only when `signal` aborts, or when its thread died or was closed. */
+  check(parts: readonly ObjectPart[], signal: AbortSignal): Promise<readonly PartFinding[]>;
+}
+
+/** How many snapshots need something. Infinity while a snapshot of the collection cannot be asked. */
+export interface ReferenceCounts {
+  segmentCount(collectionId: CollectionId, segmentId: SegmentId): number;
+  buildCount(collectionId: CollectionId, buildId: BuildId): number;
 }

@@ -18,9 +18,15 @@ import type {
   RestoreJobInfo,
   RestoreSnapshot,
   SnapshotAccounts,
+  SnapshotAdmin,
+  SnapshotAt,
+  SnapshotContent,
+  SnapshotDiff,
   SnapshotInfo,
+  SnapshotReport,
   SnapshotStats,
   Snapshots,
+  VerifyStep,
 } from './api.ts';
 import type { CaptureGate } from './capture-gate.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';
@@ -35,15 +41,20 @@ import { ObjectRemover } from './gc/remover.ts';
 import { restoreGate } from './restore/gate.ts';
 import { restoreJobInfo } from './restore/progress.ts';
 import { Restore } from './restore/restore.ts';
-import type { CollectionLookup, IndexBuilds, RestoreGate, SegmentFlusher } from './rooms.ts';
+import type { CollectionLookup, IndexBuilds, ObjectChecker, RestoreGate, SegmentFlusher } from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
+import { KnownDamage } from './snapshot/damage.ts';
+import { SnapshotDiffer } from './snapshot/diff.ts';
 import { defaultSnapshotLimits, type SnapshotLimits } from './snapshot/limits.ts';
+import { SnapshotLookup } from './snapshot/lookup.ts';
 import { SnapshotManager } from './snapshot/manager.ts';
 import { SnapshotReferences } from './snapshot/meta.ts';
 import { pinInfos } from './snapshot/pin-infos.ts';
 import { Pins } from './snapshot/pins.ts';
 import { type PinRecord, pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
+import { SnapshotReports } from './snapshot/report.ts';
+import { SnapshotVerifier } from './snapshot/verify.ts';
 import { collections, databases } from './tables.ts';
 
 /** To be opened with the catalog, next to `coreTables`. */
@@ -57,6 +68,7 @@ export interface SnapshotServiceOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
+  readonly checker: ObjectChecker;
   readonly flusher: SegmentFlusher;
   readonly captureGate: CaptureGate;
   readonly resolve: CollectionLookup;
@@ -65,7 +77,12 @@ export interface SnapshotServiceOptions {
   readonly limits?: Partial<SnapshotLimits>;
 }
 
-export class SnapshotService implements Snapshots, SnapshotAccounts {
+type Admin = Pick<
+  SnapshotAdmin,
+  'snapshotReports' | 'snapshotReport' | 'verifySnapshot' | 'diffSnapshots' | 'cancelRestore'
+>;
+
+export class SnapshotService implements Snapshots, SnapshotAccounts, Admin {
   /** Whether the target of a restore may be seen. */
   readonly gate: RestoreGate;
   readonly collector: Collector;
@@ -80,6 +97,9 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
   readonly #restore: Restore;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
+  readonly #reports: SnapshotReports;
+  readonly #verifier: SnapshotVerifier;
+  readonly #differ: SnapshotDiffer;
   readonly #wakeCollector = new Signal();
   readonly #wakeReferences = new Signal();
 
@@ -103,6 +123,8 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
       remover: new ObjectRemover(store, this.#identity),
       pins: this.#pins,
       source: new SnapshotSource(catalog, store),
+      lookup: new SnapshotLookup(catalog, options.resolve),
+      damage: new KnownDamage(catalog),
     };
     this.#removal = new SnapshotRemoval(shared);
     this.#manager = new SnapshotManager({ ...shared, removal: this.#removal });
@@ -110,6 +132,9 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
     this.#checker = new CopySegmentChecker(shared);
     this.#inspector = new CopySegmentInspector(shared);
     this.collector = new Collector({ ...shared, removal: this.#removal });
+    this.#reports = new SnapshotReports(shared);
+    this.#verifier = new SnapshotVerifier(shared);
+    this.#differ = new SnapshotDiffer({ ...shared, reports: this.#reports });
     catalog.onChange((changes) => {
       if (changes.some((change) => this.#frees(change))) this.#wakeCollector.set();
     });
@@ -230,6 +255,22 @@ export class SnapshotService implements Snapshots, SnapshotAccounts {
       .filter((info) => database === '' || info.databaseName === database)
       .filter((info) => collection === '' || info.collectionName === collection)
       .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1));
+  }
+
+  snapshotReports(database: string, collection: string): readonly SnapshotReport[] {
+    return this.#reports.list(database, collection);
+  }
+
+  snapshotReport(at: SnapshotAt): Promise<SnapshotReport & { readonly content?: SnapshotContent }> {
+    return this.#reports.report(at);
+  }
+
+  verifySnapshot(at: SnapshotAt, fraction: number, signal: AbortSignal): AsyncIterable<VerifyStep> {
+    return this.#verifier.verify(at, fraction, signal);
+  }
+
+  diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff> {
+    return this.#differ.diff(from, to, signal);
   }
 
   /** Ends a restore: target, files and pin go, the job stays listed as failed with `reason`. False when it has ended already. */

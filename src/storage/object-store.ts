@@ -12,8 +12,11 @@ import { assert } from '../support/assert.ts';
 
 export const isKeySegment = (segment: string): boolean => /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(segment);
 
+export const isKey = (key: string): boolean =>
+  /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/.test(key);
+
 export function assertKey(key: string): void {
-  assert(key.split('/').every(isKeySegment), `'${key}' is no object key`);
+  assert(isKey(key), `'${key}' is no object key`);
 }
 
 /** The beginning of keys: whole segments, then perhaps a part of one. */

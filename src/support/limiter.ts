@@ -44,3 +44,25 @@ export async function mapLimited<T, R>(
   if (failures.length > 0) throw failures[0];
   return results;
 }
+
+/** As `mapLimited` without results, over items that are made as they are taken. */
+export async function forEachLimited<T>(
+  items: AsyncIterator<T>,
+  limit: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  const lane = async () => {
+    try {
+      while (failures.length === 0) {
+        const next = await items.next();
+        if (next.done === true) return;
+        await work(next.value);
+      }
+    } catch (error) {
+      failures.push(error);
+    }
+  };
+  await Promise.all(Array.from({ length: limit }, lane));
+  if (failures.length > 0) throw failures[0];
+}

@@ -30,6 +30,7 @@ import { readDeletes } from '../../src/segment/deletes-file.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { bytesReader, type RangedReader } from '../../src/segment/parquet-reader.ts';
 import { readColumns, readRowsMeta, readTimestamps } from '../../src/segment/rows-file.ts';
+import { checkParts, type ObjectPart } from '../../src/storage/check-object.ts';
 import { MemoryStore } from '../../src/storage/memory.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 import { LogStreamingNode } from '../../src/streamingnode/streamingnode.ts';
@@ -111,7 +112,8 @@ class Node {
       queryNode,
       snapshots: (rooms) => {
         flusher = rooms.flusher;
-        return new SnapshotService({ ...shared, ...rooms, store, random, limits: { capture } });
+        const checker = { check: (parts: readonly ObjectPart[]) => checkParts(store, parts) };
+        return new SnapshotService({ ...shared, ...rooms, store, checker, random, limits: { capture } });
       },
     });
     this.#close = async () => {

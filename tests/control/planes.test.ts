@@ -25,6 +25,7 @@ import type { CollectionId, FieldId, NodeId, PartitionId } from '../../src/model
 import type { RowBatch } from '../../src/model/rows.ts';
 import { compactTasks } from '../../src/segment/compact.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
+import { checkParts } from '../../src/storage/check-object.ts';
 import { MemoryStore } from '../../src/storage/memory.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { LogStreamingNode } from '../../src/streamingnode/streamingnode.ts';
@@ -119,6 +120,7 @@ async function start({ kv, store, wal }: Disks, seed: number) {
         clock: systemClock,
         random,
         scheduler,
+        checker: { check: (parts) => checkParts(store, parts) },
         log: silentLog,
       });
     },

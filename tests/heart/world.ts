@@ -35,7 +35,9 @@ import type {
   SegmentId,
 } from '../../src/model/ids.ts';
 import type { CollectionRecord, SegmentFile, SegmentRecord } from '../../src/model/records.ts';
+import { checkObjectTasks, WorkerObjectChecker } from '../../src/storage/check-object.ts';
 import { deletesKey, indexKey, rowsKey, statsKey } from '../../src/storage/keys.ts';
+import { inlineWorkers } from '../../src/support/inline-workers.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { seededRandom } from '../../src/support/random.ts';
 import { Disk } from './disk.ts';
@@ -87,6 +89,7 @@ export class World {
       clock,
       random,
       scheduler: this.scheduler,
+      checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
       log: silentLog,
       limits: { maxSegmentsPerCopyTask: 2, ...limits },
       flusher: {

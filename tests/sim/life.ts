@@ -24,6 +24,7 @@ import { WorkerFiles } from '../../src/querynode/segment-files.ts';
 import { compactTasks } from '../../src/segment/compact.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { loadTasks } from '../../src/segment/load.ts';
+import { checkObjectTasks, WorkerObjectChecker } from '../../src/storage/check-object.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { LogStreamingNode } from '../../src/streamingnode/streamingnode.ts';
 import { inlineWorkers } from '../../src/support/inline-workers.ts';
@@ -174,6 +175,7 @@ export class Life {
           clock,
           random,
           scheduler,
+          checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
           log,
           limits,
         });

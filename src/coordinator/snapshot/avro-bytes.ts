@@ -21,6 +21,9 @@ export const writeBytes = (bytes: Uint8Array): Uint8Array =>
 export class AvroCursor {
   readonly #buffer: Buffer;
   #offset = 0;
+  #low = 0;
+  #middle = 0;
+  #high = 0;
 
   constructor(bytes: Uint8Array) {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -38,22 +41,57 @@ export class AvroCursor {
     return taken;
   }
 
-  /** Throws above 2^53. */
+  /** Throws unless it is a safe integer. */
   long(): number {
-    let value = 0n;
-    for (let i = 0; i < MAX_VARINT_BYTES; i++) {
-      const byte = this.take(1).readUInt8();
-      value |= BigInt(byte & 0x7f) << BigInt(7 * i);
-      if (byte >= 0x80) continue;
-      const signed = Number((value >> 1n) ^ -(value & 1n));
-      if (!Number.isSafeInteger(signed)) break;
-      return signed;
+    this.#varint();
+    // Zig-zag: the lowest bit is the sign. Below 2^52 everything stays a number.
+    if (this.#high === 0 && this.#middle < 2 ** 24) {
+      const raw = this.#middle * 2 ** 28 + this.#low;
+      return raw % 2 === 0 ? raw / 2 : -(raw + 1) / 2;
     }
-    throw new Error('a number is too large');
+    const value = Number(this.#signed());
+    if (!Number.isSafeInteger(value)) throw new Error('a number is too large');
+    return value;
+  }
+
+  int64(): bigint {
+    this.#varint();
+    return this.#signed();
   }
 
   bytes(): Buffer {
     return this.take(this.long());
+  }
+
+  /** UTF-8. Throws for bytes that are none. */
+  text(): string {
+    const bytes = this.bytes();
+    const text = bytes.toString();
+    if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes)) throw new Error('text is not UTF-8');
+    return text;
+  }
+
+  #signed(): bigint {
+    const raw = (BigInt(this.#high) << 56n) | (BigInt(this.#middle) << 28n) | BigInt(this.#low);
+    return (raw >> 1n) ^ -(raw & 1n);
+  }
+
+  /** The next number, unsigned: 28 bits, 28 more, and the last 8. */
+  #varint(): void {
+    let [low, middle, high] = [0, 0, 0];
+    for (let i = 0; i < MAX_VARINT_BYTES; i++) {
+      const byte = this.#buffer[this.#offset++];
+      if (byte === undefined) throw new Error('cut off');
+      const bits = byte & 0x7f;
+      if (i < 4) low |= bits << (7 * i);
+      else if (i < 8) middle |= bits << (7 * (i - 4));
+      else high |= bits << (7 * (i - 8));
+      if (byte >= 0x80) continue;
+      if (high > 0xff) break;
+      [this.#low, this.#middle, this.#high] = [low, middle, high];
+      return;
+    }
+    throw new Error('a number is too large');
   }
 }
 

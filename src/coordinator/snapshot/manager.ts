@@ -20,6 +20,7 @@ import { arrange, type Captured, type Taken, take } from './capture.ts';
 import type { SnapshotLimits } from './limits.ts';
 import type { SnapshotReferences } from './meta.ts';
 import { checkSeconds, checkSnapshotName, requireCollectionName, snapshotNotFound } from './names.ts';
+import { ownerOf } from './pin-infos.ts';
 import type { Pins } from './pins.ts';
 import { pins, type SnapshotRecord, snapshots } from './record.ts';
 import type { SnapshotRemoval } from './removal.ts';
@@ -93,7 +94,7 @@ export class SnapshotManager {
           'snapshot-pinned',
           `snapshot '${name}': active pins exist, unpin before dropping (${holders.length}: ${holders
             .slice(0, 10)
-            .map(({ pinId, owner }) => (owner.kind === 'user' ? pinId : `restore job ${owner.jobId}`))
+            .map((pin) => (pin.owner.kind === 'user' ? pin.pinId : ownerOf(pin)))
             .join(', ')})`,
         );
       if ((await removal.markDeleting(record)) === 'stale') continue;
@@ -190,6 +191,7 @@ export class SnapshotManager {
       metadataCrc32: 0,
       metadataSizeBytes: 0,
       manifestCount: 0,
+      manifestSizeBytes: 0,
       partitions: [],
       segmentCount: 0,
       rowCount: 0,

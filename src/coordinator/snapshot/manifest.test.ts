@@ -166,6 +166,13 @@ test('the bytes of version 1 are those of the golden files, both ways', async ()
   assert.deepEqual(decodeMetadata(golden('snapshot-metadata-v1.json'), 'x'), metadata);
 });
 
+test('the documented schema of a manifest is the one in the golden file', () => {
+  const documented = readFileSync(join(import.meta.dirname, '../../../../docs/formats.md'), 'utf8');
+  const [, schema = ''] = /```\n(\{"name":"Segment"[^`]*)```/.exec(documented) ?? [];
+  assert.ok(schema !== '');
+  assert.ok(Buffer.from(golden('snapshot-manifest-v1.avro')).includes(schema.replaceAll('\n', '')));
+});
+
 test('any other Avro reader can read a manifest', async () => {
   const { default: avro } = await import('avsc');
   const read: { segment_id: bigint }[] = [];

@@ -4,13 +4,9 @@
  * byte is seen before a record is decoded.
  */
 import { createHash } from 'node:crypto';
-import avro from 'avsc';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
-import type { HybridTime } from '../../model/hybrid-time.ts';
-import type { BuildId, FieldId, IndexId, PartitionId, SegmentId } from '../../model/ids.ts';
-import type { FileKind, SegmentFile, SegmentLevel } from '../../model/records.ts';
 import { AvroCursor, AvroWriter, writeBytes, writeLong } from './avro-bytes.ts';
-import { fileKinds, levels, writeSegments } from './manifest-records.ts';
+import { fileKinds, levels, readSegment, writeSegments } from './manifest-records.ts';
 import type { SnapshotSegment } from './segment.ts';
 
 /** Version of manifests and metadata together; both name it. */
@@ -21,20 +17,6 @@ export const MAX_SEGMENTS_PER_MANIFEST = 512;
 const MAGIC = Buffer.from([0x4f, 0x62, 0x6a, 0x01]);
 const SYNC_BYTES = 16;
 const VERSION_KEY = 'tidemark.format_version';
-
-/** 64-bit integers as bigints: ids and timestamps do not fit a double. */
-const long = avro.types.LongType.__with({
-  fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
-  toBuffer: (value: bigint) => {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigInt64LE(value);
-    return bytes;
-  },
-  fromJSON: BigInt,
-  toJSON: String,
-  isValid: (value: unknown) => typeof value === 'bigint',
-  compare: (a: bigint, b: bigint) => (a === b ? 0 : a < b ? -1 : 1),
-});
 
 const fileSchema = {
   name: 'File',
@@ -83,32 +65,6 @@ const segmentSchema = {
   ],
 };
 const schemaText = JSON.stringify(segmentSchema);
-const segmentType = avro.Type.forSchema(segmentSchema as avro.Schema, { registry: { long } });
-
-interface AvroFile {
-  readonly kind: FileKind;
-  readonly key: string;
-  readonly size_bytes: bigint;
-  readonly crc32: bigint;
-  readonly etag: string;
-}
-interface AvroSegment {
-  readonly segment_id: bigint;
-  readonly partition_id: bigint;
-  readonly channel: string;
-  readonly level: SegmentLevel;
-  readonly row_count: bigint;
-  readonly min_ts: bigint;
-  readonly max_ts: bigint;
-  readonly files: readonly AvroFile[];
-  readonly indexes: readonly {
-    readonly index_id: bigint;
-    readonly build_id: bigint;
-    readonly field_id: number;
-    readonly kind: string;
-    readonly file: AvroFile;
-  }[];
-}
 
 /** Everything before the sync marker. */
 const HEADER = Buffer.concat([
@@ -162,15 +118,9 @@ function decode(bytes: Uint8Array): readonly SnapshotSegment[] {
   if (!cursor.take(SYNC_BYTES).equals(sync) || !syncOf(records).equals(sync))
     throw new Error('checksum of the records differs');
   if (!cursor.atEnd) throw new Error('bytes after the last block');
-  const segments: SnapshotSegment[] = [];
-  let offset = 0;
-  for (let i = 0; i < count; i++) {
-    const decoded = segmentType.decode(records, offset);
-    if (decoded.offset < 0) throw new Error('a record is cut off');
-    offset = decoded.offset;
-    segments.push(fromAvro(decoded.value as AvroSegment));
-  }
-  if (offset !== records.length) throw new Error('bytes after the last record');
+  const inside = new AvroCursor(records);
+  const segments = Array.from({ length: count }, () => readSegment(inside));
+  if (!inside.atEnd) throw new Error('bytes after the last record');
   return segments;
 }
 
@@ -202,40 +152,3 @@ export function checkVersion(version: unknown): void {
 
 const syncOf = (records: Uint8Array): Buffer =>
   createHash('sha256').update(records).digest().subarray(0, SYNC_BYTES);
-
-function count(value: bigint, what: string, limit = BigInt(Number.MAX_SAFE_INTEGER)): number {
-  if (value < 0n || value > limit) throw new Error(`${what} ${value}`);
-  return Number(value);
-}
-
-function fileFromAvro({ kind, key, size_bytes, crc32, etag }: AvroFile): SegmentFile {
-  if (key === '') throw new Error('a file without a key');
-  return {
-    kind,
-    key,
-    sizeBytes: count(size_bytes, 'size'),
-    crc32: count(crc32, 'checksum', 0xffff_ffffn),
-    etag,
-  };
-}
-
-function fromAvro(record: AvroSegment): SnapshotSegment {
-  if (record.segment_id <= 0n) throw new Error(`segment id ${record.segment_id}`);
-  return {
-    segmentId: record.segment_id as SegmentId,
-    partitionId: record.partition_id as PartitionId,
-    channel: record.channel,
-    level: record.level,
-    rowCount: count(record.row_count, 'row count'),
-    minTs: record.min_ts as HybridTime,
-    maxTs: record.max_ts as HybridTime,
-    files: record.files.map(fileFromAvro),
-    indexes: record.indexes.map(({ index_id, build_id, field_id, kind, file }) => ({
-      indexId: index_id as IndexId,
-      buildId: build_id as BuildId,
-      fieldId: field_id as FieldId,
-      kind,
-      file: fileFromAvro(file),
-    })),
-  };
-}

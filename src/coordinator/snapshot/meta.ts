@@ -151,6 +151,14 @@ export class SnapshotReferences {
     return this.#buildCounts.of(buildId);
   }
 
+  segmentCount(collectionId: CollectionId, segmentId: SegmentId): number {
+    return this.#notLoaded.has(collectionId) ? Number.POSITIVE_INFINITY : this.countOf(segmentId);
+  }
+
+  buildCount(collectionId: CollectionId, buildId: BuildId): number {
+    return this.#notLoaded.has(collectionId) ? Number.POSITIVE_INFINITY : this.buildCountOf(buildId);
+  }
+
   /** Loaded snapshots of the collection that hold the segment. */
   snapshotsOf(collectionId: CollectionId, segmentId: SegmentId): readonly SnapshotId[] {
     const found: SnapshotId[] = [];

@@ -4,18 +4,29 @@ import { collections, databases } from '../tables.ts';
 import type { Pins } from './pins.ts';
 import { type PinRecord, snapshots } from './record.ts';
 
-/** Who holds the pin, for people: a user's name, `user` when none was said, or `restore job N`. */
-export const ownerOf = ({ owner }: PinRecord): string =>
-  owner.kind === 'restore' ? `restore job ${owner.jobId}` : (owner.name ?? 'user');
+/** Who holds the pin, for people: a user's name, `user` when none was said, `restore job N` or `verification`. */
+export function ownerOf({ owner }: PinRecord): string {
+  switch (owner.kind) {
+    case 'user':
+      return owner.name ?? 'user';
+    case 'restore':
+      return `restore job ${owner.jobId}`;
+    case 'verify':
+      return 'verification';
+    default:
+      return owner satisfies never;
+  }
+}
 
 /** Pins that have not ended, oldest first. Names are those of now; of what is gone, those of then. */
 export const pinInfos = (catalog: Catalog, pins: Pins): readonly PinInfo[] =>
   pins
     .allActive()
     .toSorted((a, b) => a.createdAtMs - b.createdAtMs || (a.pinId < b.pinId ? -1 : 1))
-    .map((pin) => infoOf(catalog, pin));
+    .map((pin) => pinInfo(catalog, pin));
 
-function infoOf(catalog: Catalog, pin: PinRecord): PinInfo {
+/** Names are those of now; of what is gone, those of then. */
+export function pinInfo(catalog: Catalog, pin: PinRecord): PinInfo {
   const { pinId, snapshotId, createdAtMs, expiresAtMs } = pin;
   const snapshot = catalog.get(snapshots, snapshotId);
   const collection = snapshot && catalog.get(collections, snapshot.collectionId);

@@ -57,6 +57,12 @@ export class Pins {
     };
   }
 
+  /** What a commit must hold to make a live pin end `ttlMs` from now. As a new pin it decides the race with a drop. */
+  extending(snapshot: SnapshotRecord, pin: PinRecord, ttlMs: number): readonly Change[] {
+    const expiresAtMs = this.#clock.nowMs() + ttlMs;
+    return [put(pins, { ...pin, expiresAtMs }, pin), put(snapshots, { ...snapshot }, snapshot)];
+  }
+
   /** What a commit must hold to release the pin: nothing when it is gone already. */
   releasing(pinId: PinId): readonly Change[] {
     const pin = this.#catalog.get(pins, pinId);

@@ -23,9 +23,12 @@ export interface SnapshotRecord {
   readonly metadataCrc32: number;
   readonly metadataSizeBytes: number;
   readonly manifestCount: number;
+  /** Of all manifests together. */
+  readonly manifestSizeBytes: number;
   readonly partitions: readonly { readonly partitionId: PartitionId; readonly name: string }[];
   readonly segmentCount: number;
   readonly rowCount: number;
+  /** Of the segments' objects: data and indexes. */
   readonly sizeBytes: number;
   /** Wall clock, ms; 0: no compaction protection. */
   readonly compactionProtectedUntilMs: number;
@@ -35,10 +38,14 @@ export interface SnapshotRecord {
 export interface PinRecord {
   readonly pinId: PinId;
   readonly snapshotId: SnapshotId;
-  /** Who holds it: a user, by name when the call has said one; or the restore job that reads the snapshot (then it ends with the job, not with time). */
+  /**
+   * Who holds it: a user, by name when the call has said one; the restore job that reads the snapshot (then it ends with the job, not
+   * with time); or a verification under way, which puts the end off as long as it runs.
+   */
   readonly owner:
     | { readonly kind: 'user'; readonly name?: string }
-    | { readonly kind: 'restore'; readonly jobId: JobId };
+    | { readonly kind: 'restore'; readonly jobId: JobId }
+    | { readonly kind: 'verify' };
   readonly createdAtMs: number;
   /** Absent: until it is released. */
   readonly expiresAtMs?: number;

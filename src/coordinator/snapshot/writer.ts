@@ -13,6 +13,7 @@ export interface WrittenSnapshot {
   readonly metadataCrc32: number;
   readonly metadataSizeBytes: number;
   readonly manifestCount: number;
+  readonly manifestSizeBytes: number;
 }
 
 /** `description` is the metadata without the list of manifests. Resolves when everything is durable. */
@@ -51,5 +52,6 @@ export async function writeSnapshot(
     metadataCrc32: crc32,
     metadataSizeBytes: metadata.length,
     manifestCount: manifests.length,
+    manifestSizeBytes: manifests.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
 }

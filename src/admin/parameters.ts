@@ -1,5 +1,5 @@
 /** Parameters of requests, checked. Everything throws `parameter-invalid`. */
-import type { SnapshotAt } from '../coordinator/api.ts';
+import type { SnapshotAt } from '../coordinator/admin-api.ts';
 import { DbError } from '../errors/db-error.ts';
 
 const MAX_ID = 2n ** 63n - 1n;

@@ -1,5 +1,6 @@
 /** What is served over HTTP, as a table. */
-import type { Coordinator, RestoreState, SnapshotAdmin } from '../coordinator/api.ts';
+import type { SnapshotAdmin } from '../coordinator/admin-api.ts';
+import type { Coordinator, RestoreState } from '../coordinator/api.ts';
 import type { JobId } from '../model/ids.ts';
 import { toJson } from '../support/json.ts';
 import type { Metrics } from './metrics.ts';

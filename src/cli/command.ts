@@ -1,6 +1,6 @@
 /** What a command that asks a running server is made of. */
 
-import type { SnapshotReport } from '../coordinator/api.ts';
+import type { SnapshotReport } from '../coordinator/admin-api.ts';
 import type { AdminClient, Json } from './admin-client.ts';
 import { UsageError } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';

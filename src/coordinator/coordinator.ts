@@ -14,6 +14,17 @@ import type { CollectionRecord, DatabaseRecord, Properties } from '../model/reco
 import { runLoop } from '../support/loop.ts';
 import { Signal } from '../support/signal.ts';
 import type {
+  GarbageResult,
+  GarbageVerdict,
+  PinInfo,
+  SnapshotAdmin,
+  SnapshotAt,
+  SnapshotDiff,
+  SnapshotReport,
+  SnapshotStats,
+  VerifyStep,
+} from './admin-api.ts';
+import type {
   CollectionInfo,
   CollectionName,
   Collections,
@@ -22,22 +33,13 @@ import type {
   CreateCollection,
   CreateSnapshot,
   FlushResult,
-  GarbageResult,
-  GarbageVerdict,
   Health,
   IndexProgress,
   ManualCompaction,
-  PinInfo,
   RestoreJobInfo,
   RestoreSnapshot,
   SegmentInfo,
-  SnapshotAdmin,
-  SnapshotAt,
-  SnapshotDiff,
   SnapshotInfo,
-  SnapshotReport,
-  SnapshotStats,
-  VerifyStep,
 } from './api.ts';
 import {
   type CoordinatorLimits,

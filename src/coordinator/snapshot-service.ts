@@ -8,25 +8,27 @@ import type { Log } from '../support/log.ts';
 import { runLoop } from '../support/loop.ts';
 import type { Random } from '../support/random.ts';
 import { Signal } from '../support/signal.ts';
-import type { IdSource, TimeSource } from './allocator.ts';
 import type {
-  CollectionName,
-  CreateSnapshot,
   GarbageResult,
   GarbageVerdict,
   PinInfo,
-  RestoreJobInfo,
-  RestoreSnapshot,
   SnapshotAccounts,
   SnapshotAdmin,
   SnapshotAt,
   SnapshotContent,
   SnapshotDiff,
-  SnapshotInfo,
   SnapshotReport,
   SnapshotStats,
-  Snapshots,
   VerifyStep,
+} from './admin-api.ts';
+import type { IdSource, TimeSource } from './allocator.ts';
+import type {
+  CollectionName,
+  CreateSnapshot,
+  RestoreJobInfo,
+  RestoreSnapshot,
+  SnapshotInfo,
+  Snapshots,
 } from './api.ts';
 import type { CaptureGate } from './capture-gate.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';

@@ -3,13 +3,13 @@ import type { AdminDoor } from '../../src/admin/routes.ts';
 import type {
   GarbageVerdict,
   PinInfo,
-  RestoreJobInfo,
   SnapshotAt,
   SnapshotContent,
   SnapshotDiff,
   SnapshotReport,
   VerifyStep,
-} from '../../src/coordinator/api.ts';
+} from '../../src/coordinator/admin-api.ts';
+import type { RestoreJobInfo } from '../../src/coordinator/api.ts';
 import { DbError } from '../../src/errors/db-error.ts';
 import { hybridTime } from '../../src/model/hybrid-time.ts';
 import type { FieldSchema } from '../../src/model/schema.ts';

@@ -2,13 +2,8 @@
 
 import type { Kv } from '../../src/catalog/kv.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
-import type {
-  CollectionName,
-  Coordinator,
-  CreateCollection,
-  SnapshotAccounts,
-  Snapshots,
-} from '../../src/coordinator/api.ts';
+import type { SnapshotAccounts } from '../../src/coordinator/admin-api.ts';
+import type { CollectionName, Coordinator, CreateCollection, Snapshots } from '../../src/coordinator/api.ts';
 import type { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import {
   type CoordinatorLimits,

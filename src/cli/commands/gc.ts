@@ -1,4 +1,4 @@
-import type { GarbageResult, GarbageVerdict } from '../../coordinator/api.ts';
+import type { GarbageResult, GarbageVerdict } from '../../coordinator/admin-api.ts';
 import { toJson } from '../../support/json.ts';
 import type { Json } from '../admin-client.ts';
 import type { Call, Command } from '../command.ts';

@@ -1,4 +1,4 @@
-import type { SnapshotContent, SnapshotReport } from '../../coordinator/api.ts';
+import type { SnapshotContent, SnapshotReport } from '../../coordinator/admin-api.ts';
 import { toJson } from '../../support/json.ts';
 import { type Json, pathOf } from '../admin-client.ts';
 import { type Command, reportName, snapshotName } from '../command.ts';

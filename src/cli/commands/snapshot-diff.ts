@@ -1,4 +1,4 @@
-import type { DiffSegment, SnapshotDiff } from '../../coordinator/api.ts';
+import type { DiffSegment, SnapshotDiff } from '../../coordinator/admin-api.ts';
 import { toJson } from '../../support/json.ts';
 import type { Json } from '../admin-client.ts';
 import {

@@ -1,4 +1,4 @@
-import type { SnapshotReport } from '../../coordinator/api.ts';
+import type { SnapshotReport } from '../../coordinator/admin-api.ts';
 import { toJson } from '../../support/json.ts';
 import type { Json } from '../admin-client.ts';
 import type { Command } from '../command.ts';

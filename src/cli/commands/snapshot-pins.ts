@@ -1,4 +1,4 @@
-import type { PinInfo } from '../../coordinator/api.ts';
+import type { PinInfo } from '../../coordinator/admin-api.ts';
 import { toJson } from '../../support/json.ts';
 import type { Json } from '../admin-client.ts';
 import type { Command } from '../command.ts';

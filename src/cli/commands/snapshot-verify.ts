@@ -1,4 +1,4 @@
-import type { VerifyStep } from '../../coordinator/api.ts';
+import type { VerifyStep } from '../../coordinator/admin-api.ts';
 import { toJson } from '../../support/json.ts';
 import { type Json, pathOf, ServerError } from '../admin-client.ts';
 import { type Command, snapshotName, snapshotText, textFlag } from '../command.ts';

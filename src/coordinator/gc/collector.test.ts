@@ -13,7 +13,7 @@ import {
   snapshotManifestKey,
   snapshotMetadataKey,
 } from '../../storage/keys.ts';
-import type { GarbageVerdict } from '../api.ts';
+import type { GarbageVerdict } from '../admin-api.ts';
 import { readManifests, readMetadata } from '../snapshot/reader.ts';
 import { snapshots } from '../snapshot/record.ts';
 import { allFiles } from '../snapshot/segment.ts';

@@ -14,7 +14,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
-import type { GarbageResult, GarbageVerdict } from '../api.ts';
+import type { GarbageResult, GarbageVerdict } from '../admin-api.ts';
 import { commitEach } from '../batches.ts';
 import { segmentMachine } from '../segments/state.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';

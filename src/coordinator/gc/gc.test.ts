@@ -5,7 +5,7 @@ import { put } from '../../catalog/catalog.ts';
 import type { BuildId, FieldId } from '../../model/ids.ts';
 import { IDENTITY_KEY, indexKey } from '../../storage/keys.ts';
 import { MemoryStore } from '../../storage/memory.ts';
-import type { GarbageVerdict } from '../api.ts';
+import type { GarbageVerdict } from '../admin-api.ts';
 import { collections, segments } from '../tables.ts';
 import { ObjectRemover } from './remover.ts';
 

@@ -2,7 +2,7 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import { ALL_PARTITIONS, type IndexId, type PartitionId } from '../../model/ids.ts';
 import type { SegmentFile, SegmentRecord } from '../../model/records.ts';
-import type { SnapshotContent } from '../api.ts';
+import type { SnapshotContent } from '../admin-api.ts';
 import type { ReferenceCounts } from '../rooms.ts';
 import { partitions, segments } from '../tables.ts';
 import type { SnapshotMetadata } from './metadata.ts';

@@ -1,6 +1,6 @@
 /** Two definitions compared, as lines for people. Pure. Fields, indexes and partitions are matched by name: over collections ids say nothing. */
 import type { FieldSchema } from '../../model/schema.ts';
-import type { SnapshotDiff } from '../api.ts';
+import type { SnapshotDiff } from '../admin-api.ts';
 import type { SnapshotIndex, SnapshotMetadata } from './metadata.ts';
 
 export type DefinitionChange = SnapshotDiff['definition'][number];

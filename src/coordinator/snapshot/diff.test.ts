@@ -6,7 +6,7 @@ import { isDbError } from '../../errors/db-error.ts';
 import type { FieldId, SegmentId, SnapshotId } from '../../model/ids.ts';
 import type { FieldSchema } from '../../model/schema.ts';
 import { snapshotManifestKey } from '../../storage/keys.ts';
-import type { SnapshotAt } from '../api.ts';
+import type { SnapshotAt } from '../admin-api.ts';
 import { collections, indexes, partitions, segments } from '../tables.ts';
 import { compareDefinitions } from './definition.ts';
 import { compareSegments } from './diff.ts';

@@ -6,7 +6,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Random } from '../../support/random.ts';
 import { inSlices } from '../../support/slices.ts';
-import type { DiffSegment, SnapshotAt, SnapshotDiff } from '../api.ts';
+import type { DiffSegment, SnapshotAt, SnapshotDiff } from '../admin-api.ts';
 import { partitionName } from './content.ts';
 import { compareDefinitions } from './definition.ts';
 import type { SnapshotLookup } from './lookup.ts';

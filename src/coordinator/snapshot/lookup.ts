@@ -1,6 +1,6 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import { isDbError } from '../../errors/db-error.ts';
-import type { SnapshotAt } from '../api.ts';
+import type { SnapshotAt } from '../admin-api.ts';
 import type { CollectionLookup } from '../rooms.ts';
 import { collections } from '../tables.ts';
 import { snapshotNotFound } from './names.ts';

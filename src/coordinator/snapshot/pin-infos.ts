@@ -1,5 +1,5 @@
 import type { Catalog } from '../../catalog/catalog.ts';
-import type { PinInfo } from '../api.ts';
+import type { PinInfo } from '../admin-api.ts';
 import { collections, databases } from '../tables.ts';
 import type { Pins } from './pins.ts';
 import { type PinRecord, snapshots } from './record.ts';

@@ -10,7 +10,7 @@ import type { SnapshotId } from '../../model/ids.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Random } from '../../support/random.ts';
-import type { SnapshotAt, SnapshotContent, SnapshotReport } from '../api.ts';
+import type { SnapshotAt, SnapshotContent, SnapshotReport } from '../admin-api.ts';
 import type { ReferenceCounts } from '../rooms.ts';
 import { collections, databases } from '../tables.ts';
 import { ContentTally } from './content.ts';

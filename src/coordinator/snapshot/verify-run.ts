@@ -12,7 +12,7 @@ import { crc32 } from '../../support/crc32.ts';
 import { forEachLimited } from '../../support/limiter.ts';
 import type { Random } from '../../support/random.ts';
 import { backoffMs } from '../../support/retry.ts';
-import type { ObjectProblem, VerifyStep } from '../api.ts';
+import type { ObjectProblem, VerifyStep } from '../admin-api.ts';
 import type { ObjectChecker } from '../rooms.ts';
 import type { SnapshotMetadata } from './metadata.ts';
 import { DistinctObjects } from './objects.ts';

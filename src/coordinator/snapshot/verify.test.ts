@@ -8,7 +8,7 @@ import type { SnapshotId } from '../../model/ids.ts';
 import type { ObjectPart } from '../../storage/check-object.ts';
 import { snapshotManifestKey, snapshotMetadataKey } from '../../storage/keys.ts';
 import { seededRandom } from '../../support/random.ts';
-import type { SnapshotAt, VerifyStep } from '../api.ts';
+import type { SnapshotAt, VerifyStep } from '../admin-api.ts';
 import { segments } from '../tables.ts';
 import { KnownDamage } from './damage.ts';
 import { SnapshotLookup } from './lookup.ts';

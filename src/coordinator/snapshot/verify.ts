@@ -8,7 +8,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Random } from '../../support/random.ts';
 import { Signal } from '../../support/signal.ts';
-import type { SnapshotAt, VerifyStep } from '../api.ts';
+import type { SnapshotAt, VerifyStep } from '../admin-api.ts';
 import type { ObjectChecker } from '../rooms.ts';
 import type { KnownDamage } from './damage.ts';
 import type { SnapshotLookup } from './lookup.ts';

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryKv } from '../../src/catalog/memory.ts';
+import { defaultCompactionLimits } from '../../src/coordinator/compaction/limits.ts';
 import { openFoundations } from '../../src/coordinator/compose.ts';
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import type { SegmentFlusher } from '../../src/coordinator/rooms.ts';
@@ -124,7 +125,12 @@ async function start({ kv, store, wal }: Disks, seed: number) {
         log: silentLog,
       });
     },
-    limits: { sealTickMs: 5, repairTickMs: 5, minRowsToIndex: 20 },
+    limits: {
+      sealTickMs: 5,
+      repairTickMs: 5,
+      minRowsToIndex: 20,
+      compaction: { ...defaultCompactionLimits, isAutomatic: false },
+    },
   });
   assert.ok(flusher);
   return {

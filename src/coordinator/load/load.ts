@@ -255,10 +255,11 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   async #forget(collectionId: CollectionId): Promise<void> {
     const entry = this.#loaded.get(collectionId);
     this.#loaded.delete(collectionId);
-    if (entry?.current !== undefined) {
+    const current = entry?.current;
+    if (current !== undefined) {
       // Ends a load that is on its way.
       await this.#parts.queryNode.release(collectionId);
-      await entry.current.catch(() => undefined);
+      await current.catch(() => undefined);
     }
     // Loaded again in the meantime: the release would take the new one away.
     if (!this.#loaded.has(collectionId)) await this.#parts.queryNode.release(collectionId);

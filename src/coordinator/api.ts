@@ -208,11 +208,21 @@ export interface CompactionInfo {
   readonly plans: readonly CompactionPlanInfo[];
 }
 
+/** Plans and what they did, since the start. */
+export interface CompactionStats {
+  /** Waiting, running, or being handed over. */
+  readonly running: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly rowsRemoved: number;
+}
+
 export interface Compactions {
   /** Plans and starts; does not wait. A collection with nothing to compact gets an id and no plans. */
   compact(request: ManualCompaction): Promise<CompactionInfo>;
   /** Throws `compaction-not-found`: ids are forgotten some hours after the end, and by a restart. */
   compactionState(compactionId: CompactionId): CompactionInfo;
+  compactionStats(): CompactionStats;
 }
 
 export interface Health {

@@ -29,6 +29,7 @@ import type {
   CollectionName,
   Collections,
   CompactionInfo,
+  CompactionStats,
   Coordinator,
   CreateCollection,
   CreateSnapshot,
@@ -248,6 +249,9 @@ class LocalCoordinator implements Coordinator {
   }
   compactionState(compactionId: CompactionId): CompactionInfo {
     return this.#rooms.compactor.compactionState(compactionId);
+  }
+  compactionStats(): CompactionStats {
+    return this.#rooms.compactor.compactionStats();
   }
 
   createSnapshot(request: CreateSnapshot): Promise<SnapshotId> {

@@ -99,6 +99,8 @@ test('deleted rows are removed by a manual compaction, and then the deletes them
     [['completed', idsOf(rowsOf(of))[0]]],
   );
   assert.equal(recordsOf(of).length, 1, 'no delete segment is left');
+  const stats = { running: 0, completed: 1, failed: 0, rowsRemoved: 3 };
+  assert.deepEqual(of.world.coordinator.compactionStats(), stats);
   assert.equal(of.world.coordinator.rowCount(of.collectionId), 4);
   checkRows(of);
   await of.world.coordinator.close();

@@ -9,14 +9,14 @@ import type { CollectionId, CompactionId, SegmentId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import type { StreamingNode } from '../../streamingnode/api.ts';
 import type { Signal } from '../../support/signal.ts';
-import type { CompactionInfo, Compactions, ManualCompaction } from '../api.ts';
+import type { CompactionInfo, CompactionStats, Compactions, ManualCompaction } from '../api.ts';
 import { requireCollectionById } from '../collections/names.ts';
 import type { RestoreGate } from '../rooms.ts';
 import { type SnapshotRecord, snapshots } from '../snapshot/record.ts';
 import { collections, partitions, segments } from '../tables.ts';
 import { ManualJob, ManualJobs } from './manual.ts';
 import { type PlanInput, type Planned, type Policy, planCompaction } from './plan.ts';
-import { type CompactionCounts, PlanRunner, type RunnerParts } from './runner.ts';
+import { PlanRunner, type RunnerParts } from './runner.ts';
 
 export interface CompactorParts extends RunnerParts {
   readonly streamingNode: StreamingNode;
@@ -54,8 +54,8 @@ export class Compactor implements Compactions {
     this.#jobs = new ManualJobs(parts.limits);
   }
 
-  get counts(): CompactionCounts {
-    return this.#runner.counts;
+  compactionStats(): CompactionStats {
+    return this.#runner.stats;
   }
 
   async recover(): Promise<void> {

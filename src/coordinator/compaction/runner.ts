@@ -6,6 +6,7 @@ import type { SegmentId, TaskId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
+import type { CompactionStats } from '../api.ts';
 import type { OutputIndexes } from '../rooms.ts';
 import type { Scheduler } from '../scheduler/task.ts';
 import { CompactionTask } from './compaction-task.ts';
@@ -20,15 +21,6 @@ export interface RunnerParts extends ReplacementParts {
   readonly outputIndexes: OutputIndexes;
   readonly log: Log;
   readonly limits: CompactionLimits;
-}
-
-/** Since the start. */
-export interface CompactionCounts {
-  /** Waiting, running, or being handed over. */
-  readonly running: number;
-  readonly completed: number;
-  readonly failed: number;
-  readonly rowsRemoved: number;
 }
 
 const AT_ONCE = 16;
@@ -59,7 +51,7 @@ export class PlanRunner {
     return this.#closing.signal.aborted;
   }
 
-  get counts(): CompactionCounts {
+  get stats(): CompactionStats {
     const [running, completed, failed] = [this.open.size, this.#completed, this.#failed];
     return { running, completed, failed, rowsRemoved: this.#rowsRemoved };
   }

@@ -111,7 +111,9 @@ async function measure(bench: Bench, segments: number): Promise<(string | number
   ];
 }
 
-const memory = (above: number | undefined): string => (above === undefined ? 'unknown' : `${above} MB`);
+function memory(above: number | undefined): string {
+  return above === undefined ? 'unknown' : `${above} MB`;
+}
 
 function pause(durationMs: number): Promise<void> {
   return new Promise((resolve) => {

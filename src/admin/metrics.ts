@@ -49,6 +49,11 @@ export class Metrics {
         .reduce((sum, { name }) => sum + coordinator.listCollections(name).length, 0),
     );
     gauge('snapshots', 'Snapshots', () => coordinator.snapshotStats().snapshots);
+    gauge(
+      'snapshots_damaged',
+      'Snapshots whose objects are known to be wrong',
+      () => coordinator.snapshotReports('', '').filter(({ damage }) => damage !== undefined).length,
+    );
     gauge('snapshot_pins', 'Pins that have not ended', () => coordinator.snapshotStats().pins);
     gauge(
       'snapshot_references_not_loaded',

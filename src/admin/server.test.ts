@@ -25,10 +25,11 @@ test('/ lists every path, /healthz answers 503 with the reasons when something i
 
 test('/metrics counts snapshots, pins, and snapshots whose references are not loaded', () =>
   withAdmin(async ({ door, ask }) => {
-    door.reports = [report(), report()];
+    door.reports = [report(), report({ damage: 'gone' })];
     const { body } = await ask('/metrics');
     assert.match(body, /^tidemark_snapshots 2$/m);
     assert.match(body, /^tidemark_snapshot_references_not_loaded 1$/m);
+    assert.match(body, /^tidemark_snapshots_damaged 1$/m);
     assert.match(body, /^tidemark_snapshot_pins 1$/m);
     assert.match(body, /^tidemark_copy_segment_jobs\{state="executing"\} 1$/m);
   }));

@@ -246,11 +246,12 @@ test('snapshot pins shows owner and end of each', async () => {
   assert.equal((await runOver(door, 'snapshot pins --database other')).out.trimEnd().split('\n').length, 2);
 });
 
-test('gc --dry-run prints a line for each object, sums by reason, and what would be deleted', async () => {
+test('gc --dry-run prints a line with a reason for each object kept or deleted, sums by reason, and what would be deleted', async () => {
   const door = new FakeDoor();
   door.verdicts = [
     verdict(),
     verdict({ verdict: 'delete', reason: 'orphan', key: 'z', sizeBytes: 2000, detail: 'nobody knows it' }),
+    verdict({ verdict: 'delete', reason: 'orphan', key: 'record:segment/7', sizeBytes: 0 }),
   ];
   const { code, out } = await runOver(door, 'gc --dry-run');
   assert.equal(code, 0);
@@ -260,7 +261,7 @@ test('gc --dry-run prints a line for each object, sums by reason, and what would
     "keep    snapshot                   1.2 MB  segments/451/452/460/rows.parquet  snapshot 'monday'",
   );
   assert.equal(lines[1], 'delete  orphan                     2.0 kB  z  nobody knows it');
-  assert.match(out, /\ndelete {3}orphan {10}1 {2} +2\.0 kB \(2,000 bytes\)\n/);
+  assert.match(out, /\ndelete +orphan +1 +2\.0 kB \(2,000 bytes\)\ndelete +orphan \(records\) +1 +0 bytes\n/);
   assert.equal(lines.at(-1), '`tidemark gc` would delete 1 object, 2.0 kB (2,000 bytes), and keep 1.');
   door.verdicts = [];
   assert.equal(

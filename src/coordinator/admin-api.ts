@@ -215,6 +215,3 @@ export interface SnapshotAdmin {
   /** False: it had ended already. Throws `job-not-found`. */
   cancelRestore(jobId: JobId, reason?: string): Promise<boolean>;
 }
-
-/** The part of `SnapshotAdmin` that costs nothing to ask. */
-export type SnapshotAccounts = Pick<SnapshotAdmin, 'listPins' | 'snapshotStats'>;

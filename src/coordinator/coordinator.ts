@@ -1,5 +1,5 @@
 /** The control plane: builds its rooms, brings them back after a restart, runs their loops, and is their door. */
-import { DbError } from '../errors/db-error.ts';
+import type { DbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type {
   CollectionId,
@@ -289,32 +289,24 @@ class LocalCoordinator implements Coordinator {
   }
 
   snapshotReports(database: string, collection: string): readonly SnapshotReport[] {
-    return this.#offering('snapshotReports').snapshotReports(database, collection);
+    return this.#rooms.snapshots.snapshotReports(database, collection);
   }
   snapshotReport(snapshot: SnapshotAt): ReturnType<SnapshotAdmin['snapshotReport']> {
-    return this.#operations.run(() => this.#offering('snapshotReport').snapshotReport(snapshot));
+    return this.#operations.run(() => this.#rooms.snapshots.snapshotReport(snapshot));
   }
   verifySnapshot(snapshot: SnapshotAt, fraction: number, signal: AbortSignal): AsyncIterable<VerifyStep> {
-    return this.#operations.each(() =>
-      this.#offering('verifySnapshot').verifySnapshot(snapshot, fraction, signal),
-    );
+    return this.#operations.each(() => this.#rooms.snapshots.verifySnapshot(snapshot, fraction, signal));
   }
   diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff> {
-    return this.#operations.run(() => this.#offering('diffSnapshots').diffSnapshots(from, to, signal));
+    return this.#operations.run(() => this.#rooms.snapshots.diffSnapshots(from, to, signal));
   }
   planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict> {
-    return this.#operations.each(() => this.#offering('planGarbage').planGarbage(signal));
+    return this.#operations.each(() => this.#rooms.snapshots.planGarbage(signal));
   }
   collectGarbage(signal: AbortSignal): Promise<GarbageResult> {
-    return this.#operations.run(() => this.#offering('collectGarbage').collectGarbage(signal));
+    return this.#operations.run(() => this.#rooms.snapshots.collectGarbage(signal));
   }
   cancelRestore(jobId: JobId, reason?: string): Promise<boolean> {
-    return this.#operations.run(() => this.#offering('cancelRestore').cancelRestore(jobId, reason));
-  }
-
-  #offering(what: keyof SnapshotAdmin): SnapshotAdmin {
-    const { snapshots } = this.#rooms;
-    if (snapshots[what] === undefined) throw new DbError('unimplemented', `${what} is not implemented`);
-    return snapshots as SnapshotAdmin;
+    return this.#operations.run(() => this.#rooms.snapshots.cancelRestore(jobId, reason));
   }
 }

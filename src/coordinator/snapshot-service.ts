@@ -12,7 +12,6 @@ import type {
   GarbageResult,
   GarbageVerdict,
   PinInfo,
-  SnapshotAccounts,
   SnapshotAdmin,
   SnapshotAt,
   SnapshotContent,
@@ -79,12 +78,7 @@ export interface SnapshotServiceOptions {
   readonly limits?: Partial<SnapshotLimits>;
 }
 
-type Admin = Pick<
-  SnapshotAdmin,
-  'snapshotReports' | 'snapshotReport' | 'verifySnapshot' | 'diffSnapshots' | 'cancelRestore'
->;
-
-export class SnapshotService implements Snapshots, SnapshotAccounts, Admin {
+export class SnapshotService implements Snapshots, SnapshotAdmin {
   /** Whether the target of a restore may be seen. */
   readonly gate: RestoreGate;
   readonly collector: Collector;

@@ -2,7 +2,7 @@
 
 import type { Kv } from '../../src/catalog/kv.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
-import type { SnapshotAccounts } from '../../src/coordinator/admin-api.ts';
+import type { SnapshotAdmin } from '../../src/coordinator/admin-api.ts';
 import type { CollectionName, Coordinator, CreateCollection, Snapshots } from '../../src/coordinator/api.ts';
 import type { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import {
@@ -183,7 +183,14 @@ function noSnapshots(
   const none = () => {
     throw new DbError('unimplemented', 'no snapshots in this world');
   };
-  const door: Record<keyof Snapshots | keyof SnapshotAccounts, () => never> = {
+  const door: Record<keyof Snapshots | keyof SnapshotAdmin, () => never> = {
+    snapshotReports: none,
+    snapshotReport: none,
+    verifySnapshot: none,
+    diffSnapshots: none,
+    planGarbage: none,
+    collectGarbage: none,
+    cancelRestore: none,
     createSnapshot: none,
     dropSnapshot: none,
     listSnapshots: none,

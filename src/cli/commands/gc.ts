@@ -51,6 +51,9 @@ async function dryRun({ client, terminal, isJson }: Call): Promise<void> {
   if (!isJson) await terminal.print(sums.text());
 }
 
+/** A record of the catalog, and no object. */
+const isRecord = ({ key }: Verdict): boolean => key.startsWith('record:');
+
 const lineOf = ({ verdict, reason, sizeBytes, key, detail }: Verdict): string =>
   plain(
     `${verdict.padEnd(6)}  ${reason.padEnd(REASON_WIDTH)}  ${size(sizeBytes).padStart(10)}  ${key}  ${detail}`,
@@ -59,6 +62,7 @@ const lineOf = ({ verdict, reason, sizeBytes, key, detail }: Verdict): string =>
 interface Sum {
   readonly verdict: string;
   readonly reason: string;
+  readonly isOfRecords: boolean;
   objects: number;
   bytes: number;
 }
@@ -67,19 +71,28 @@ class Sums {
   objects = 0;
   readonly #sums = new Map<string, Sum>();
 
-  add({ verdict, reason, sizeBytes }: Verdict): void {
-    const sum = this.#sums.get(`${verdict} ${reason}`) ?? { verdict, reason, objects: 0, bytes: 0 };
+  add(found: Verdict): void {
+    const { verdict, sizeBytes } = found;
+    const isOfRecords = isRecord(found);
+    const reason = isOfRecords ? `${found.reason} (records)` : found.reason;
+    const sum = this.#sums.get(`${verdict} ${reason}`) ?? {
+      verdict,
+      reason,
+      isOfRecords,
+      objects: 0,
+      bytes: 0,
+    };
     sum.objects++;
     sum.bytes += sizeBytes;
     this.#sums.set(`${verdict} ${reason}`, sum);
-    this.objects++;
+    if (!isOfRecords) this.objects++;
   }
 
   text(): string {
     const sums = [...this.#sums.values()].sort((a, b) =>
       `${a.verdict} ${a.reason}` < `${b.verdict} ${b.reason}` ? -1 : 1,
     );
-    const deleted = sums.filter(({ verdict }) => verdict === 'delete');
+    const deleted = sums.filter(({ verdict, isOfRecords }) => verdict === 'delete' && !isOfRecords);
     const total = (of: 'objects' | 'bytes') => deleted.reduce((sum, each) => sum + each[of], 0);
     const sentence =
       deleted.length === 0
@@ -92,6 +105,6 @@ class Sums {
 const columns = [
   { head: 'VERDICT', text: ({ verdict }: Sum) => verdict },
   { head: 'REASON', text: ({ reason }: Sum) => reason },
-  { head: 'OBJECTS', isRight: true, text: ({ objects }: Sum) => count(objects) },
+  { head: 'COUNT', isRight: true, text: ({ objects }: Sum) => count(objects) },
   { head: 'SIZE', isRight: true, text: ({ bytes }: Sum) => exactSize(bytes) },
 ];

@@ -9,6 +9,8 @@ import { Oracle } from './oracle.ts';
 import { check, Keeper, Violation } from './properties.ts';
 import type { Outcome, World } from './world.ts';
 
+const READS: ReadonlySet<string> = new Set(['read', 'filter', 'count', 'search']);
+
 export abstract class Clients {
   readonly world: World;
   readonly keeper: Keeper;
@@ -63,7 +65,7 @@ export abstract class Clients {
       const excused = isPassing && passing.has(outcome.error.code);
       // A collection that could not be loaded again after a restart says so, and is tried again.
       const isReloading =
-        what === 'read' && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
+        READS.has(what) && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
       if (!excused && !isReloading && !this.isFault(outcome.error))
         throw new Violation('exact', `${label} is refused: ${outcome.error.code}: ${outcome.error.message}`);
     }
@@ -102,7 +104,7 @@ export abstract class Clients {
       epoch: 0,
       isGone: false,
       load: 'none',
-      isIndexed: false,
+      index: undefined,
       restoring: undefined,
     };
     this.colls.add(coll);

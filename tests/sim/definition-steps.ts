@@ -1,7 +1,7 @@
 /** Collections, partitions, indexes, loads and flushes. */
 import type { Coordinator } from '../../src/coordinator/api.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
-import { at, type Coll, indexCount, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
+import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
 import { RowSteps } from './row-steps.ts';
 import { schema } from './rows.ts';
 
@@ -57,7 +57,8 @@ export abstract class DefinitionSteps extends RowSteps {
     else if (draw < 56) await this.dropPartition(coll);
     else if (draw < 76) await this.flush(coll);
     else if (draw < 90) await this.loadUp(coll);
-    else await this.release(coll);
+    else if (draw < 95) await this.release(coll);
+    else await this.dropIndex(coll);
   }
 
   /** `work` may fail what others do with the collection. */
@@ -151,8 +152,8 @@ export abstract class DefinitionSteps extends RowSteps {
 
   /** Index, then load. */
   protected async loadUp(coll: Coll): Promise<void> {
-    if (!coll.isIndexed) {
-      const type = this.chance(70) ? 'HNSW' : 'FLAT';
+    if (coll.index === undefined) {
+      const type = this.chance(60) ? 'HNSW' : 'FLAT';
       await this.call('index', coll, (life) =>
         this.ask(life).createIndex(at(coll.name), 'vec', '', {
           index_type: type,
@@ -161,8 +162,8 @@ export abstract class DefinitionSteps extends RowSteps {
           efConstruction: '8',
         }),
       );
-      coll.isIndexed = await this.hasIndex(coll);
-      if (!coll.isIndexed) return;
+      coll.index = await this.indexNow(coll);
+      if (coll.index === undefined) return;
     }
     if (coll.load === 'loaded') return;
     const outcome = await this.call('load', coll, (life) => this.ask(life).load(at(coll.name)));
@@ -170,9 +171,18 @@ export abstract class DefinitionSteps extends RowSteps {
     else coll.load = (await this.isLoaded(coll)) ? 'loaded' : 'none';
   }
 
-  protected async hasIndex(coll: Coll): Promise<boolean> {
-    const life = await this.world.up();
-    return indexCount(life, coll.id) > 0;
+  protected async indexNow(coll: Coll): Promise<IndexType | undefined> {
+    return indexOf(await this.world.up(), coll.id);
+  }
+
+  /** A loaded collection keeps its index: it is released first. */
+  protected async dropIndex(coll: Coll): Promise<void> {
+    if (coll.load !== 'none') await this.release(coll);
+    if (coll.load !== 'none') return;
+    await this.shaking(coll, async () => {
+      await this.call('drop-index', coll, (life) => this.ask(life).dropIndex(at(coll.name), 'vec', ''));
+      coll.index = await this.indexNow(coll);
+    });
   }
 
   protected async isLoaded(coll: Coll): Promise<boolean> {

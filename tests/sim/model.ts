@@ -30,7 +30,7 @@ export interface Coll {
   epoch: number;
   isGone: boolean;
   load: 'none' | 'loaded' | 'unknown';
-  isIndexed: boolean;
+  index: IndexType | undefined;
   restoring: JobId | undefined;
 }
 
@@ -54,5 +54,7 @@ export const at = (name: string) => ({ database: '', name });
 
 export const noSnap = { ts: 0n, partitions: [], restores: 0 } as const;
 
-export const indexCount = ({ planes }: Life, collectionId: CollectionId): number =>
-  planes.catalog.find(indexes, 'collection', collectionId).length;
+export type IndexType = 'HNSW' | 'FLAT';
+
+export const indexOf = ({ planes }: Life, collectionId: CollectionId): IndexType | undefined =>
+  planes.catalog.find(indexes, 'collection', collectionId)[0]?.params['index_type'] as IndexType | undefined;

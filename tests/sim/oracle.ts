@@ -91,13 +91,42 @@ export class Oracle {
 
   /** As `compare`, of a read at one moment between `from` and `to`: every write up to that moment and none after it. */
   compareWithin(rows: ReadonlyMap<bigint, string>, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    return this.#within(from, to, (ts) => this.compare(rows, ts, show));
+  }
+
+  /** Each of `rows` must have been so at one moment between `from` and `to`; that others are missing is right. */
+  partWithin(rows: ReadonlyMap<bigint, string>, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    return this.#within(from, to, (ts) =>
+      [...rows].flatMap(([key, value]) => {
+        const allowed = [...this.allowed(key, ts)].map(show);
+        return allowed.includes(value) ? [] : [`key ${key} is ${value}, not ${allowed.join(' or ')}`];
+      }),
+    );
+  }
+
+  /** That many rows must have been shown at one moment between `from` and `to`. */
+  countWithin(count: number, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    return this.#within(from, to, (ts) => {
+      let least = 0;
+      let most = 0;
+      for (const key of this.keys()) {
+        const shown = [...this.allowed(key, ts)].map((value) => show(value) !== undefined);
+        if (shown.every((isShown) => isShown)) least++;
+        if (shown.some((isShown) => isShown)) most++;
+      }
+      return count >= least && count <= most ? [] : [`${count} rows, not ${least} to ${most}`];
+    });
+  }
+
+  /** Nothing wrong at one of the moments between `from` and `to` at which something changed, or what is wrong at the first. */
+  #within(from: bigint, to: bigint, wrongAt: (ts: bigint) => string[]): string[] {
     const moments = new Set([from]);
     for (const versions of this.#versions.values())
       for (const { ts } of versions) if (ts > from && ts <= to) moments.add(ts);
     for (const sent of this.#sent) if (sent.after > from && sent.after <= to) moments.add(sent.after);
     let first: string[] = [];
     for (const ts of moments) {
-      const wrong = this.compare(rows, ts, show);
+      const wrong = wrongAt(ts);
       if (wrong.length === 0) return [];
       if (ts === from) first = wrong;
     }

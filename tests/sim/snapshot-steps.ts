@@ -3,7 +3,7 @@ import type { DbError } from '../../src/errors/db-error.ts';
 import type { CollectionId, JobId } from '../../src/model/ids.ts';
 import { DefinitionSteps } from './definition-steps.ts';
 import type { Life } from './life.ts';
-import { at, type Coll, indexCount, noSnap, passing, SNAPSHOTS, type Snap, VERIFY_TRIES } from './model.ts';
+import { at, type Coll, indexOf, noSnap, passing, SNAPSHOTS, type Snap, VERIFY_TRIES } from './model.ts';
 import { check, Violation } from './properties.ts';
 
 export abstract class SnapshotSteps extends DefinitionSteps {
@@ -138,7 +138,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     }
     const target = this.model(name, found.collectionId, rows, snap.partitions);
     target.restoring = jobId;
-    target.isIndexed = indexCount(await this.world.up(), target.id) > 0;
+    target.index = indexOf(await this.world.up(), target.id);
     const followed = this.follow(target, jobId).finally(() => {
       snap.restores--;
     });

@@ -18,7 +18,7 @@ export class Workload extends SnapshotSteps {
     for (let i = 0; i < steps; i++) {
       await this.pause(80);
       const coll = this.pick((c) => c.load === 'loaded');
-      if (coll !== undefined) await this.read(coll);
+      if (coll !== undefined) await this.readSomehow(coll);
     }
   };
 

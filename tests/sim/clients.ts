@@ -99,6 +99,7 @@ export abstract class Clients {
       partitions: new Set(partitions),
       snapshots: new Map(),
       inflight: 0,
+      capturing: 0,
       isPaused: false,
       isBusy: false,
       epoch: 0,

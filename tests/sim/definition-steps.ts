@@ -112,7 +112,7 @@ export abstract class DefinitionSteps extends RowSteps {
 
   protected async createPartition(coll: Coll): Promise<void> {
     const name = this.one(PARTITIONS.filter((p) => !coll.partitions.has(p)));
-    if (name === undefined) return;
+    if (name === undefined || coll.capturing > 0) return;
     await this.call('create-partition', coll, (life) => this.ask(life).createPartition(at(coll.name), name));
     if ((await this.partitionsOf(coll)).includes(name)) coll.partitions.add(name);
   }

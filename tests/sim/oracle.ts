@@ -153,11 +153,11 @@ export class Oracle {
     }
   }
 
-  /** What a copy made at `ts` holds. */
-  at(ts: bigint): Oracle {
+  /** What a copy made at `ts` holds, of what `show` leaves. */
+  at(ts: bigint, show: Show = asItIs): Oracle {
     const copy = new Oracle();
     for (const key of this.keys()) {
-      const [first, ...others] = this.allowed(key, ts);
+      const [first, ...others] = new Set([...this.allowed(key, ts)].map(show));
       copy.know(1n, key, first);
       for (const value of others) copy.#sent.add({ entries: [{ key, value }], after: 1n, before: 2n });
     }

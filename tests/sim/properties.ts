@@ -2,9 +2,10 @@
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
+import type { SnapshotMetadata } from '../../src/coordinator/snapshot/metadata.ts';
 import { readManifests, readMetadata } from '../../src/coordinator/snapshot/reader.ts';
 import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
-import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
+import { allFiles, type SnapshotSegment } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
 import type { SegmentFile } from '../../src/model/records.ts';
 import { IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
@@ -37,8 +38,10 @@ export function check(property: PropertyName, holds: boolean, message: () => str
   if (!holds) throw new Violation(property, message());
 }
 
-/** Files of a snapshot as its own objects list them, and those objects. */
+/** A snapshot as its own objects tell of it, and those objects. */
 interface SnapshotFiles {
+  readonly metadata: SnapshotMetadata;
+  readonly segments: readonly SnapshotSegment[];
   readonly files: readonly SegmentFile[];
   readonly own: readonly string[];
 }
@@ -91,7 +94,8 @@ export class Keeper {
     const manifests = metadata.manifests.map((_, n) =>
       snapshotManifestKey(record.collectionId, record.snapshotId, n),
     );
-    const found = { files: listed.flatMap(allFiles), own: [record.metadataKey, ...manifests] };
+    const own = [record.metadataKey, ...manifests];
+    const found = { metadata, segments: listed, files: listed.flatMap(allFiles), own };
     this.#snapshots.set(record.snapshotId, found);
     return found;
   }

@@ -1,11 +1,11 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
-import { at, NAMES } from './model.ts';
+import { at, type Coll, NAMES } from './model.ts';
 import { check, keysOf } from './properties.ts';
+import { RestoreSteps } from './restore-steps.ts';
 import { schema } from './rows.ts';
-import { SnapshotSteps } from './snapshot-steps.ts';
 
-export class Workload extends SnapshotSteps {
+export class Workload extends RestoreSteps {
   writer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(60);
@@ -48,6 +48,24 @@ export class Workload extends SnapshotSteps {
       await this.keeper.kept();
     }
   };
+
+  protected async snapshotStep(coll: Coll): Promise<void> {
+    const draw = this.random.below(100);
+    const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));
+    if (draw < 32 || snap === undefined) await this.snapshot(coll);
+    else if (draw < 38) await this.duel(coll);
+    else if (draw < 44) await this.snapshotTwo(coll);
+    else if (draw < 72) await this.restore(coll, snap);
+    else if (draw < 85) await this.dropSnapshot(coll, snap);
+    else if (draw < 93) await this.pin(coll, snap);
+    else await this.unpin(coll, snap);
+  }
+
+  /** Of two collections at once. */
+  protected async snapshotTwo(coll: Coll): Promise<void> {
+    const other = this.pick((each) => each !== coll);
+    await Promise.all([this.snapshot(coll), ...(other === undefined ? [] : [this.snapshot(other)])]);
+  }
 
   protected async disturb(): Promise<void> {
     const { world } = this;

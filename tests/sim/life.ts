@@ -36,7 +36,7 @@ import { type Call, type Chances, Faults } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
-import type { Plant } from './plants.ts';
+import { type Plant, storeWith } from './plants.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
@@ -66,6 +66,8 @@ export interface LifeOptions {
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
+  /** The coordinator deletes an object now. */
+  readonly onDelete: (key: string) => void;
   /** The catalog will refuse every write from now on. */
   readonly onDoom: () => void;
 }
@@ -102,10 +104,8 @@ export class Life {
     this.#options = options;
     this.clock = clock.life();
     this.kv = new FaultyKv(disks.kv, this.#faultsOptions('kv'));
-    this.store = new FaultyStore(
-      options.plant.store?.(disks.store) ?? disks.store,
-      this.#faultsOptions('store'),
-    );
+    const watched = watchedStore(disks.store, (key) => options.onDelete(key));
+    this.store = new FaultyStore(options.plant.store?.(watched) ?? watched, this.#faultsOptions('store'));
     this.wal = new SimWal(disks.wal, this.clock, random);
     this.cluster = new Cluster(this.clock);
     this.over = new Promise((_, reject) => {
@@ -273,6 +273,14 @@ export class Life {
     return new LocalQueryNode({ streamingNode, files, engine, filters, clock });
   }
 }
+
+const watchedStore = (inner: ObjectStore, onDelete: (key: string) => void): ObjectStore =>
+  storeWith(inner, {
+    delete: (key) => {
+      onDelete(key);
+      return inner.delete(key);
+    },
+  });
 
 /** The service with another gate. */
 function withGate(service: SnapshotService, gate: RestoreGate): SnapshotRoom {

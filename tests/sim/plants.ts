@@ -16,7 +16,7 @@ export interface Plant {
 }
 
 /** An object store with some methods replaced. */
-const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): ObjectStore => ({
+export const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): ObjectStore => ({
   location: undefined,
   put: (key, bytes) => inner.put(key, bytes),
   get: (key) => inner.get(key),

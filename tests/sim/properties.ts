@@ -7,6 +7,7 @@ import { readManifests, readMetadata } from '../../src/coordinator/snapshot/read
 import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { allFiles, type SnapshotSegment } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
+import { ALL_PARTITIONS, type SegmentId, type SnapshotId } from '../../src/model/ids.ts';
 import type { SegmentFile } from '../../src/model/records.ts';
 import { IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
@@ -49,6 +50,8 @@ interface SnapshotFiles {
 /** Remembers what is immutable, so that a check after every step costs little. */
 export class Keeper {
   readonly #snapshots = new Map<bigint, SnapshotFiles>();
+  /** Object key to the snapshots that name it. */
+  readonly #holders = new Map<string, Set<SnapshotId>>();
   /** Object key and mark whose checksum was found right. */
   readonly #right = new Set<string>();
   readonly #world: World;
@@ -69,11 +72,29 @@ export class Keeper {
     for (const record of catalog.find(snapshots, 'state', 'committed')) {
       const isCommitted = () => catalog.get(snapshots, record.snapshotId)?.state === 'committed';
       for (const file of await this.#filesOf(record, isCommitted)) isNamed.set(file, isCommitted);
+      this.#protected(record);
     }
     for (const [file, stillNamed] of isNamed) {
       const wrong = await this.#wrongWith(file);
       if (wrong !== undefined && stillNamed() && !life.isOver) throw new Violation('kept', wrong);
     }
+  }
+
+  /** *kept*, asked at the moment an object goes: nothing that is visible, being written or in a snapshot may. */
+  deleting(life: Life, key: string): void {
+    if (!life.hasBegun) return;
+    const { catalog } = life.planes;
+    const holder = [...(this.#holders.get(key) ?? [])].find(
+      (snapshotId) => catalog.get(snapshots, snapshotId)?.state === 'committed',
+    );
+    check('kept', holder === undefined, () => `object '${key}' of snapshot ${holder} is being deleted`);
+    const segment = segmentOf(catalog, key);
+    if (segment === undefined) return;
+    const job = segment.restoreJobId === undefined ? undefined : catalog.get(copyJobs, segment.restoreJobId);
+    const isTarget = job?.state === 'pending' || job?.state === 'executing';
+    const isNamed = allFiles(segment).some((file) => file.key === key);
+    const isNeeded = isNamed ? segment.state === 'flushed' : segment.state === 'writing' || isTarget;
+    check('kept', !isNeeded, () => `object '${key}' of a ${segment.state} segment is being deleted`);
   }
 
   async #filesOf(record: SnapshotRecord, isCommitted: () => boolean): Promise<readonly SegmentFile[]> {
@@ -97,7 +118,36 @@ export class Keeper {
     const own = [record.metadataKey, ...manifests];
     const found = { metadata, segments: listed, files: listed.flatMap(allFiles), own };
     this.#snapshots.set(record.snapshotId, found);
+    for (const key of [...own, ...found.files.map((file) => file.key)]) {
+      const holders = this.#holders.get(key);
+      if (holders === undefined) this.#holders.set(key, new Set([record.snapshotId]));
+      else holders.add(record.snapshotId);
+    }
     return found;
+  }
+
+  /** While a snapshot's protection runs, the segments it holds are what the collection holds. */
+  #protected({ snapshotId, name, compactionProtectedUntilMs }: SnapshotRecord): void {
+    const { life, clock } = this.#world;
+    const { catalog } = life.planes;
+    if (clock.nowMs() >= compactionProtectedUntilMs) return;
+    for (const held of this.#snapshots.get(snapshotId)?.segments ?? []) {
+      const is = catalog.get(segments, held.segmentId);
+      const isLive =
+        (held.partitionId === ALL_PARTITIONS || catalog.get(partitions, held.partitionId) !== undefined) &&
+        this.#isCollectionThere(snapshotId);
+      check(
+        'kept',
+        !isLive || is?.state === 'flushed',
+        () => `segment ${held.segmentId}, protected by ${name}, is ${is?.state}`,
+      );
+    }
+  }
+
+  #isCollectionThere(snapshotId: SnapshotId): boolean {
+    const { catalog } = this.#world.life.planes;
+    const record = catalog.get(snapshots, snapshotId);
+    return record?.state === 'committed' && catalog.get(collections, record.collectionId) !== undefined;
   }
 
   async #wrongWith({ key, sizeBytes, crc32: sum }: SegmentFile): Promise<string | undefined> {
@@ -152,6 +202,12 @@ function recordsClean(catalog: Catalog): void {
     check('clean', known(collectionId), () => `segment ${segmentId}, ${state}, has no collection`);
     check('clean', restoreJobId === undefined, () => `segment ${segmentId} still names its restore`);
   }
+}
+
+/** The segment an object belongs to, by its key. */
+function segmentOf(catalog: Catalog, key: string) {
+  const id = /^segments\/\d+\/-?\d+\/(\d+)\//.exec(key)?.[1];
+  return id === undefined ? undefined : catalog.get(segments, BigInt(id) as SegmentId);
 }
 
 /** All but the one that says whose store it is. */

@@ -57,6 +57,8 @@ export class World {
   readonly #verbose: boolean;
   /** Runs after each start, before anybody else is let in. */
   onRestart: (life: Life) => Promise<void> = () => Promise.resolve();
+  /** Told before an object goes. */
+  onDelete: (life: Life, key: string) => void = () => undefined;
   /** Rejects when the system does not start, or `onRestart` found it wrong. */
   readonly broken: Promise<never>;
   #break: (error: unknown) => void = () => undefined;
@@ -188,6 +190,19 @@ export class World {
     else node.door.isCut = false;
   }
 
+  /** One object is not what it was. Answers what it was. */
+  async damage(key: string): Promise<Uint8Array> {
+    const { store } = this.disks;
+    const whole = await store.get(key);
+    const draw = this.random.below(3);
+    const flipped = Uint8Array.from(whole, (byte, i) => (i === whole.length >> 1 ? byte ^ 1 : byte));
+    if (draw === 0) await store.delete(key);
+    else await store.put(key, draw === 1 ? whole.slice(0, -1) : flipped);
+    this.count('damage');
+    this.note(`damage ${key}`);
+    return whole;
+  }
+
   count(kind: string): void {
     this.disturbances++;
     this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
@@ -249,6 +264,7 @@ export class World {
       plant: this.plant,
       log: this.#log(),
       onCrash: () => this.crash(),
+      onDelete: (key) => this.#watch(() => this.onDelete(life, key)),
       onDoom: () => void this.#crashLater(life),
       onFault: (what) => {
         const [port = '', kind = ''] = what.split(' ');
@@ -264,6 +280,15 @@ export class World {
   async #crashLater(life: Life): Promise<void> {
     await this.sleep(this.random.below(1500));
     if (this.#life === life) this.crash();
+  }
+
+  /** What it throws ends the run. */
+  #watch(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   #log(): Log {

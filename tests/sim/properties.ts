@@ -90,10 +90,13 @@ export class Keeper {
     check('kept', holder === undefined, () => `object '${key}' of snapshot ${holder} is being deleted`);
     const segment = segmentOf(catalog, key);
     if (segment === undefined) return;
-    const job = segment.restoreJobId === undefined ? undefined : catalog.get(copyJobs, segment.restoreJobId);
-    const isTarget = job?.state === 'pending' || job?.state === 'executing';
+    const { state, restoreJobId, collectionId } = segment;
+    const isOurs =
+      catalog.get(collections, collectionId) !== undefined &&
+      (restoreJobId === undefined || catalog.get(copyJobs, restoreJobId)?.state !== 'failed');
     const isNamed = allFiles(segment).some((file) => file.key === key);
-    const isNeeded = isNamed ? segment.state === 'flushed' : segment.state === 'writing' || isTarget;
+    const isBeingMade = state === 'writing' || (restoreJobId !== undefined && state !== 'dropped');
+    const isNeeded = isOurs && (isNamed ? state !== 'dropped' : isBeingMade);
     check('kept', !isNeeded, () => `object '${key}' of a ${segment.state} segment is being deleted`);
   }
 

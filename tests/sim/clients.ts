@@ -102,6 +102,7 @@ export abstract class Clients {
       inflight: 0,
       capturing: 0,
       isPaused: false,
+      flushedTs: 0n,
       isBusy: false,
       epoch: 0,
       isGone: false,

@@ -31,6 +31,8 @@ export interface StoredSegment {
 export interface Content {
   /** Key to value, as the oracle keeps it. */
   readonly rows: ReadonlyMap<bigint, string>;
+  /** Keys of more than one row. */
+  readonly twice: ReadonlySet<bigint>;
   /** What is wrong with the segments themselves. */
   readonly wrong: readonly string[];
 }
@@ -76,15 +78,15 @@ export async function contentOf(
       if (ts < segment.minTs || ts > segment.maxTs) say(segment, `holds ${ts} outside its bounds`);
     }
   }
-  return { rows: visible(rows, deletes, wrong), wrong };
+  return { ...visible(rows, deletes), wrong };
 }
 
 function visible(
   rows: readonly StoredRow[],
   deletes: readonly { readonly key: bigint; readonly ts: bigint; readonly partitionId: PartitionId }[],
-  wrong: string[],
-): Map<bigint, string> {
+): Omit<Content, 'wrong'> {
   const seen = new Map<bigint, string>();
+  const twice = new Set<bigint>();
   for (const { key, ts, partitionId, value } of rows) {
     const isDead = deletes.some(
       (each) =>
@@ -93,10 +95,10 @@ function visible(
         (each.partitionId === ALL_PARTITIONS || each.partitionId === partitionId),
     );
     if (isDead) continue;
-    if (seen.has(key)) wrong.push(`key ${key} is there twice: ${seen.get(key)} and ${value}`);
+    if (seen.has(key)) twice.add(key);
     seen.set(key, value);
   }
-  return seen;
+  return { rows: seen, twice };
 }
 
 async function rowsIn(store: ObjectStore, schema: CollectionSchema, { files }: StoredSegment) {

@@ -1,5 +1,5 @@
 /** Collections, partitions, indexes, loads and flushes. */
-import type { Coordinator } from '../../src/coordinator/api.ts';
+import type { FlushResult } from '../../src/coordinator/api.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
 import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
 import { RowSteps } from './row-steps.ts';
@@ -138,15 +138,16 @@ export abstract class DefinitionSteps extends RowSteps {
   protected async flush(coll: Coll): Promise<void> {
     const outcome = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
     if (outcome.is !== 'ok' || this.chance(50)) return;
-    const { sealedIds } = outcome.value;
-    this.spawned.push(this.flushed(coll, sealedIds));
+    this.spawned.push(this.flushed(coll, outcome.value));
   }
 
-  protected async flushed(coll: Coll, sealedIds: Parameters<Coordinator['isFlushed']>[0]): Promise<void> {
+  protected async flushed(coll: Coll, { sealedIds, sealTs }: FlushResult): Promise<void> {
     for (;;) {
       await this.world.sleep(100);
       const life = await this.world.up();
-      if (coll.isGone || this.ask(life).isFlushed(sealedIds)) return;
+      if (!coll.isGone && !this.ask(life).isFlushed(sealedIds)) continue;
+      if (sealTs > coll.flushedTs) coll.flushedTs = sealTs;
+      return;
     }
   }
 

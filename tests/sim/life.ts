@@ -7,6 +7,7 @@ import type { RestoreGate } from '../../src/coordinator/rooms.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
+import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
@@ -56,6 +57,8 @@ const limits = {
   missingToleranceMs: DROP_TOLERANCE_MS,
   jobRetentionMs: 30 * 86_400_000,
   maxCopyAttempts: 30,
+  refIndexLoadIntervalMs: 2000,
+  refIndexLoadTimeoutMs: 5000,
 };
 
 export interface LifeOptions {
@@ -63,6 +66,7 @@ export interface LifeOptions {
   readonly clock: SimClock;
   readonly random: Random;
   readonly plant: Plant;
+  readonly capture: CaptureMode;
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
@@ -177,7 +181,7 @@ export class Life {
           scheduler,
           checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
           log,
-          limits,
+          limits: { ...limits, capture: this.#options.capture },
         });
         return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
       },

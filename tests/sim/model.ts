@@ -12,10 +12,13 @@ export interface PinTime {
 
 export interface Snap {
   readonly name: string;
+  /** Its rows are those of `source` at this moment. */
   readonly ts: bigint;
   readonly partitions: readonly string[];
-  /** Rows at `ts`, taken when the snapshot was made. */
+  /** The collection's; of one that holds only what was flushed, an oracle of its own. */
   readonly source: Oracle;
+  /** Some keys are there twice or not at all, because only a part of what was done to them was flushed. */
+  readonly isTorn: boolean;
   readonly pins: Map<PinId, PinTime>;
   /** Pins whose answer was lost may hold until then. */
   lostPinsUntilMs: number;
@@ -36,6 +39,8 @@ export interface Coll {
   /** Creates of snapshots under way: a partition that goes during them must not come again under its name. */
   capturing: number;
   isPaused: boolean;
+  /** Everything up to it is known to be flushed. */
+  flushedTs: bigint;
   /** One change of its definition at a time. */
   isBusy: boolean;
   /** Goes up before and after everything that may fail other calls. */
@@ -71,6 +76,7 @@ export const at = (name: string) => ({ database: '', name });
 
 export const noSnap = {
   lostPinsUntilMs: 0,
+  isTorn: false,
   ts: 0n,
   partitions: [],
   protectedUntilMs: 0,

@@ -133,6 +133,18 @@ export class Oracle {
     return first;
   }
 
+  /** The key was written, or may have been, after `from`. */
+  isTouchedAfter(key: bigint, from: bigint): boolean {
+    const isSent = [...this.#sent].some(({ entries }) => entries.some((entry) => entry.key === key));
+    return isSent || (this.#versions.get(key) ?? []).some(({ ts }) => ts > from);
+  }
+
+  /** Every value the key may have had at a moment from `from` to `to`. */
+  allowedWithin(key: bigint, from: bigint, to: bigint): ReadonlySet<Value> {
+    const moments = (this.#versions.get(key) ?? []).map(({ ts }) => ts).filter((ts) => ts > from && ts <= to);
+    return new Set([from, ...moments, to].flatMap((ts) => [...this.allowed(key, ts)]));
+  }
+
   /** What a read showed of everything at `ts`: open questions about ended writes are settled by it. */
   observe(ts: bigint, rows: ReadonlyMap<bigint, string>): void {
     for (const sent of this.#sent) {

@@ -9,7 +9,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
   /** Starts one; it is followed to its end by a client of its own. */
   async restore(coll: Coll, snap: Snap): Promise<Promise<void> | undefined> {
     const name = this.freeName();
-    if (name === undefined) return undefined;
+    if (name === undefined || snap.isTorn) return undefined;
     this.names.add(name);
     snap.restores++;
     snap.isBusy = true;

@@ -2,12 +2,15 @@
 import { type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
 import type { DbError } from '../../src/errors/db-error.ts';
 import type { SnapshotId } from '../../src/model/ids.ts';
-import { contentOf } from './content.ts';
+import { type Content, contentOf } from './content.ts';
 import { DefinitionSteps } from './definition-steps.ts';
 import type { Life } from './life.ts';
 import { at, type Coll, noSnap, passing, SNAPSHOTS, type Snap, shownIn } from './model.ts';
+import { Oracle } from './oracle.ts';
 import { check, Violation } from './properties.ts';
 import type { Outcome } from './world.ts';
+
+const LATER_THAN_ALL = 2n ** 63n;
 
 export abstract class SnapshotSteps extends DefinitionSteps {
   async snapshot(coll: Coll, wanted?: string): Promise<Snap | undefined> {
@@ -63,6 +66,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     coll.snapshots.set(name, placeholder);
     coll.capturing++;
     const from = this.lastTs;
+    const { flushedTs } = coll;
     const isDone = (await create(name, protectionSeconds)).some(({ is }) => is === 'ok');
     coll.capturing--;
     const life = await this.calm(coll);
@@ -74,10 +78,11 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const to = this.ask(life).timestamp();
     if (to > this.lastTs) this.lastTs = to;
     const { createTs, compactionProtectedUntilMs } = record;
+    const least = this.world.capture === 'flushed' ? flushedTs : from;
     check(
       'exact',
-      createTs >= from && createTs < to,
-      () => `snapshot ${name} is of ${createTs}, not of ${from} to ${to}`,
+      createTs >= least && createTs < to,
+      () => `snapshot ${name} is of ${createTs}, not of ${least} to ${to}`,
     );
     check(
       'exact',
@@ -94,29 +99,75 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       isBusy: false,
     };
     coll.snapshots.set(name, snap);
-    await this.contentIsExact(coll, snap);
-    return snap;
+    if (this.world.capture === 'acknowledged') {
+      await this.contentIsExact(coll, snap);
+      return snap;
+    }
+    snap.isBusy = true;
+    const found = await this.#flushedIsThere(coll, snap, to);
+    coll.snapshots.delete(name);
+    if (found !== undefined) coll.snapshots.set(name, found);
+    return found;
+  }
+
+  /**
+   * `snapshot.capture: flushed`: every write up to its time is in it, none that began after it returned, and those between are or are
+   * not, part by part. What it holds is what it has to hold from now on.
+   */
+  async #flushedIsThere(coll: Coll, snap: Snap, to: bigint): Promise<Snap | undefined> {
+    const content = await this.#contentOf(coll, snap, to);
+    if (content === undefined) return undefined;
+    const { rows, twice, wrong } = content;
+    const show = shownIn(snap);
+    const differences = [...wrong];
+    for (const key of new Set([...rows.keys(), ...coll.oracle.keys()])) {
+      const value = rows.get(key);
+      const isTouched = coll.oracle.isTouchedAfter(key, snap.ts);
+      const until = isTouched ? to : snap.ts;
+      const allowed = new Set([...coll.oracle.allowedWithin(key, snap.ts, until)].map(show));
+      const isRight = allowed.has(value) || (isTouched && value === undefined);
+      if (!isRight || (twice.has(key) && !isTouched))
+        differences.push(`key ${key} is ${value}, not ${[...allowed].join(' or ')}`);
+    }
+    this.#mustBeNone(coll, snap, differences);
+    const source = new Oracle();
+    for (const [key, value] of rows) source.know(1n, key, value);
+    return { ...snap, source, ts: 1n, isTorn: twice.size > 0, isBusy: false };
   }
 
   /** *exact*: what its objects hold, read the plain way, against the rows of its moment. */
   protected async contentIsExact(coll: Coll, snap: Snap): Promise<void> {
+    const content = await this.#contentOf(coll, snap);
+    if (content === undefined || snap.isTorn) return;
+    const { rows, twice, wrong } = content;
+    const doubles = [...twice].map((key) => `key ${key} is there twice`);
+    const differences = snap.source.compare(rows, snap.ts, shownIn(snap));
+    this.#mustBeNone(coll, snap, [...wrong, ...doubles, ...differences]);
+  }
+
+  #mustBeNone(coll: Coll, snap: Snap, differences: readonly string[]): void {
+    check(
+      'exact',
+      differences.length === 0,
+      () => `snapshot ${snap.name} of ${coll.name}: ${differences.slice(0, 3).join('; ')}`,
+    );
+  }
+
+  /** Undefined: the snapshot is not there any more, or nobody is there to ask. */
+  async #contentOf(coll: Coll, snap: Snap, until?: bigint): Promise<Content | undefined> {
     const { life, disks } = this.world;
     const record = life.hasBegun && !life.isOver ? this.recordOf(life, coll, snap.name) : undefined;
-    if (record === undefined) return;
+    if (record === undefined) return undefined;
     const isThere = () => life.planes.catalog.get(snapshots, record.snapshotId)?.state === 'committed';
     try {
       const { metadata, segments } = await this.keeper.snapshotFiles(record);
       const partitions = new Map(metadata.partitions.map((p) => [p.partitionId, p.name]));
       const { schema } = metadata.collection;
-      const { rows, wrong } = await contentOf(disks.store, schema, partitions, segments, snap.ts);
-      const differences = [...wrong, ...snap.source.compare(rows, snap.ts, shownIn(snap))];
-      check(
-        'exact',
-        differences.length === 0,
-        () => `snapshot ${snap.name} of ${coll.name}: ${differences.slice(0, 3).join('; ')}`,
-      );
+      const latest = this.world.capture === 'flushed' ? LATER_THAN_ALL : snap.ts;
+      return await contentOf(disks.store, schema, partitions, segments, until ?? latest);
     } catch (error) {
-      if (error instanceof Violation || (isThere() && !life.isOver)) throw error;
+      if (isThere() && !life.isOver) throw error;
+      return undefined;
     }
   }
 

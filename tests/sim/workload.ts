@@ -75,10 +75,14 @@ export class Workload extends Chaos {
     for (const coll of [...this.colls].slice(0, 3)) {
       await this.loadUp(coll);
       check('ends', await this.isAllRead(coll), () => `${coll.name} cannot be read with faults gone`);
+      const flushed = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
+      if (flushed.is === 'ok') await this.flushed(coll, flushed.value);
       const snap = await this.snapshot(coll, 'last');
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
       if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);
     }
+    for (const coll of this.colls)
+      for (const snap of coll.snapshots.values()) await this.contentIsExact(coll, snap);
     await this.collectAll();
     await this.keeper.clean();
     await this.keeper.kept();

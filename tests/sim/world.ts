@@ -1,5 +1,6 @@
 /** The whole system in one process under one seed: disks that outlive crashes, virtual time, faults on command, and a trace of what happened. */
 import { MemoryKv } from '../../src/catalog/memory.ts';
+import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import { DbError, isDbError, messageOf } from '../../src/errors/db-error.ts';
 import type { NodeId } from '../../src/model/ids.ts';
@@ -41,6 +42,8 @@ export class World {
   readonly clock: SimClock;
   readonly disks: Disks;
   readonly plant: Plant;
+  /** What snapshots hold; a third of the seeds know the way of Milvus 3.0. */
+  readonly capture: CaptureMode;
   readonly trace: string[] = [];
   /** Calls that have no answer yet. */
   readonly open = new Set<string>();
@@ -68,6 +71,7 @@ export class World {
     this.random = seededRandom(seed);
     this.clock = new SimClock(seededRandom(seed ^ 0x5eed));
     this.plant = options.plant ?? {};
+    this.capture = seed % 3 === 0 ? 'flushed' : 'acknowledged';
     this.#verbose = options.verbose ?? false;
     this.broken = new Promise((_, reject) => {
       this.#break = reject;
@@ -262,6 +266,7 @@ export class World {
       clock: this.clock,
       random: this.random,
       plant: this.plant,
+      capture: this.capture,
       log: this.#log(),
       onCrash: () => this.crash(),
       onDelete: (key) => this.#watch(() => this.onDelete(life, key)),

@@ -28,6 +28,7 @@ export abstract class Clients {
     this.world = world;
     this.random = world.random;
     this.keeper = new Keeper(world);
+    world.onCompacted = () => this.done.set('compacted', (this.done.get('compacted') ?? 0) + 1);
     world.onDelete = (life, key) => this.keeper.deleting(life, key);
     world.onRestart = (life) => this.restarted(life);
   }

@@ -54,7 +54,7 @@ export abstract class DefinitionSteps extends RowSteps {
     if (draw < 30) await this.drop(coll);
     else if (draw < 38) await this.rename(coll);
     else if (draw < 48) await this.createPartition(coll);
-    else if (draw < 56) await this.dropPartition(coll);
+    else if (draw < 60) await this.dropPartition(coll);
     else if (draw < 76) await this.flush(coll);
     else if (draw < 90) await this.loadUp(coll);
     else if (draw < 95) await this.release(coll);

@@ -1,6 +1,7 @@
 /** One life of the process: everything between a start and a crash, composed as `src/server.ts` does it, over adapters of the simulation. */
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { Coordinator } from '../../src/coordinator/api.ts';
+import { defaultCompactionLimits } from '../../src/coordinator/compaction/limits.ts';
 import { openFoundations, type SnapshotRoom } from '../../src/coordinator/compose.ts';
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import type { RestoreGate } from '../../src/coordinator/rooms.ts';
@@ -9,6 +10,7 @@ import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
 import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
+import { segments } from '../../src/coordinator/tables.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
@@ -19,6 +21,7 @@ import { indexBuildTasks } from '../../src/datanode/indexbuild/task.ts';
 import { compileFilter } from '../../src/expr/evaluate.ts';
 import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
 import type { NodeId } from '../../src/model/ids.ts';
+import type { SegmentRecord } from '../../src/model/records.ts';
 import { ArenaEngine } from '../../src/querynode/arena-engine.ts';
 import { LocalQueryNode } from '../../src/querynode/querynode.ts';
 import { WorkerFiles } from '../../src/querynode/segment-files.ts';
@@ -61,6 +64,19 @@ const limits = {
   refIndexLoadTimeoutMs: 5000,
 };
 
+/** Segments of a few rows are small, two of them are worth a compaction, and so is one deleted row in ten. */
+const compaction = {
+  ...defaultCompactionLimits,
+  maxSizeBytes: 24_000,
+  minSegments: 2,
+  maxSegments: 4,
+  deleteRatio: 0.1,
+  minDeleteSegments: 2,
+  tickMs: 2000,
+  maxOpenPlans: 8,
+  retryAfterMs: 3000,
+};
+
 export interface LifeOptions {
   readonly disks: Disks;
   readonly clock: SimClock;
@@ -70,6 +86,8 @@ export interface LifeOptions {
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
+  /** A compaction has replaced segments. */
+  readonly onCompacted: () => void;
   /** The coordinator deletes an object now. */
   readonly onDelete: (key: string) => void;
   /** The catalog will refuse every write from now on. */
@@ -170,6 +188,7 @@ export class Life {
       limits: {
         minRowsToIndex: 6,
         seal: { ...defaultSealLimits, maxIdleMs: 3000, minIdleSizeBytes: 200, maxSizeBytes: 3000 },
+        compaction,
       },
       snapshots: (rooms) => {
         service = new SnapshotService({
@@ -185,6 +204,11 @@ export class Life {
         });
         return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
       },
+    });
+    catalog.onChange((changes) => {
+      for (const { table, was, is } of changes)
+        if (table === segments && stateOf(was) === 'writing' && stateOf(is) === 'flushed')
+          this.#options.onCompacted();
     });
     if (service === undefined) throw new Error('the snapshots were not built');
     return { catalog, streamingNode, queryNode, coordinator, service };
@@ -277,6 +301,8 @@ export class Life {
     return new LocalQueryNode({ streamingNode, files, engine, filters, clock });
   }
 }
+
+const stateOf = (record: object | undefined) => (record as SegmentRecord | undefined)?.state;
 
 const watchedStore = (inner: ObjectStore, onDelete: (key: string) => void): ObjectStore =>
   storeWith(inner, {

@@ -141,7 +141,9 @@ export class Oracle {
 
   /** Every value the key may have had at a moment from `from` to `to`. */
   allowedWithin(key: bigint, from: bigint, to: bigint): ReadonlySet<Value> {
-    const moments = (this.#versions.get(key) ?? []).map(({ ts }) => ts).filter((ts) => ts > from && ts <= to);
+    const written = (this.#versions.get(key) ?? []).map(({ ts }) => ts);
+    const sent = [...this.#sent].map(({ after }) => after);
+    const moments = [...written, ...sent].filter((ts) => ts > from && ts <= to);
     return new Set([from, ...moments, to].flatMap((ts) => [...this.allowed(key, ts)]));
   }
 

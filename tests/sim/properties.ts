@@ -170,21 +170,24 @@ export class Keeper {
     const { life, disks } = this.#world;
     const { catalog } = life.planes;
     const needed = new Set<string>();
+    const held = new Set<SegmentId>();
     for (const segment of catalog.all(segments))
       if (segment.state === 'flushed') for (const { key } of allFiles(segment)) needed.add(key);
     for (const record of catalog.all(snapshots)) {
       check('clean', record.state === 'committed', () => `snapshot ${record.name} is ${record.state}`);
-      const { files, own } = await this.snapshotFiles(record);
+      const { files, own, segments: ofSnapshot } = await this.snapshotFiles(record);
+      for (const { segmentId } of ofSnapshot) held.add(segmentId);
       for (const key of [...own, ...files.map((file) => file.key)]) needed.add(key);
     }
     const stored = await keysOf(disks);
     const unneeded = stored.filter((key) => !needed.has(key));
     check('clean', unneeded.length === 0, () => `objects nothing needs: ${unneeded.join(', ')}`);
-    recordsClean(catalog);
+    recordsClean(catalog, held);
   }
 }
 
-function recordsClean(catalog: Catalog): void {
+/** `held`: segments of snapshots. */
+function recordsClean(catalog: Catalog, held: ReadonlySet<SegmentId>): void {
   for (const job of catalog.all(copyJobs))
     check(
       'clean',
@@ -201,7 +204,11 @@ function recordsClean(catalog: Catalog): void {
   for (const { collectionId, indexId } of catalog.all(indexes))
     check('clean', known(collectionId), () => `index ${indexId} has no collection`);
   for (const { collectionId, segmentId, state, restoreJobId } of catalog.all(segments)) {
-    if (state === 'dropped') continue;
+    check('clean', state !== 'writing', () => `segment ${segmentId} is still being written`);
+    if (state === 'dropped') {
+      check('clean', held.has(segmentId), () => `segment ${segmentId} is dropped, and nothing needs it`);
+      continue;
+    }
     check('clean', known(collectionId), () => `segment ${segmentId}, ${state}, has no collection`);
     check('clean', restoreJobId === undefined, () => `segment ${segmentId} still names its restore`);
   }

@@ -69,9 +69,14 @@ describe('simulation', () => {
   const planted: readonly [PropertyName, string, () => Plant][] = [
     ['exact', 'a lost row', plants.lostRow],
     ['exact', 'a lost delete', plants.lostDelete],
+    ['exact', 'a compaction that loses rows', plants.lossyCompaction],
+    ['exact', 'a compaction that brings deleted rows back', plants.deafCompaction],
+    ['exact', 'deletes that are retired too early', plants.earlyRetirement],
+    ['exact', 'a compaction that is committed while a snapshot is captured', plants.openGate],
     ['whole', 'a gate that shows targets early', plants.earlyGate],
     ['kept', 'a copy that was not made', plants.droppedCopy],
     ['kept', 'a collector that asks no snapshot', plants.blindCollector],
+    ['kept', 'a compaction of protected segments', plants.blindCompaction],
     ['ends', 'a copy that never ends', plants.endlessCopy],
     ['clean', 'an object that is not deleted', plants.stickyObject],
   ];

@@ -1,11 +1,11 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
-import { Chaos } from './chaos.ts';
+import { CompactionSteps } from './compaction-steps.ts';
 import { at, type Coll, NAMES } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
 
-export class Workload extends Chaos {
+export class Workload extends CompactionSteps {
   writer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(60);
@@ -25,7 +25,9 @@ export class Workload extends Chaos {
   definer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(120);
+      const compacted = this.chance(20) ? this.pick() : undefined;
       if (this.colls.size < 2) await this.create();
+      else if (compacted !== undefined) await this.compact(compacted);
       else await this.define();
       if (this.world.life.hasBegun) await this.world.plant.gc?.(this.world);
       await this.keeper.kept();
@@ -77,6 +79,7 @@ export class Workload extends Chaos {
       check('ends', await this.isAllRead(coll), () => `${coll.name} cannot be read with faults gone`);
       const flushed = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
       if (flushed.is === 'ok') await this.flushed(coll, flushed.value);
+      if (this.chance(50)) await this.compactNow(coll);
       const snap = await this.snapshot(coll, 'last');
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
       if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);

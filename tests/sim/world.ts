@@ -60,6 +60,8 @@ export class World {
   readonly #verbose: boolean;
   /** Runs after each start, before anybody else is let in. */
   onRestart: (life: Life) => Promise<void> = () => Promise.resolve();
+  /** Told when a compaction has replaced segments. */
+  onCompacted: () => void = () => undefined;
   /** Told before an object goes. */
   onDelete: (life: Life, key: string) => void = () => undefined;
   /** Rejects when the system does not start, or `onRestart` found it wrong. */
@@ -269,6 +271,7 @@ export class World {
       capture: this.capture,
       log: this.#log(),
       onCrash: () => this.crash(),
+      onCompacted: () => this.onCompacted(),
       onDelete: (key) => this.#watch(() => this.onDelete(life, key)),
       onDoom: () => void this.#crashLater(life),
       onFault: (what) => {

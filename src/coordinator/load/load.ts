@@ -255,10 +255,12 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   async #forget(collectionId: CollectionId): Promise<void> {
     const entry = this.#loaded.get(collectionId);
     this.#loaded.delete(collectionId);
-    if (entry?.current !== undefined) {
+    // Taken now: it may have ended when the release has.
+    const running = entry?.current;
+    if (running !== undefined) {
       // Ends a load that is on its way.
       await this.#parts.queryNode.release(collectionId);
-      await entry.current.catch(() => undefined);
+      await running.catch(() => undefined);
     }
     // Loaded again in the meantime: the release would take the new one away.
     if (!this.#loaded.has(collectionId)) await this.#parts.queryNode.release(collectionId);

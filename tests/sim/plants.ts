@@ -6,7 +6,8 @@ import type { RestoreGate } from '../../src/coordinator/rooms.ts';
 import { SnapshotReferences } from '../../src/coordinator/snapshot/meta.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import type { DataNode, NodeOutput, NodeTaskReport, NodeWork } from '../../src/datanode/api.ts';
-import type { TaskId } from '../../src/model/ids.ts';
+import type { BuildId, CollectionId, SegmentId, TaskId } from '../../src/model/ids.ts';
+import { segmentPrefix } from '../../src/storage/keys.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 import type { World } from './world.ts';
@@ -46,6 +47,14 @@ function patched<T extends object, K extends keyof T>(of: T, name: K, make: (was
   return () => {
     of[name] = was;
   };
+}
+
+/** A getter that answers an empty set. */
+function emptied<T extends object>(of: T, name: keyof T): () => void {
+  const was = Object.getOwnPropertyDescriptor(of, name);
+  if (was === undefined) throw new Error(`no getter ${String(name)}`);
+  Object.defineProperty(of, name, { ...was, get: () => new Set() });
+  return () => Object.defineProperty(of, name, was);
 }
 
 /** A data node that is given other work than was meant, and whose output is told otherwise. */
@@ -127,6 +136,41 @@ export const plants = {
       const [deletes] = catalog.find(segments, 'state', 'flushed').filter(({ level }) => level === 'L0');
       if (deletes !== undefined)
         await catalog.commit([put(segments, { ...deletes, state: 'dropped', droppedAtMs: 0 }, deletes)]);
+    },
+  }),
+  /** kept: what a compaction writes counts as garbage. */
+  greedyCollector: (): Plant => ({
+    async gc({ life, disks }) {
+      for (const segment of life.planes.catalog.find(segments, 'state', 'writing'))
+        for await (const { key } of disks.store.list(segmentPrefix(segment))) await disks.store.delete(key);
+    },
+  }),
+  /** kept: a snapshot whose references are not known counts as one that needs nothing. */
+  carelessCollector: (): Plant => ({
+    patch() {
+      const { prototype } = SnapshotReferences;
+      const putBack = [
+        patched(
+          prototype,
+          'isSegmentReferenced',
+          () =>
+            function (this: SnapshotReferences, _: CollectionId, segmentId: SegmentId) {
+              return this.countOf(segmentId) > 0;
+            },
+        ),
+        patched(
+          prototype,
+          'isBuildReferenced',
+          () =>
+            function (this: SnapshotReferences, _: CollectionId, buildId: BuildId) {
+              return this.buildCountOf(buildId) > 0;
+            },
+        ),
+        emptied(prototype, 'unknownCollections'),
+      ];
+      return () => {
+        for (const one of putBack) one();
+      };
     },
   }),
   /** kept: nothing counts as protected from compaction. */

@@ -8,10 +8,10 @@ import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snap
 import { allFiles, type SnapshotSegment } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
 import { ALL_PARTITIONS, type SegmentId, type SnapshotId } from '../../src/model/ids.ts';
-import type { SegmentFile } from '../../src/model/records.ts';
+import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
-import type { Life } from './life.ts';
+import { DROP_TOLERANCE_MS, type Life } from './life.ts';
 import type { Disks, World } from './world.ts';
 
 export type PropertyName =
@@ -171,8 +171,13 @@ export class Keeper {
     const { catalog } = life.planes;
     const needed = new Set<string>();
     const held = new Set<SegmentId>();
-    for (const segment of catalog.all(segments))
+    const youngFromMs = this.#world.clock.nowMs() - DROP_TOLERANCE_MS;
+    // A compaction may have replaced it since the last collection.
+    const isYoung = ({ droppedAtMs = 0 }: SegmentRecord) => droppedAtMs > youngFromMs;
+    for (const segment of catalog.all(segments)) {
+      if (isYoung(segment)) held.add(segment.segmentId);
       if (segment.state === 'flushed') for (const { key } of allFiles(segment)) needed.add(key);
+    }
     for (const record of catalog.all(snapshots)) {
       check('clean', record.state === 'committed', () => `snapshot ${record.name} is ${record.state}`);
       const { files, own, segments: ofSnapshot } = await this.snapshotFiles(record);
@@ -180,7 +185,10 @@ export class Keeper {
       for (const key of [...own, ...files.map((file) => file.key)]) needed.add(key);
     }
     const stored = await keysOf(disks);
-    const unneeded = stored.filter((key) => !needed.has(key));
+    const unneeded = stored.filter((key) => {
+      const segment = segmentOf(catalog, key);
+      return !needed.has(key) && !(segment !== undefined && isYoung(segment));
+    });
     check('clean', unneeded.length === 0, () => `objects nothing needs: ${unneeded.join(', ')}`);
     recordsClean(catalog, held);
   }

@@ -76,6 +76,8 @@ describe('simulation', () => {
     ['whole', 'a gate that shows targets early', plants.earlyGate],
     ['kept', 'a copy that was not made', plants.droppedCopy],
     ['kept', 'a collector that asks no snapshot', plants.blindCollector],
+    ['kept', 'a collector that takes what a compaction is writing', plants.greedyCollector],
+    ['kept', 'a collector that takes what it does not know to be needed', plants.carelessCollector],
     ['kept', 'a compaction of protected segments', plants.blindCompaction],
     ['ends', 'a copy that never ends', plants.endlessCopy],
     ['clean', 'an object that is not deleted', plants.stickyObject],

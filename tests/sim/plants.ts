@@ -2,12 +2,12 @@
 
 import { put } from '../../src/catalog/catalog.ts';
 import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
+import { CatalogMarks } from '../../src/coordinator/gc/marks.ts';
 import type { RestoreGate } from '../../src/coordinator/rooms.ts';
 import { SnapshotReferences } from '../../src/coordinator/snapshot/meta.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import type { DataNode, NodeOutput, NodeTaskReport, NodeWork } from '../../src/datanode/api.ts';
 import type { BuildId, CollectionId, SegmentId, TaskId } from '../../src/model/ids.ts';
-import { segmentPrefix } from '../../src/storage/keys.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 import type { World } from './world.ts';
@@ -140,10 +140,16 @@ export const plants = {
   }),
   /** kept: what a compaction writes counts as garbage. */
   greedyCollector: (): Plant => ({
-    async gc({ life, disks }) {
-      for (const segment of life.planes.catalog.find(segments, 'state', 'writing'))
-        for await (const { key } of disks.store.list(segmentPrefix(segment))) await disks.store.delete(key);
-    },
+    patch: () =>
+      patched(
+        CatalogMarks.prototype,
+        'segment',
+        (was) =>
+          function (this: CatalogMarks, segmentId: SegmentId) {
+            const segment = was.call(this, segmentId);
+            return segment?.state === 'writing' ? { ...segment, state: 'dropped', droppedAtMs: 0 } : segment;
+          },
+      ),
   }),
   /** kept: a snapshot whose references are not known counts as one that needs nothing. */
   carelessCollector: (): Plant => ({

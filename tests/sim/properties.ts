@@ -190,6 +190,9 @@ export class Keeper {
       return !needed.has(key) && !(segment !== undefined && isYoung(segment));
     });
     check('clean', unneeded.length === 0, () => `objects nothing needs: ${unneeded.join(', ')}`);
+    const temporaries: string[] = [];
+    for await (const { name } of disks.store.listTemporary()) temporaries.push(name);
+    check('clean', temporaries.length === 0, () => `temporaries are left: ${temporaries.join(', ')}`);
     recordsClean(catalog, held);
   }
 }

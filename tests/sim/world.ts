@@ -163,6 +163,8 @@ export class World {
     const tear = this.random.below(2) === 0;
     this.note(`crash keep=${keep} tear=${tear}`);
     this.disks.wal.crash({ keep, tear });
+    // A writer has died in the middle.
+    if (keep === 0) this.disks.store.leaveTemporary(`half-${this.clock.nowMs()}`, 10);
     this.#down();
     this.#start();
   }

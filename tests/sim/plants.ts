@@ -4,6 +4,7 @@ import { put } from '../../src/catalog/catalog.ts';
 import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import { CatalogMarks } from '../../src/coordinator/gc/marks.ts';
 import type { RestoreGate } from '../../src/coordinator/rooms.ts';
+import { SegmentRoom } from '../../src/coordinator/segments/segments.ts';
 import { SnapshotReferences } from '../../src/coordinator/snapshot/meta.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import type { DataNode, NodeOutput, NodeTaskReport, NodeWork } from '../../src/datanode/api.ts';
@@ -17,7 +18,7 @@ export interface Plant {
   readonly gate?: (inner: RestoreGate) => RestoreGate;
   readonly node?: (inner: DataNode) => DataNode;
   /** Replaces a method of the product while the seed runs; answers how it is put back. */
-  readonly patch?: () => () => void;
+  readonly patch?: (world: World) => () => void;
   /** What becomes of a write between its acknowledgement and the log. */
   readonly write?: (parts: readonly WritePart[]) => readonly WritePart[];
   /** Runs with every collection of garbage, and after every change of a definition. */
@@ -48,6 +49,12 @@ function patched<T extends object, K extends keyof T>(of: T, name: K, make: (was
     of[name] = was;
   };
 }
+
+const all =
+  (...putBack: readonly (() => void)[]) =>
+  (): void => {
+    for (const one of putBack) one();
+  };
 
 /** A getter that answers an empty set. */
 function emptied<T extends object>(of: T, name: keyof T): () => void {
@@ -155,7 +162,7 @@ export const plants = {
   carelessCollector: (): Plant => ({
     patch() {
       const { prototype } = SnapshotReferences;
-      const putBack = [
+      return all(
         patched(
           prototype,
           'isSegmentReferenced',
@@ -173,19 +180,30 @@ export const plants = {
             },
         ),
         emptied(prototype, 'unknownCollections'),
-      ];
-      return () => {
-        for (const one of putBack) one();
-      };
+      );
     },
   }),
   /** kept: nothing counts as protected from compaction. */
   blindCompaction: (): Plant => ({
     patch: () => patched(SnapshotReferences.prototype, 'isProtected', () => () => false),
   }),
-  /** A compaction is committed while a snapshot is captured. */
+  /** exact: a compaction is committed while a snapshot is captured. */
   openGate: (): Plant => ({
-    patch: () => patched(CaptureGate.prototype, 'replace', () => (_, work) => work()),
+    patch: (world) =>
+      all(
+        patched(CaptureGate.prototype, 'replace', () => (_, work) => work()),
+        // Captures take long, or they would seldom meet.
+        patched(
+          SegmentRoom.prototype,
+          'flushAll',
+          (was) =>
+            async function (this: SegmentRoom, collectionId: CollectionId) {
+              const sealTs = await was.call(this, collectionId);
+              await world.sleep(4000);
+              return sealTs;
+            },
+        ),
+      ),
   }),
   /** ends: copies are taken and never finished. */
   endlessCopy: (): Plant => ({

@@ -29,7 +29,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   const world = World.start(seed, options);
   const workload = new Workload(world);
   let failure: Run['failure'];
-  const putBack = options.plant?.patch?.();
+  const putBack = options.plant?.patch?.(world);
   try {
     await play(world, workload, options);
   } catch (error) {

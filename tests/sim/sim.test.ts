@@ -72,7 +72,6 @@ describe('simulation', () => {
     ['exact', 'a compaction that loses rows', plants.lossyCompaction],
     ['exact', 'a compaction that brings deleted rows back', plants.deafCompaction],
     ['exact', 'deletes that are retired too early', plants.earlyRetirement],
-    ['exact', 'a compaction that is committed while a snapshot is captured', plants.openGate],
     ['whole', 'a gate that shows targets early', plants.earlyGate],
     ['kept', 'a copy that was not made', plants.droppedCopy],
     ['kept', 'a collector that asks no snapshot', plants.blindCollector],
@@ -82,14 +81,18 @@ describe('simulation', () => {
     ['ends', 'a copy that never ends', plants.endlessCopy],
     ['clean', 'an object that is not deleted', plants.stickyObject],
   ];
+  const noticed = async (plant: () => Plant, by: readonly (PropertyName | 'broken')[]): Promise<void> => {
+    const seen: string[] = [];
+    for (let seed = 1; seed <= SEEDS_PER_PLANT; seed++) {
+      const { failure } = await runSeed(seed, { plant: plant(), jobsWithinMs: 20_000 });
+      if (failure !== undefined && by.includes(failure.property)) return;
+      seen.push(`${seed}: ${failure?.message.slice(0, 200)}`);
+    }
+    assert.fail(seen.join('\n'));
+  };
   for (const [property, what, plant] of planted)
-    test(`${property} notices ${what}`, async () => {
-      const seen: string[] = [];
-      for (let seed = 1; seed <= SEEDS_PER_PLANT; seed++) {
-        const { failure } = await runSeed(seed, { plant: plant(), jobsWithinMs: 20_000 });
-        if (failure?.property === property) return;
-        seen.push(`${seed}: ${failure?.message.slice(0, 200)}`);
-      }
-      assert.fail(seen.join('\n'));
-    });
+    test(`${property} notices ${what}`, () => noticed(plant, [property]));
+
+  test('a compaction that is committed while a snapshot is captured is noticed: by what the snapshot holds, by a protected segment that goes, or by an assertion of the capture', () =>
+    noticed(plants.openGate, ['exact', 'kept', 'broken']));
 });

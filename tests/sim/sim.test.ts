@@ -47,6 +47,12 @@ describe('simulation', () => {
       'verified',
       'drop',
       'gc',
+      'filter',
+      'count',
+      'search',
+      'compact',
+      'compacted',
+      'duel',
     ])
       assert.ok(Number(await sum('done', name)) >= SEEDS, name);
     for (const name of [
@@ -56,8 +62,11 @@ describe('simulation', () => {
       'store error-before',
       'store error-after',
       'node error-before',
+      'damage',
     ])
       assert.ok(Number(await sum('faults', name)) >= SEEDS / 5, name);
+    for (const name of ['drop-refused', 'drop-partition', 'drop-index', 'jump-to-end'])
+      assert.ok(Number(await sum('done', name)) > 0, name);
   });
 
   test('the same seed gives the same history, another seed another', async () => {

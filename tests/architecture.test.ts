@@ -130,9 +130,13 @@ test('every rule, invariant and failure that code cites stands in ARCHITECTURE.m
 });
 
 test('every file that a document names exists', () => {
-  const documents = ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/formats.md'].concat(
-    readdirSync(join(project, 'docs/design')).map((name) => `docs/design/${name}`),
-  );
+  const documents = [
+    'ARCHITECTURE.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    'docs/formats.md',
+    'docs/weaknesses.md',
+  ].concat(readdirSync(join(project, 'docs/design')).map((name) => `docs/design/${name}`));
   const named = documents.flatMap((document) =>
     [...read(document).matchAll(/`((?:src|tests|docs|changelog|scripts)\/[\w./-]+)`/g)].map((match) => ({
       document,
@@ -142,6 +146,28 @@ test('every file that a document names exists', () => {
   assert.ok(named.length > 20);
   assert.deepEqual(
     named.filter(({ path }) => !existsSync(join(project, path))),
+    [],
+  );
+});
+
+test('every weakness has its row in docs/weaknesses.md, and every test named there exists', () => {
+  const rows = [...read('docs/weaknesses.md').matchAll(/^\| (W\d+) \|(.*)\|$/gm)];
+  const known = rows.map(([, number]) => number);
+  for (const number of ['W16', 'W17', 'W18', 'W19', 'W20', 'W21', 'W22', 'W24', 'W28'])
+    assert.ok(known.includes(number), number);
+  const named = rows.flatMap(([, number, cells = '']) => {
+    const shownBy = cells.split(' | ').at(-1) ?? '';
+    const found = [...shownBy.matchAll(/`([^`]+\.test\.ts)`: ((?:"[^"]+"(?:; )?)+)/g)].flatMap(
+      ([, path = '', names = '']) =>
+        [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ number, path, name })),
+    );
+    assert.ok(found.length > 0, `${number} names no test`);
+    return found;
+  });
+  assert.deepEqual(
+    named.filter(
+      ({ path, name }) => !existsSync(join(project, path)) || !read(path).includes(`test('${name}'`),
+    ),
     [],
   );
 });

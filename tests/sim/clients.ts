@@ -9,6 +9,8 @@ import { Oracle } from './oracle.ts';
 import { check, Keeper, Violation } from './properties.ts';
 import type { Outcome, World } from './world.ts';
 
+const READS: ReadonlySet<string> = new Set(['read', 'filter', 'count', 'search']);
+
 export abstract class Clients {
   readonly world: World;
   readonly keeper: Keeper;
@@ -26,6 +28,8 @@ export abstract class Clients {
     this.world = world;
     this.random = world.random;
     this.keeper = new Keeper(world);
+    world.onCompacted = () => this.done.set('compacted', (this.done.get('compacted') ?? 0) + 1);
+    world.onDelete = (life, key) => this.keeper.deleting(life, key);
     world.onRestart = (life) => this.restarted(life);
   }
 
@@ -63,7 +67,7 @@ export abstract class Clients {
       const excused = isPassing && passing.has(outcome.error.code);
       // A collection that could not be loaded again after a restart says so, and is tried again.
       const isReloading =
-        what === 'read' && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
+        READS.has(what) && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
       if (!excused && !isReloading && !this.isFault(outcome.error))
         throw new Violation('exact', `${label} is refused: ${outcome.error.code}: ${outcome.error.message}`);
     }
@@ -97,12 +101,14 @@ export abstract class Clients {
       partitions: new Set(partitions),
       snapshots: new Map(),
       inflight: 0,
+      capturing: 0,
       isPaused: false,
+      flushedTs: 0n,
       isBusy: false,
       epoch: 0,
       isGone: false,
       load: 'none',
-      isIndexed: false,
+      index: undefined,
       restoring: undefined,
     };
     this.colls.add(coll);

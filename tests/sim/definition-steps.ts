@@ -1,7 +1,7 @@
 /** Collections, partitions, indexes, loads and flushes. */
-import type { Coordinator } from '../../src/coordinator/api.ts';
+import type { FlushResult } from '../../src/coordinator/api.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
-import { at, type Coll, indexCount, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
+import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
 import { RowSteps } from './row-steps.ts';
 import { schema } from './rows.ts';
 
@@ -54,10 +54,11 @@ export abstract class DefinitionSteps extends RowSteps {
     if (draw < 30) await this.drop(coll);
     else if (draw < 38) await this.rename(coll);
     else if (draw < 48) await this.createPartition(coll);
-    else if (draw < 56) await this.dropPartition(coll);
+    else if (draw < 60) await this.dropPartition(coll);
     else if (draw < 76) await this.flush(coll);
     else if (draw < 90) await this.loadUp(coll);
-    else await this.release(coll);
+    else if (draw < 95) await this.release(coll);
+    else await this.dropIndex(coll);
   }
 
   /** `work` may fail what others do with the collection. */
@@ -111,7 +112,7 @@ export abstract class DefinitionSteps extends RowSteps {
 
   protected async createPartition(coll: Coll): Promise<void> {
     const name = this.one(PARTITIONS.filter((p) => !coll.partitions.has(p)));
-    if (name === undefined) return;
+    if (name === undefined || coll.capturing > 0) return;
     await this.call('create-partition', coll, (life) => this.ask(life).createPartition(at(coll.name), name));
     if ((await this.partitionsOf(coll)).includes(name)) coll.partitions.add(name);
   }
@@ -137,22 +138,23 @@ export abstract class DefinitionSteps extends RowSteps {
   protected async flush(coll: Coll): Promise<void> {
     const outcome = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
     if (outcome.is !== 'ok' || this.chance(50)) return;
-    const { sealedIds } = outcome.value;
-    this.spawned.push(this.flushed(coll, sealedIds));
+    this.spawned.push(this.flushed(coll, outcome.value));
   }
 
-  protected async flushed(coll: Coll, sealedIds: Parameters<Coordinator['isFlushed']>[0]): Promise<void> {
+  protected async flushed(coll: Coll, { sealedIds, sealTs }: FlushResult): Promise<void> {
     for (;;) {
       await this.world.sleep(100);
       const life = await this.world.up();
-      if (coll.isGone || this.ask(life).isFlushed(sealedIds)) return;
+      if (!coll.isGone && !this.ask(life).isFlushed(sealedIds)) continue;
+      if (sealTs > coll.flushedTs) coll.flushedTs = sealTs;
+      return;
     }
   }
 
   /** Index, then load. */
   protected async loadUp(coll: Coll): Promise<void> {
-    if (!coll.isIndexed) {
-      const type = this.chance(70) ? 'HNSW' : 'FLAT';
+    if (coll.index === undefined) {
+      const type = this.chance(60) ? 'HNSW' : 'FLAT';
       await this.call('index', coll, (life) =>
         this.ask(life).createIndex(at(coll.name), 'vec', '', {
           index_type: type,
@@ -161,8 +163,8 @@ export abstract class DefinitionSteps extends RowSteps {
           efConstruction: '8',
         }),
       );
-      coll.isIndexed = await this.hasIndex(coll);
-      if (!coll.isIndexed) return;
+      coll.index = await this.indexNow(coll);
+      if (coll.index === undefined) return;
     }
     if (coll.load === 'loaded') return;
     const outcome = await this.call('load', coll, (life) => this.ask(life).load(at(coll.name)));
@@ -170,9 +172,18 @@ export abstract class DefinitionSteps extends RowSteps {
     else coll.load = (await this.isLoaded(coll)) ? 'loaded' : 'none';
   }
 
-  protected async hasIndex(coll: Coll): Promise<boolean> {
-    const life = await this.world.up();
-    return indexCount(life, coll.id) > 0;
+  protected async indexNow(coll: Coll): Promise<IndexType | undefined> {
+    return indexOf(await this.world.up(), coll.id);
+  }
+
+  /** A loaded collection keeps its index: it is released first. */
+  protected async dropIndex(coll: Coll): Promise<void> {
+    if (coll.load !== 'none') await this.release(coll);
+    if (coll.load !== 'none') return;
+    await this.shaking(coll, async () => {
+      await this.call('drop-index', coll, (life) => this.ask(life).dropIndex(at(coll.name), 'vec', ''));
+      coll.index = await this.indexNow(coll);
+    });
   }
 
   protected async isLoaded(coll: Coll): Promise<boolean> {

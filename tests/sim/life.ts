@@ -1,13 +1,16 @@
 /** One life of the process: everything between a start and a crash, composed as `src/server.ts` does it, over adapters of the simulation. */
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { Coordinator } from '../../src/coordinator/api.ts';
+import { defaultCompactionLimits } from '../../src/coordinator/compaction/limits.ts';
 import { openFoundations, type SnapshotRoom } from '../../src/coordinator/compose.ts';
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import type { RestoreGate } from '../../src/coordinator/rooms.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
+import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
+import { segments } from '../../src/coordinator/tables.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
@@ -18,6 +21,7 @@ import { indexBuildTasks } from '../../src/datanode/indexbuild/task.ts';
 import { compileFilter } from '../../src/expr/evaluate.ts';
 import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
 import type { NodeId } from '../../src/model/ids.ts';
+import type { SegmentRecord } from '../../src/model/records.ts';
 import { ArenaEngine } from '../../src/querynode/arena-engine.ts';
 import { LocalQueryNode } from '../../src/querynode/querynode.ts';
 import { WorkerFiles } from '../../src/querynode/segment-files.ts';
@@ -36,7 +40,7 @@ import { type Call, type Chances, Faults } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
-import type { Plant } from './plants.ts';
+import { type Plant, storeWith } from './plants.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
@@ -56,6 +60,21 @@ const limits = {
   missingToleranceMs: DROP_TOLERANCE_MS,
   jobRetentionMs: 30 * 86_400_000,
   maxCopyAttempts: 30,
+  refIndexLoadIntervalMs: 2000,
+  refIndexLoadTimeoutMs: 5000,
+};
+
+/** Segments of a few rows are small, two of them are worth a compaction, and so is one deleted row in ten. */
+const compaction = {
+  ...defaultCompactionLimits,
+  maxSizeBytes: 24_000,
+  minSegments: 2,
+  maxSegments: 4,
+  deleteRatio: 0.1,
+  minDeleteSegments: 2,
+  tickMs: 2000,
+  maxOpenPlans: 8,
+  retryAfterMs: 3000,
 };
 
 export interface LifeOptions {
@@ -63,9 +82,14 @@ export interface LifeOptions {
   readonly clock: SimClock;
   readonly random: Random;
   readonly plant: Plant;
+  readonly capture: CaptureMode;
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
+  /** A compaction has replaced segments. */
+  readonly onCompacted: () => void;
+  /** The coordinator deletes an object now. */
+  readonly onDelete: (key: string) => void;
   /** The catalog will refuse every write from now on. */
   readonly onDoom: () => void;
 }
@@ -102,10 +126,8 @@ export class Life {
     this.#options = options;
     this.clock = clock.life();
     this.kv = new FaultyKv(disks.kv, this.#faultsOptions('kv'));
-    this.store = new FaultyStore(
-      options.plant.store?.(disks.store) ?? disks.store,
-      this.#faultsOptions('store'),
-    );
+    const watched = watchedStore(disks.store, (key) => options.onDelete(key));
+    this.store = new FaultyStore(options.plant.store?.(watched) ?? watched, this.#faultsOptions('store'));
     this.wal = new SimWal(disks.wal, this.clock, random);
     this.cluster = new Cluster(this.clock);
     this.over = new Promise((_, reject) => {
@@ -166,6 +188,7 @@ export class Life {
       limits: {
         minRowsToIndex: 6,
         seal: { ...defaultSealLimits, maxIdleMs: 3000, minIdleSizeBytes: 200, maxSizeBytes: 3000 },
+        compaction,
       },
       snapshots: (rooms) => {
         service = new SnapshotService({
@@ -177,10 +200,15 @@ export class Life {
           scheduler,
           checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
           log,
-          limits,
+          limits: { ...limits, capture: this.#options.capture },
         });
         return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
       },
+    });
+    catalog.onChange((changes) => {
+      for (const { table, was, is } of changes)
+        if (table === segments && stateOf(was) === 'writing' && stateOf(is) === 'flushed')
+          this.#options.onCompacted();
     });
     if (service === undefined) throw new Error('the snapshots were not built');
     return { catalog, streamingNode, queryNode, coordinator, service };
@@ -273,6 +301,16 @@ export class Life {
     return new LocalQueryNode({ streamingNode, files, engine, filters, clock });
   }
 }
+
+const stateOf = (record: object | undefined) => (record as SegmentRecord | undefined)?.state;
+
+const watchedStore = (inner: ObjectStore, onDelete: (key: string) => void): ObjectStore =>
+  storeWith(inner, {
+    delete: (key) => {
+      onDelete(key);
+      return inner.delete(key);
+    },
+  });
 
 /** The service with another gate. */
 function withGate(service: SnapshotService, gate: RestoreGate): SnapshotRoom {

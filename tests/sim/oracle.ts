@@ -91,17 +91,60 @@ export class Oracle {
 
   /** As `compare`, of a read at one moment between `from` and `to`: every write up to that moment and none after it. */
   compareWithin(rows: ReadonlyMap<bigint, string>, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    return this.#within(from, to, (ts) => this.compare(rows, ts, show));
+  }
+
+  /** Each of `rows` must have been so at one moment between `from` and `to`; that others are missing is right. */
+  partWithin(rows: ReadonlyMap<bigint, string>, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    return this.#within(from, to, (ts) =>
+      [...rows].flatMap(([key, value]) => {
+        const allowed = [...this.allowed(key, ts)].map(show);
+        return allowed.includes(value) ? [] : [`key ${key} is ${value}, not ${allowed.join(' or ')}`];
+      }),
+    );
+  }
+
+  /** That many rows must have been shown at one moment between `from` and `to`. */
+  countWithin(count: number, from: bigint, to: bigint, show: Show = asItIs): string[] {
+    return this.#within(from, to, (ts) => {
+      let least = 0;
+      let most = 0;
+      for (const key of this.keys()) {
+        const shown = [...this.allowed(key, ts)].map((value) => show(value) !== undefined);
+        if (shown.every((isShown) => isShown)) least++;
+        if (shown.some((isShown) => isShown)) most++;
+      }
+      return count >= least && count <= most ? [] : [`${count} rows, not ${least} to ${most}`];
+    });
+  }
+
+  /** Nothing wrong at one of the moments between `from` and `to` at which something changed, or what is wrong at the first. */
+  #within(from: bigint, to: bigint, wrongAt: (ts: bigint) => string[]): string[] {
     const moments = new Set([from]);
     for (const versions of this.#versions.values())
       for (const { ts } of versions) if (ts > from && ts <= to) moments.add(ts);
     for (const sent of this.#sent) if (sent.after > from && sent.after <= to) moments.add(sent.after);
     let first: string[] = [];
     for (const ts of moments) {
-      const wrong = this.compare(rows, ts, show);
+      const wrong = wrongAt(ts);
       if (wrong.length === 0) return [];
       if (ts === from) first = wrong;
     }
     return first;
+  }
+
+  /** The key was written, or may have been, after `from`. */
+  isTouchedAfter(key: bigint, from: bigint): boolean {
+    const isSent = [...this.#sent].some(({ entries }) => entries.some((entry) => entry.key === key));
+    return isSent || (this.#versions.get(key) ?? []).some(({ ts }) => ts > from);
+  }
+
+  /** Every value the key may have had at a moment from `from` to `to`. */
+  allowedWithin(key: bigint, from: bigint, to: bigint): ReadonlySet<Value> {
+    const written = (this.#versions.get(key) ?? []).map(({ ts }) => ts);
+    const sent = [...this.#sent].map(({ after }) => after);
+    const moments = [...written, ...sent].filter((ts) => ts > from && ts <= to);
+    return new Set([from, ...moments, to].flatMap((ts) => [...this.allowed(key, ts)]));
   }
 
   /** What a read showed of everything at `ts`: open questions about ended writes are settled by it. */
@@ -124,11 +167,11 @@ export class Oracle {
     }
   }
 
-  /** What a copy made at `ts` holds. */
-  at(ts: bigint): Oracle {
+  /** What a copy made at `ts` holds, of what `show` leaves. */
+  at(ts: bigint, show: Show = asItIs): Oracle {
     const copy = new Oracle();
     for (const key of this.keys()) {
-      const [first, ...others] = this.allowed(key, ts);
+      const [first, ...others] = new Set([...this.allowed(key, ts)].map(show));
       copy.know(1n, key, first);
       for (const value of others) copy.#sent.add({ entries: [{ key, value }], after: 1n, before: 2n });
     }

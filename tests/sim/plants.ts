@@ -1,6 +1,14 @@
 /** Bugs planted on purpose, one or more for each property: a check that stays green over its plant checks nothing. */
+
+import { put } from '../../src/catalog/catalog.ts';
+import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
+import { CatalogMarks } from '../../src/coordinator/gc/marks.ts';
 import type { RestoreGate } from '../../src/coordinator/rooms.ts';
-import type { DataNode } from '../../src/datanode/api.ts';
+import { SegmentRoom } from '../../src/coordinator/segments/segments.ts';
+import { SnapshotReferences } from '../../src/coordinator/snapshot/meta.ts';
+import { segments } from '../../src/coordinator/tables.ts';
+import type { DataNode, NodeOutput, NodeTaskReport, NodeWork } from '../../src/datanode/api.ts';
+import type { BuildId, CollectionId, SegmentId, TaskId } from '../../src/model/ids.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 import type { World } from './world.ts';
@@ -9,6 +17,8 @@ export interface Plant {
   readonly store?: (inner: ObjectStore) => ObjectStore;
   readonly gate?: (inner: RestoreGate) => RestoreGate;
   readonly node?: (inner: DataNode) => DataNode;
+  /** Replaces a method of the product while the seed runs; answers how it is put back. */
+  readonly patch?: (world: World) => () => void;
   /** What becomes of a write between its acknowledgement and the log. */
   readonly write?: (parts: readonly WritePart[]) => readonly WritePart[];
   /** Runs with every collection of garbage, and after every change of a definition. */
@@ -16,7 +26,7 @@ export interface Plant {
 }
 
 /** An object store with some methods replaced. */
-const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): ObjectStore => ({
+export const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): ObjectStore => ({
   location: undefined,
   put: (key, bytes) => inner.put(key, bytes),
   get: (key) => inner.get(key),
@@ -30,6 +40,48 @@ const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): ObjectStore
   close: () => inner.close(),
   ...other,
 });
+
+/** A method of a class replaced; answers how it is put back. */
+function patched<T extends object, K extends keyof T>(of: T, name: K, make: (was: T[K]) => T[K]): () => void {
+  const was = of[name];
+  of[name] = make(was);
+  return () => {
+    of[name] = was;
+  };
+}
+
+const all =
+  (...putBack: readonly (() => void)[]) =>
+  (): void => {
+    for (const one of putBack) one();
+  };
+
+/** A getter that answers an empty set. */
+function emptied<T extends object>(of: T, name: keyof T): () => void {
+  const was = Object.getOwnPropertyDescriptor(of, name);
+  if (was === undefined) throw new Error(`no getter ${String(name)}`);
+  Object.defineProperty(of, name, { ...was, get: () => new Set() });
+  return () => Object.defineProperty(of, name, was);
+}
+
+/** A data node that is given other work than was meant, and whose output is told otherwise. */
+function nodeWith(
+  inner: DataNode,
+  work: (meant: NodeWork) => NodeWork,
+  told: (taskId: TaskId, output: NodeOutput) => NodeOutput = (_, output) => output,
+): DataNode {
+  const otherwise = (report: NodeTaskReport): NodeTaskReport =>
+    report.state === 'completed' ? { ...report, output: told(report.taskId, report.output) } : report;
+  return {
+    nodeId: inner.nodeId,
+    slots: inner.slots,
+    create: (task) => inner.create({ ...task, work: work(task.work) }),
+    query: async (taskId, attempt) => otherwise(await inner.query(taskId, attempt)),
+    drop: (taskId, attempt) => inner.drop(taskId, attempt),
+    onReport: (listener) => inner.onReport((report) => listener(otherwise(report))),
+    close: () => inner.close(),
+  };
+}
 
 export const plants = {
   /** exact: the last row of an insert now and then does not arrive. */
@@ -60,6 +112,98 @@ export const plants = {
       for (const { files } of world.droppedSegments())
         for (const { key } of files) await world.disks.store.delete(key);
     },
+  }),
+  /** exact: a compaction leaves out its last source, and says that its rows were dead. */
+  lossyCompaction: (): Plant => ({
+    node(inner) {
+      const lost = new Map<bigint, number>();
+      return nodeWith(
+        inner,
+        (work) => {
+          if (work.kind !== 'compact' || work.sources.length < 2) return work;
+          lost.set(work.place.segmentId, work.sources.at(-1)?.rowCount ?? 0);
+          return { ...work, sources: work.sources.slice(0, -1) };
+        },
+        (_, output) => {
+          if (output.kind !== 'compact') return output;
+          const rows = output.segment?.files[0]?.key.split('/')[3];
+          return { ...output, killed: output.killed + (lost.get(BigInt(rows ?? 0)) ?? 0) };
+        },
+      );
+    },
+  }),
+  /** exact: a compaction applies no deletes, and they are retired. */
+  deafCompaction: (): Plant => ({
+    node: (inner) => nodeWith(inner, (work) => (work.kind === 'compact' ? { ...work, deletes: [] } : work)),
+  }),
+  /** exact: deletes are retired while rows they kill are there. */
+  earlyRetirement: (): Plant => ({
+    async gc({ life }) {
+      const { catalog } = life.planes;
+      const [deletes] = catalog.find(segments, 'state', 'flushed').filter(({ level }) => level === 'L0');
+      if (deletes !== undefined)
+        await catalog.commit([put(segments, { ...deletes, state: 'dropped', droppedAtMs: 0 }, deletes)]);
+    },
+  }),
+  /** kept: what a compaction writes counts as garbage. */
+  greedyCollector: (): Plant => ({
+    patch: () =>
+      patched(
+        CatalogMarks.prototype,
+        'segment',
+        (was) =>
+          function (this: CatalogMarks, segmentId: SegmentId) {
+            const segment = was.call(this, segmentId);
+            return segment?.state === 'writing' ? { ...segment, state: 'dropped', droppedAtMs: 0 } : segment;
+          },
+      ),
+  }),
+  /** kept: a snapshot whose references are not known counts as one that needs nothing. */
+  carelessCollector: (): Plant => ({
+    patch() {
+      const { prototype } = SnapshotReferences;
+      return all(
+        patched(
+          prototype,
+          'isSegmentReferenced',
+          () =>
+            function (this: SnapshotReferences, _: CollectionId, segmentId: SegmentId) {
+              return this.countOf(segmentId) > 0;
+            },
+        ),
+        patched(
+          prototype,
+          'isBuildReferenced',
+          () =>
+            function (this: SnapshotReferences, _: CollectionId, buildId: BuildId) {
+              return this.buildCountOf(buildId) > 0;
+            },
+        ),
+        emptied(prototype, 'unknownCollections'),
+      );
+    },
+  }),
+  /** kept: nothing counts as protected from compaction. */
+  blindCompaction: (): Plant => ({
+    patch: () => patched(SnapshotReferences.prototype, 'isProtected', () => () => false),
+  }),
+  /** exact: a compaction is committed while a snapshot is captured. */
+  openGate: (): Plant => ({
+    patch: (world) =>
+      all(
+        patched(CaptureGate.prototype, 'replace', () => (_, work) => work()),
+        // Captures take long, or they would seldom meet.
+        patched(
+          SegmentRoom.prototype,
+          'flushAll',
+          (was) =>
+            async function (this: SegmentRoom, collectionId: CollectionId) {
+              const sealTs = await was.call(this, collectionId);
+              await world.sleep(4000);
+              return sealTs;
+            },
+        ),
+      ),
   }),
   /** ends: copies are taken and never finished. */
   endlessCopy: (): Plant => ({

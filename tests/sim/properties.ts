@@ -2,14 +2,16 @@
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
+import type { SnapshotMetadata } from '../../src/coordinator/snapshot/metadata.ts';
 import { readManifests, readMetadata } from '../../src/coordinator/snapshot/reader.ts';
 import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
-import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
+import { allFiles, type SnapshotSegment } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
-import type { SegmentFile } from '../../src/model/records.ts';
+import { ALL_PARTITIONS, type SegmentId, type SnapshotId } from '../../src/model/ids.ts';
+import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
-import type { Life } from './life.ts';
+import { DROP_TOLERANCE_MS, type Life } from './life.ts';
 import type { Disks, World } from './world.ts';
 
 export type PropertyName =
@@ -37,8 +39,10 @@ export function check(property: PropertyName, holds: boolean, message: () => str
   if (!holds) throw new Violation(property, message());
 }
 
-/** Files of a snapshot as its own objects list them, and those objects. */
+/** A snapshot as its own objects tell of it, and those objects. */
 interface SnapshotFiles {
+  readonly metadata: SnapshotMetadata;
+  readonly segments: readonly SnapshotSegment[];
   readonly files: readonly SegmentFile[];
   readonly own: readonly string[];
 }
@@ -46,6 +50,8 @@ interface SnapshotFiles {
 /** Remembers what is immutable, so that a check after every step costs little. */
 export class Keeper {
   readonly #snapshots = new Map<bigint, SnapshotFiles>();
+  /** Object key to the snapshots that name it. */
+  readonly #holders = new Map<string, Set<SnapshotId>>();
   /** Object key and mark whose checksum was found right. */
   readonly #right = new Set<string>();
   readonly #world: World;
@@ -66,11 +72,32 @@ export class Keeper {
     for (const record of catalog.find(snapshots, 'state', 'committed')) {
       const isCommitted = () => catalog.get(snapshots, record.snapshotId)?.state === 'committed';
       for (const file of await this.#filesOf(record, isCommitted)) isNamed.set(file, isCommitted);
+      this.#protected(record);
     }
     for (const [file, stillNamed] of isNamed) {
       const wrong = await this.#wrongWith(file);
       if (wrong !== undefined && stillNamed() && !life.isOver) throw new Violation('kept', wrong);
     }
+  }
+
+  /** *kept*, asked at the moment an object goes: nothing that is visible, being written or in a snapshot may. */
+  deleting(life: Life, key: string): void {
+    if (!life.hasBegun) return;
+    const { catalog } = life.planes;
+    const holder = [...(this.#holders.get(key) ?? [])].find(
+      (snapshotId) => catalog.get(snapshots, snapshotId)?.state === 'committed',
+    );
+    check('kept', holder === undefined, () => `object '${key}' of snapshot ${holder} is being deleted`);
+    const segment = segmentOf(catalog, key);
+    if (segment === undefined) return;
+    const { state, restoreJobId, collectionId } = segment;
+    const isOurs =
+      catalog.get(collections, collectionId) !== undefined &&
+      (restoreJobId === undefined || catalog.get(copyJobs, restoreJobId)?.state !== 'failed');
+    const isNamed = allFiles(segment).some((file) => file.key === key);
+    const isBeingMade = state === 'writing' || (restoreJobId !== undefined && state !== 'dropped');
+    const isNeeded = isOurs && (isNamed ? state !== 'dropped' : isBeingMade);
+    check('kept', !isNeeded, () => `object '${key}' of a ${segment.state} segment is being deleted`);
   }
 
   async #filesOf(record: SnapshotRecord, isCommitted: () => boolean): Promise<readonly SegmentFile[]> {
@@ -91,9 +118,39 @@ export class Keeper {
     const manifests = metadata.manifests.map((_, n) =>
       snapshotManifestKey(record.collectionId, record.snapshotId, n),
     );
-    const found = { files: listed.flatMap(allFiles), own: [record.metadataKey, ...manifests] };
+    const own = [record.metadataKey, ...manifests];
+    const found = { metadata, segments: listed, files: listed.flatMap(allFiles), own };
     this.#snapshots.set(record.snapshotId, found);
+    for (const key of [...own, ...found.files.map((file) => file.key)]) {
+      const holders = this.#holders.get(key);
+      if (holders === undefined) this.#holders.set(key, new Set([record.snapshotId]));
+      else holders.add(record.snapshotId);
+    }
     return found;
+  }
+
+  /** While a snapshot's protection runs, the segments it holds are what the collection holds. */
+  #protected({ snapshotId, name, compactionProtectedUntilMs }: SnapshotRecord): void {
+    const { life, clock } = this.#world;
+    const { catalog } = life.planes;
+    if (clock.nowMs() >= compactionProtectedUntilMs) return;
+    for (const held of this.#snapshots.get(snapshotId)?.segments ?? []) {
+      const is = catalog.get(segments, held.segmentId);
+      const isLive =
+        (held.partitionId === ALL_PARTITIONS || catalog.get(partitions, held.partitionId) !== undefined) &&
+        this.#isCollectionThere(snapshotId);
+      check(
+        'kept',
+        !isLive || is?.state === 'flushed',
+        () => `segment ${held.segmentId}, protected by ${name}, is ${is?.state}`,
+      );
+    }
+  }
+
+  #isCollectionThere(snapshotId: SnapshotId): boolean {
+    const { catalog } = this.#world.life.planes;
+    const record = catalog.get(snapshots, snapshotId);
+    return record?.state === 'committed' && catalog.get(collections, record.collectionId) !== undefined;
   }
 
   async #wrongWith({ key, sizeBytes, crc32: sum }: SegmentFile): Promise<string | undefined> {
@@ -113,21 +170,35 @@ export class Keeper {
     const { life, disks } = this.#world;
     const { catalog } = life.planes;
     const needed = new Set<string>();
-    for (const segment of catalog.all(segments))
+    const held = new Set<SegmentId>();
+    const youngFromMs = this.#world.clock.nowMs() - DROP_TOLERANCE_MS;
+    // A compaction may have replaced it since the last collection.
+    const isYoung = ({ droppedAtMs = 0 }: SegmentRecord) => droppedAtMs > youngFromMs;
+    for (const segment of catalog.all(segments)) {
+      if (isYoung(segment)) held.add(segment.segmentId);
       if (segment.state === 'flushed') for (const { key } of allFiles(segment)) needed.add(key);
+    }
     for (const record of catalog.all(snapshots)) {
       check('clean', record.state === 'committed', () => `snapshot ${record.name} is ${record.state}`);
-      const { files, own } = await this.snapshotFiles(record);
+      const { files, own, segments: ofSnapshot } = await this.snapshotFiles(record);
+      for (const { segmentId } of ofSnapshot) held.add(segmentId);
       for (const key of [...own, ...files.map((file) => file.key)]) needed.add(key);
     }
     const stored = await keysOf(disks);
-    const unneeded = stored.filter((key) => !needed.has(key));
+    const unneeded = stored.filter((key) => {
+      const segment = segmentOf(catalog, key);
+      return !needed.has(key) && !(segment !== undefined && isYoung(segment));
+    });
     check('clean', unneeded.length === 0, () => `objects nothing needs: ${unneeded.join(', ')}`);
-    recordsClean(catalog);
+    const temporaries: string[] = [];
+    for await (const { name } of disks.store.listTemporary()) temporaries.push(name);
+    check('clean', temporaries.length === 0, () => `temporaries are left: ${temporaries.join(', ')}`);
+    recordsClean(catalog, held);
   }
 }
 
-function recordsClean(catalog: Catalog): void {
+/** `held`: segments of snapshots. */
+function recordsClean(catalog: Catalog, held: ReadonlySet<SegmentId>): void {
   for (const job of catalog.all(copyJobs))
     check(
       'clean',
@@ -144,10 +215,20 @@ function recordsClean(catalog: Catalog): void {
   for (const { collectionId, indexId } of catalog.all(indexes))
     check('clean', known(collectionId), () => `index ${indexId} has no collection`);
   for (const { collectionId, segmentId, state, restoreJobId } of catalog.all(segments)) {
-    if (state === 'dropped') continue;
+    check('clean', state !== 'writing', () => `segment ${segmentId} is still being written`);
+    if (state === 'dropped') {
+      check('clean', held.has(segmentId), () => `segment ${segmentId} is dropped, and nothing needs it`);
+      continue;
+    }
     check('clean', known(collectionId), () => `segment ${segmentId}, ${state}, has no collection`);
     check('clean', restoreJobId === undefined, () => `segment ${segmentId} still names its restore`);
   }
+}
+
+/** The segment an object belongs to, by its key. */
+function segmentOf(catalog: Catalog, key: string) {
+  const id = /^segments\/\d+\/-?\d+\/(\d+)\//.exec(key)?.[1];
+  return id === undefined ? undefined : catalog.get(segments, BigInt(id) as SegmentId);
 }
 
 /** All but the one that says whose store it is. */

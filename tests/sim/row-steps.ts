@@ -1,23 +1,11 @@
-/** Writes and reads, and what the oracle says of them. */
-
-import { Clients } from './clients.ts';
+/** Writes: what is sent, and what the oracle is told of it. */
 import { at, type Coll } from './model.ts';
 import type { Entries } from './oracle.ts';
-import { check, Violation } from './properties.ts';
-import {
-  deletesOf,
-  fieldIdOf,
-  inPartition,
-  insertParts,
-  type Row,
-  rowsOf,
-  rowText,
-  schema,
-  withoutPartition,
-} from './rows.ts';
-import type { Outcome } from './world.ts';
+import { Violation } from './properties.ts';
+import { ReadSteps } from './read-steps.ts';
+import { deletesOf, insertParts, type Row, rowText } from './rows.ts';
 
-export abstract class RowSteps extends Clients {
+export abstract class RowSteps extends ReadSteps {
   protected async write(coll: Coll): Promise<void> {
     const partition = this.one([...coll.partitions]);
     if (partition === undefined) return;
@@ -58,34 +46,5 @@ export abstract class RowSteps extends Clients {
     if (outcome.is !== 'ok') return;
     coll.oracle.acknowledge(sent, outcome.value);
     if (outcome.value > this.lastTs) this.lastTs = outcome.value;
-  }
-
-  /** Every row, or those of one partition, against the oracle. Answers how it went. */
-  async read(
-    coll: Coll,
-    partition = this.chance(40) ? this.one([...coll.partitions]) : undefined,
-  ): Promise<Outcome<unknown>> {
-    const { epoch } = coll;
-    const from = this.lastTs;
-    const outcome = await this.call('read', coll, async (life) => {
-      const { collection, partitions } = this.ask(life).requireReady(at(coll.name));
-      const partitionId = partitions.find((p) => p.name === partition)?.partitionId;
-      const batch = await life.planes.queryNode.query({
-        collectionId: collection.collectionId,
-        outputFields: schema.fields.map(({ name }) => fieldIdOf(collection.schema, name)),
-        ...(partitionId === undefined ? {} : { partitionIds: [partitionId] }),
-      });
-      return { rows: rowsOf(batch, collection.schema), to: this.ask(life).timestamp() };
-    });
-    if (outcome.is !== 'ok' || coll.epoch !== epoch || epoch % 2 === 1) return outcome;
-    const { rows, to } = outcome.value;
-    const show = partition === undefined ? withoutPartition : inPartition(partition);
-    const wrong = coll.oracle.compareWithin(rows, from, to, show);
-    check(
-      'exact',
-      wrong.length === 0,
-      () => `read of ${coll.name}${partition ?? ''}: ${wrong.slice(0, 3).join('; ')}`,
-    );
-    return outcome;
   }
 }

@@ -6,7 +6,7 @@ import { deleteParts } from '../../src/proxy/handlers/rows.ts';
 import { rowsByShard, shardsOf, takeBatch } from '../../src/proxy/handlers/shards.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 
-const DIM = 4;
+export const DIM = 4;
 const field = (name: string, of: Partial<FieldSchema>): FieldSchema => ({
   fieldId: 0 as FieldId,
   name,
@@ -44,6 +44,11 @@ const vectorOf = ({ key, number }: Row): number[] => [Number(key % 10n), number 
 /** What the oracle keeps of a row. */
 export const rowText = (row: Row, partition: string): string =>
   `${partition}\t${row.key} ${row.number} ${textOf(row)} ${vectorOf(row).join(',')}`;
+/** Squared distance of the vector at the end of a row's text, without the partition. */
+export function distanceTo(query: readonly number[], value: string): number {
+  const vector = value.slice(value.lastIndexOf(' ') + 1).split(',');
+  return query.reduce((sum, each, i) => sum + (each - Number(vector[i])) ** 2, 0);
+}
 export const withoutPartition = (value: string | undefined): string | undefined =>
   value?.slice(value.indexOf('\t') + 1);
 /** The value as seen in one partition. */
@@ -113,8 +118,11 @@ export const deletesOf = (keys: readonly bigint[], channels: readonly string[]):
 
 const decoder = new TextDecoder();
 
-/** Key to value, without the partition. Throws when a key comes twice. */
-export function rowsOf({ rowCount, columns }: RowBatch, of: CollectionSchema): Map<bigint, string> {
+/** Key and value, without the partition, of each row in its order. */
+export function listOf(
+  { rowCount, columns }: RowBatch,
+  of: CollectionSchema,
+): readonly { readonly key: bigint; readonly value: string }[] {
   const column = (name: string): Column => {
     const found = columns.get(fieldIdOf(of, name));
     if (found === undefined) throw new Error(`the answer has no column ${name}`);
@@ -128,16 +136,20 @@ export function rowsOf({ rowCount, columns }: RowBatch, of: CollectionSchema): M
     vectors?.layout !== 'vector'
   )
     throw new Error('the answer has other columns');
-  const rows = new Map<bigint, string>();
-  for (let i = 0; i < rowCount; i++) {
+  return Array.from({ length: rowCount }, (_, i) => {
     const key = BigInt(ids.values[i] ?? 0);
     const text =
       texts.valid?.[i] === 0
         ? null
         : decoder.decode(texts.data.subarray(texts.offsets[i], texts.offsets[i + 1]));
     const vector = vectors.values.subarray(i * DIM, (i + 1) * DIM);
-    if (rows.has(key)) rows.set(key, 'twice');
-    else rows.set(key, `${key} ${numbers.values[i]} ${text} ${vector.join(',')}`);
-  }
+    return { key, value: `${key} ${numbers.values[i]} ${text} ${vector.join(',')}` };
+  });
+}
+
+/** Key to value, without the partition; a key that comes twice has the value `twice`. */
+export function rowsOf(batch: RowBatch, of: CollectionSchema): Map<bigint, string> {
+  const rows = new Map<bigint, string>();
+  for (const { key, value } of listOf(batch, of)) rows.set(key, rows.has(key) ? 'twice' : value);
   return rows;
 }

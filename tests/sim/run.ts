@@ -29,12 +29,14 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   const world = World.start(seed, options);
   const workload = new Workload(world);
   let failure: Run['failure'];
+  const putBack = options.plant?.patch?.(world);
   try {
     await play(world, workload, options);
   } catch (error) {
     failure = verdict(error);
   } finally {
     world.end();
+    putBack?.();
   }
   return { seed, trace: world.trace, faults: world.faults, done: workload.done, failure };
 }

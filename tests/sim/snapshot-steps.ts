@@ -1,55 +1,174 @@
-/** Snapshots, pins, and restores followed to their end. */
+/** Snapshots: made, looked into, pinned, dropped. */
+import { type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
 import type { DbError } from '../../src/errors/db-error.ts';
-import type { CollectionId, JobId } from '../../src/model/ids.ts';
+import type { SnapshotId } from '../../src/model/ids.ts';
+import { type Content, contentOf } from './content.ts';
 import { DefinitionSteps } from './definition-steps.ts';
 import type { Life } from './life.ts';
-import { at, type Coll, indexCount, noSnap, passing, SNAPSHOTS, type Snap, VERIFY_TRIES } from './model.ts';
+import { at, type Coll, noSnap, passing, SNAPSHOTS, type Snap, shownIn } from './model.ts';
+import { Oracle } from './oracle.ts';
 import { check, Violation } from './properties.ts';
+import type { Outcome } from './world.ts';
+
+const LATER_THAN_ALL = 2n ** 63n;
 
 export abstract class SnapshotSteps extends DefinitionSteps {
-  protected async snapshotStep(coll: Coll): Promise<void> {
-    const draw = this.random.below(100);
-    const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));
-    if (draw < 40 || snap === undefined) await this.snapshot(coll);
-    else if (draw < 75) await this.restore(coll, snap);
-    else if (draw < 85) await this.dropSnapshot(coll, snap);
-    else if (draw < 93) await this.pin(coll, snap);
-    else await this.unpin(coll, snap);
+  async snapshot(coll: Coll, wanted?: string): Promise<Snap | undefined> {
+    return this.#made(coll, wanted, async (name, protectionSeconds) => [
+      await this.call('snapshot', coll, (life) => this.#create(life, coll, name, protectionSeconds)),
+    ]);
   }
 
-  async snapshot(coll: Coll, wanted?: string): Promise<Snap | undefined> {
+  /** Two creates of one name at once: one of them wins, unless something fails both. */
+  protected async duel(coll: Coll): Promise<void> {
+    await this.#made(coll, undefined, async (name, protectionSeconds) => {
+      const { disturbances } = this.world;
+      const { epoch } = coll;
+      const one = async () => {
+        const outcome = await this.world.call(`duel ${coll.name}/${name}`, (life) =>
+          this.#create(life, coll, name, protectionSeconds),
+        );
+        const isTaken = outcome.is === 'error' && outcome.error.code === 'parameter-invalid';
+        if (outcome.is === 'error' && !isTaken) this.excuse(coll, outcome.error, 'duel');
+        return outcome;
+      };
+      const both = await Promise.all([one(), one()]);
+      const won = both.filter(({ is }) => is === 'ok').length;
+      check('exact', won < 2, () => `two creates of snapshot ${name} of ${coll.name} have won`);
+      const isCalm = disturbances === this.world.disturbances && epoch === coll.epoch && epoch % 2 === 0;
+      const isMeant = won === 1 || !isCalm || both.every(({ is }) => is === 'error');
+      check('exact', isMeant, () => `no create of snapshot ${name} of ${coll.name} has won`);
+      this.done.set('duel', (this.done.get('duel') ?? 0) + 1);
+      return both;
+    });
+  }
+
+  #create(life: Life, coll: Coll, name: string, compactionProtectionSeconds: number): Promise<SnapshotId> {
+    return this.ask(life).createSnapshot({
+      at: at(coll.name),
+      name,
+      description: '',
+      compactionProtectionSeconds,
+    });
+  }
+
+  /** Whatever the answers were: when the snapshot is there, it must be right. */
+  async #made(
+    coll: Coll,
+    wanted: string | undefined,
+    create: (name: string, protectionSeconds: number) => Promise<readonly Outcome<SnapshotId>[]>,
+  ): Promise<Snap | undefined> {
     const name = wanted ?? this.one(SNAPSHOTS.filter((s) => !coll.snapshots.has(s)));
-    if (name === undefined || coll.isPaused) return undefined;
+    if (name === undefined) return undefined;
+    const protectionSeconds = this.chance(50) ? 0 : 1 + this.random.below(120);
+    const beforeMs = this.world.clock.nowMs();
     const placeholder: Snap = { ...noSnap, name, source: coll.oracle, pins: new Map(), isBusy: true };
     coll.snapshots.set(name, placeholder);
-    coll.inflight++;
+    coll.capturing++;
     const from = this.lastTs;
-    const outcome = await this.call('snapshot', coll, (life) =>
-      this.ask(life).createSnapshot({
-        at: at(coll.name),
-        name,
-        description: '',
-        compactionProtectionSeconds: 0,
-      }),
-    );
-    coll.inflight--;
+    const { flushedTs } = coll;
+    const isDone = (await create(name, protectionSeconds)).some(({ is }) => is === 'ok');
+    coll.capturing--;
     const life = await this.calm(coll);
     coll.snapshots.delete(name);
     if (coll.isGone) return undefined;
-    const listed = this.isListed(life, coll, name);
-    check('exact', outcome.is !== 'ok' || listed, () => `snapshot ${name} of ${coll.name} is not listed`);
-    if (!listed) return undefined;
-    const { createTs, partitionNames } = this.ask(life).describeSnapshot(at(coll.name), name);
+    const record = this.recordOf(life, coll, name);
+    check('exact', !isDone || record !== undefined, () => `snapshot ${name} of ${coll.name} is not listed`);
+    if (record === undefined) return undefined;
     const to = this.ask(life).timestamp();
+    if (to > this.lastTs) this.lastTs = to;
+    const { createTs, compactionProtectedUntilMs } = record;
+    const least = this.world.capture === 'flushed' ? flushedTs : from;
     check(
       'exact',
-      createTs >= from && createTs < to,
-      () => `snapshot ${name} is of ${createTs}, not of ${from} to ${to}`,
+      createTs >= least && createTs < to,
+      () => `snapshot ${name} is of ${createTs}, not of ${least} to ${to}`,
     );
-    if (to > this.lastTs) this.lastTs = to;
-    const snap: Snap = { ...placeholder, ts: createTs, partitions: partitionNames, isBusy: false };
+    check(
+      'exact',
+      protectionSeconds === 0
+        ? compactionProtectedUntilMs === 0
+        : compactionProtectedUntilMs >= beforeMs + protectionSeconds * 1000,
+      () => `snapshot ${name} is protected until ${compactionProtectedUntilMs}`,
+    );
+    const snap: Snap = {
+      ...placeholder,
+      ts: createTs,
+      partitions: record.partitions.map((partition) => partition.name),
+      protectedUntilMs: compactionProtectedUntilMs,
+      isBusy: false,
+    };
     coll.snapshots.set(name, snap);
-    return snap;
+    if (this.world.capture === 'acknowledged') {
+      await this.contentIsExact(coll, snap);
+      return snap;
+    }
+    snap.isBusy = true;
+    const found = await this.#flushedIsThere(coll, snap, to);
+    coll.snapshots.delete(name);
+    if (found !== undefined) coll.snapshots.set(name, found);
+    return found;
+  }
+
+  /**
+   * `snapshot.capture: flushed`: every write up to its time is in it, none that began after it returned, and those between are or are
+   * not, part by part. What it holds is what it has to hold from now on.
+   */
+  async #flushedIsThere(coll: Coll, snap: Snap, to: bigint): Promise<Snap | undefined> {
+    const content = await this.#contentOf(coll, snap, to);
+    if (content === undefined) return undefined;
+    const { rows, twice, wrong } = content;
+    const show = shownIn(snap);
+    const differences = [...wrong];
+    for (const key of new Set([...rows.keys(), ...coll.oracle.keys()])) {
+      const value = rows.get(key);
+      const isTouched = coll.oracle.isTouchedAfter(key, snap.ts);
+      const until = isTouched ? to : snap.ts;
+      const allowed = new Set([...coll.oracle.allowedWithin(key, snap.ts, until)].map(show));
+      const isRight = allowed.has(value) || (isTouched && value === undefined);
+      if (!isRight || (twice.has(key) && !isTouched))
+        differences.push(`key ${key} is ${value}, not ${[...allowed].join(' or ')}`);
+    }
+    this.#mustBeNone(coll, snap, differences);
+    const source = new Oracle();
+    for (const [key, value] of rows) source.know(1n, key, value);
+    return { ...snap, source, ts: 1n, isTorn: twice.size > 0, isBusy: false };
+  }
+
+  /** *exact*: what its objects hold, read the plain way, against the rows of its moment. */
+  protected async contentIsExact(coll: Coll, snap: Snap): Promise<void> {
+    const content = await this.#contentOf(coll, snap);
+    if (content === undefined || snap.isTorn) return;
+    const { rows, twice, wrong } = content;
+    const doubles = [...twice].map((key) => `key ${key} is there twice`);
+    const differences = snap.source.compare(rows, snap.ts, shownIn(snap));
+    this.#mustBeNone(coll, snap, [...wrong, ...doubles, ...differences]);
+  }
+
+  #mustBeNone(coll: Coll, snap: Snap, differences: readonly string[]): void {
+    check(
+      'exact',
+      differences.length === 0,
+      () => `snapshot ${snap.name} of ${coll.name}: ${differences.slice(0, 3).join('; ')}`,
+    );
+  }
+
+  /** Undefined: the snapshot is not there any more, or nobody is there to ask. */
+  async #contentOf(coll: Coll, snap: Snap, until?: bigint): Promise<Content | undefined> {
+    const { life, disks } = this.world;
+    const record = life.hasBegun && !life.isOver ? this.recordOf(life, coll, snap.name) : undefined;
+    if (record === undefined) return undefined;
+    const isThere = () => life.planes.catalog.get(snapshots, record.snapshotId)?.state === 'committed';
+    try {
+      const { metadata, segments } = await this.keeper.snapshotFiles(record);
+      const partitions = new Map(metadata.partitions.map((p) => [p.partitionId, p.name]));
+      const { schema } = metadata.collection;
+      const latest = this.world.capture === 'flushed' ? LATER_THAN_ALL : snap.ts;
+      return await contentOf(disks.store, schema, partitions, segments, until ?? latest);
+    } catch (error) {
+      if (isThere() && !life.isOver) throw error;
+      return undefined;
+    }
   }
 
   /** Resolves when nobody shakes the collection, and the system is up. */
@@ -61,184 +180,76 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     }
   }
 
-  protected isListed(life: Life, coll: Coll, name: string): boolean {
-    return this.ask(life).listSnapshots(at(coll.name)).includes(name);
+  /** The committed snapshot of this name; it has to be listed and described, too. */
+  protected recordOf(life: Life, coll: Coll, name: string): SnapshotRecord | undefined {
+    const { catalog } = life.planes;
+    const record = catalog.find(snapshots, 'name', `${coll.id}/${name}`)[0];
+    if (coll.isGone || coll.epoch % 2 === 1) return record;
+    const isListed = this.ask(life).listSnapshots(at(coll.name)).includes(name);
+    check('exact', isListed === (record !== undefined), () => `${name} of ${coll.name} is not listed right`);
+    if (record === undefined) return undefined;
+    const { createTs, partitionNames } = this.ask(life).describeSnapshot(at(coll.name), name);
+    check(
+      'exact',
+      createTs === record.createTs && partitionNames.length === record.partitions.length,
+      () => `${name} of ${coll.name} is not described right`,
+    );
+    return record;
   }
 
   protected async dropSnapshot(coll: Coll, snap: Snap): Promise<void> {
     snap.isBusy = true;
-    const nowMs = this.world.clock.nowMs();
-    const isPinned = [...snap.pins.values()].some((endMs) => endMs === undefined || endMs >= nowMs + 60_000);
+    const beforeMs = this.world.clock.nowMs();
     const before = snap.restores;
     const outcome = await this.world.call(`drop-snapshot ${coll.name}/${snap.name}`, (life) =>
       this.ask(life).dropSnapshot(at(coll.name), snap.name),
     );
-    const mayBePinned = snap.pins.size > 0 || before > 0 || snap.restores > 0;
+    const afterMs = this.world.clock.nowMs();
+    const isPinned = [...snap.pins.values()].some(({ surelyUntilMs }) => surelyUntilMs > afterMs);
+    const mayBePinned =
+      before + snap.restores > 0 ||
+      snap.lostPinsUntilMs > beforeMs ||
+      [...snap.pins.values()].some(({ maybeUntilMs }) => maybeUntilMs > beforeMs);
     if (outcome.is === 'error' && !(outcome.error.code === 'snapshot-pinned' && mayBePinned))
-      await this.excuse(coll, outcome.error, 'drop-snapshot');
+      this.excuse(coll, outcome.error, 'drop-snapshot');
+    if (outcome.is === 'error' && outcome.error.code === 'snapshot-pinned')
+      this.done.set('drop-refused', (this.done.get('drop-refused') ?? 0) + 1);
     check(
       'kept',
       outcome.is !== 'ok' || !isPinned,
       () => `pinned snapshot ${snap.name} of ${coll.name} was dropped`,
     );
     const life = await this.calm(coll);
-    if (!coll.isGone && !this.isListed(life, coll, snap.name)) coll.snapshots.delete(snap.name);
+    if (!coll.isGone && this.recordOf(life, coll, snap.name) === undefined) coll.snapshots.delete(snap.name);
     snap.isBusy = false;
   }
 
-  protected async excuse(coll: Coll, error: DbError, what: string): Promise<void> {
+  protected excuse(coll: Coll, error: DbError, what: string): void {
     const isShaken = coll.epoch > 0 && passing.has(error.code);
     if (!isShaken && !this.isFault(error))
       throw new Violation('exact', `${what} of ${coll.name} is refused: ${error.code}: ${error.message}`);
-    await Promise.resolve();
   }
 
   protected async pin(coll: Coll, snap: Snap): Promise<void> {
     const ttlSeconds = this.chance(50) ? 0 : 100 + this.random.below(1000);
-    const endMs = ttlSeconds === 0 ? undefined : this.world.clock.nowMs() + ttlSeconds * 1000;
+    const endOf = (nowMs: number) =>
+      ttlSeconds === 0 ? Number.POSITIVE_INFINITY : nowMs + ttlSeconds * 1000;
+    const surelyUntilMs = endOf(this.world.clock.nowMs());
     const pinned = await this.call('pin', coll, (life) =>
       this.ask(life).pinSnapshot(at(coll.name), snap.name, ttlSeconds),
     );
-    if (pinned.is !== 'ok') return;
-    snap.pins.set(pinned.value, endMs);
+    const maybeUntilMs = endOf(this.world.clock.nowMs());
+    if (pinned.is === 'ok') snap.pins.set(pinned.value, { surelyUntilMs, maybeUntilMs });
+    else snap.lostPinsUntilMs = Math.max(snap.lostPinsUntilMs, maybeUntilMs);
   }
 
   protected async unpin(coll: Coll, snap: Snap): Promise<void> {
     const pinId = this.one([...snap.pins.keys()]);
-    if (pinId === undefined) return;
-    const endMs = snap.pins.get(pinId);
+    const was = pinId === undefined ? undefined : snap.pins.get(pinId);
+    if (pinId === undefined || was === undefined) return;
     // Until it is answered the pin may hold or not.
-    snap.pins.set(pinId, 0);
+    snap.pins.set(pinId, { ...was, surelyUntilMs: 0 });
     const outcome = await this.call('unpin', coll, (life) => this.ask(life).unpinSnapshot(pinId));
     if (outcome.is === 'ok') snap.pins.delete(pinId);
-    else if (outcome.is === 'error') snap.pins.set(pinId, endMs === undefined ? 0 : Math.min(endMs, 0));
-  }
-
-  // Restores.
-
-  /** Starts one; it is followed to its end by a client of its own. */
-  async restore(coll: Coll, snap: Snap): Promise<Promise<void> | undefined> {
-    const name = this.freeName();
-    if (name === undefined) return undefined;
-    this.names.add(name);
-    snap.restores++;
-    snap.isBusy = true;
-    const rows = snap.source.at(snap.ts);
-    const outcome = await this.call('restore', coll, (life) =>
-      this.ask(life).restoreSnapshot({ source: at(coll.name), name: snap.name, target: at(name) }),
-    );
-    snap.isBusy = false;
-    const found = await this.restoreOf(name);
-    const jobId = outcome.is === 'ok' ? outcome.value : found?.jobId;
-    if (found === undefined || jobId === undefined) {
-      check('exact', outcome.is !== 'ok', () => `restore ${name} was answered and is not there`);
-      this.names.delete(name);
-      snap.restores--;
-      return undefined;
-    }
-    const target = this.model(name, found.collectionId, rows, snap.partitions);
-    target.restoring = jobId;
-    target.isIndexed = indexCount(await this.world.up(), target.id) > 0;
-    const followed = this.follow(target, jobId).finally(() => {
-      snap.restores--;
-    });
-    this.spawned.push(followed);
-    return followed;
-  }
-
-  protected async restoreOf(
-    name: string,
-  ): Promise<{ jobId: JobId | undefined; collectionId: CollectionId } | undefined> {
-    const life = await this.world.up();
-    const found = this.ask(life)
-      .listCollections('')
-      .find(({ collection }) => collection.name === name)?.collection;
-    if (found === undefined) return undefined;
-    const job = this.ask(life).listRestoreJobs('', name).at(-1);
-    return { jobId: found.restoreJobId ?? job?.jobId, collectionId: found.collectionId };
-  }
-
-  protected async follow(target: Coll, jobId: JobId): Promise<void> {
-    let progress = 0;
-    for (;;) {
-      const life = await this.world.up();
-      const info = this.ask(life).restoreState(jobId);
-      check(
-        'ends',
-        info.progress >= progress,
-        () => `progress of ${target.name} fell from ${progress} to ${info.progress}`,
-      );
-      progress = info.progress;
-      check(
-        'whole',
-        (progress === 100) === (info.state === 'completed'),
-        () => `${progress} % and ${info.state}`,
-      );
-      if (info.state === 'completed') break;
-      if (info.state === 'failed') return this.failed(target, info.reason);
-      await this.hidden(life, target);
-      await this.world.sleep(30 + this.random.below(200));
-    }
-    await this.verify(target);
-  }
-
-  protected failed(target: Coll, reason: string): void {
-    this.world.note(`restore ${target.name} failed: ${reason}`);
-    if (target.isGone || target.epoch > 0) return;
-    throw new Violation('ends', `restore ${target.name} failed: ${reason}`);
-  }
-
-  /** *whole*: a target cannot be read, loaded or captured before it is complete. Asked at one moment. */
-  protected async hidden(life: Life, target: Coll): Promise<void> {
-    if (target.isGone || target.epoch % 2 === 1 || life.isOver) return;
-    const coordinator = this.ask(life);
-    const isOpen = () =>
-      ['pending', 'executing'].includes(coordinator.restoreState(target.restoring as JobId).state);
-    const refused = async (what: string, work: () => Promise<unknown>): Promise<void> => {
-      if (!isOpen()) return;
-      const outcome = await this.world.ask(life, work);
-      check(
-        'whole',
-        outcome.is !== 'ok' || !isOpen(),
-        () => `${what} of ${target.name} before its restore is complete`,
-      );
-    };
-    await refused('use', async () => coordinator.requireReady(at(target.name)));
-    await refused('load', () => coordinator.load(at(target.name)));
-    const request = { at: at(target.name), name: 'early', description: '', compactionProtectionSeconds: 0 };
-    await refused('snapshot', () => coordinator.createSnapshot(request));
-    const visible = isOpen() ? coordinator.rowCount(target.id) : 0;
-    check(
-      'whole',
-      visible === 0,
-      () => `${visible} rows of ${target.name} are counted before its restore is complete`,
-    );
-  }
-
-  /** *exact*: partition by partition, every row as the source had it at the snapshot's moment. Then it is a collection like others. */
-  protected async verify(target: Coll): Promise<void> {
-    while (target.isBusy) await this.world.sleep(20);
-    target.isBusy = true;
-    for (let tries = 1; !target.isGone; tries++) {
-      check('ends', tries < VERIFY_TRIES, () => `restored ${target.name} cannot be read`);
-      await this.loadUp(target);
-      if (target.load === 'loaded' && (await this.isAllRead(target))) break;
-      await this.world.sleep(1000);
-    }
-    target.isBusy = false;
-    target.restoring = undefined;
-    this.done.set('verified', (this.done.get('verified') ?? 0) + 1);
-  }
-
-  protected async isAllRead(coll: Coll): Promise<boolean> {
-    const seen = await this.partitionsOf(coll);
-    check(
-      'exact',
-      coll.isGone || [...coll.partitions].sort().join() === [...seen].sort().join(),
-      () => `${coll.name} has partitions ${seen.join()}, not ${[...coll.partitions].join()}`,
-    );
-    for (const partition of [...coll.partitions, undefined])
-      if ((await this.read(coll, partition)).is !== 'ok') return false;
-    return true;
   }
 }

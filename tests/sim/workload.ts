@@ -1,11 +1,11 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
-import { at, NAMES } from './model.ts';
+import { CompactionSteps } from './compaction-steps.ts';
+import { at, type Coll, NAMES } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
-import { SnapshotSteps } from './snapshot-steps.ts';
 
-export class Workload extends SnapshotSteps {
+export class Workload extends CompactionSteps {
   writer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(60);
@@ -18,14 +18,16 @@ export class Workload extends SnapshotSteps {
     for (let i = 0; i < steps; i++) {
       await this.pause(80);
       const coll = this.pick((c) => c.load === 'loaded');
-      if (coll !== undefined) await this.read(coll);
+      if (coll !== undefined) await this.readSomehow(coll);
     }
   };
 
   definer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(120);
+      const compacted = this.chance(20) ? this.pick() : undefined;
       if (this.colls.size < 2) await this.create();
+      else if (compacted !== undefined) await this.compact(compacted);
       else await this.define();
       if (this.world.life.hasBegun) await this.world.plant.gc?.(this.world);
       await this.keeper.kept();
@@ -49,31 +51,22 @@ export class Workload extends SnapshotSteps {
     }
   };
 
-  protected async disturb(): Promise<void> {
-    const { world } = this;
+  protected async snapshotStep(coll: Coll): Promise<void> {
     const draw = this.random.below(100);
-    if (draw < 30) {
-      const chance = 0.02 + this.random.next() * 0.15;
-      world.setChances({ errorBefore: chance, errorAfter: chance / 2, delay: 0.3, maxDelayMs: 40 });
-      await world.sleep(200 + this.random.below(3000));
-      world.setChances({});
-    } else if (draw < 42) world.crash();
-    else if (draw < 57) world.crashSoon(60);
-    else if (draw < 72) await world.disturbNode(200 + this.random.below(8000));
-    else if (draw < 84) {
-      const ms = 1000 + this.random.below(this.chance(20) ? 7_200_000 : 90_000);
-      world.note(`jump ${ms}`);
-      world.disturbances++;
-      world.clock.jump(ms);
-    } else await this.collect();
+    const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));
+    if (draw < 32 || snap === undefined) await this.snapshot(coll);
+    else if (draw < 38) await this.duel(coll);
+    else if (draw < 44) await this.snapshotTwo(coll);
+    else if (draw < 72) await this.restore(coll, snap);
+    else if (draw < 85) await this.dropSnapshot(coll, snap);
+    else if (draw < 93) await this.pin(coll, snap);
+    else await this.unpin(coll, snap);
   }
 
-  /** A collection of garbage. */
-  async collect(): Promise<void> {
-    await this.call('gc', undefined, async (life) => {
-      await this.world.plant.gc?.(this.world);
-      await life.planes.service.collector.pass();
-    });
+  /** Of two collections at once. */
+  protected async snapshotTwo(coll: Coll): Promise<void> {
+    const other = this.pick((each) => each !== coll);
+    await Promise.all([this.snapshot(coll), ...(other === undefined ? [] : [this.snapshot(other)])]);
   }
 
   // The end.
@@ -84,10 +77,15 @@ export class Workload extends SnapshotSteps {
     for (const coll of [...this.colls].slice(0, 3)) {
       await this.loadUp(coll);
       check('ends', await this.isAllRead(coll), () => `${coll.name} cannot be read with faults gone`);
+      const flushed = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
+      if (flushed.is === 'ok') await this.flushed(coll, flushed.value);
+      if (this.chance(50)) await this.compactNow(coll);
       const snap = await this.snapshot(coll, 'last');
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
       if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);
     }
+    for (const coll of this.colls)
+      for (const snap of coll.snapshots.values()) await this.contentIsExact(coll, snap);
     await this.collectAll();
     await this.keeper.clean();
     await this.keeper.kept();

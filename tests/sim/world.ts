@@ -1,5 +1,6 @@
 /** The whole system in one process under one seed: disks that outlive crashes, virtual time, faults on command, and a trace of what happened. */
 import { MemoryKv } from '../../src/catalog/memory.ts';
+import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import { DbError, isDbError, messageOf } from '../../src/errors/db-error.ts';
 import type { NodeId } from '../../src/model/ids.ts';
@@ -41,6 +42,8 @@ export class World {
   readonly clock: SimClock;
   readonly disks: Disks;
   readonly plant: Plant;
+  /** What snapshots hold; a third of the seeds know the way of Milvus 3.0. */
+  readonly capture: CaptureMode;
   readonly trace: string[] = [];
   /** Calls that have no answer yet. */
   readonly open = new Set<string>();
@@ -57,6 +60,10 @@ export class World {
   readonly #verbose: boolean;
   /** Runs after each start, before anybody else is let in. */
   onRestart: (life: Life) => Promise<void> = () => Promise.resolve();
+  /** Told when a compaction has replaced segments. */
+  onCompacted: () => void = () => undefined;
+  /** Told before an object goes. */
+  onDelete: (life: Life, key: string) => void = () => undefined;
   /** Rejects when the system does not start, or `onRestart` found it wrong. */
   readonly broken: Promise<never>;
   #break: (error: unknown) => void = () => undefined;
@@ -66,6 +73,7 @@ export class World {
     this.random = seededRandom(seed);
     this.clock = new SimClock(seededRandom(seed ^ 0x5eed));
     this.plant = options.plant ?? {};
+    this.capture = seed % 3 === 0 ? 'flushed' : 'acknowledged';
     this.#verbose = options.verbose ?? false;
     this.broken = new Promise((_, reject) => {
       this.#break = reject;
@@ -155,6 +163,8 @@ export class World {
     const tear = this.random.below(2) === 0;
     this.note(`crash keep=${keep} tear=${tear}`);
     this.disks.wal.crash({ keep, tear });
+    // A writer has died in the middle.
+    if (keep === 0) this.disks.store.leaveTemporary(`half-${this.clock.nowMs()}`, 10);
     this.#down();
     this.#start();
   }
@@ -186,6 +196,19 @@ export class World {
     this.note(`node ${nodeId} is back`);
     if (isDeath) life.addNode(nodeId);
     else node.door.isCut = false;
+  }
+
+  /** One object is not what it was. Answers what it was. */
+  async damage(key: string): Promise<Uint8Array> {
+    const { store } = this.disks;
+    const whole = await store.get(key);
+    const draw = this.random.below(3);
+    const flipped = Uint8Array.from(whole, (byte, i) => (i === whole.length >> 1 ? byte ^ 1 : byte));
+    if (draw === 0) await store.delete(key);
+    else await store.put(key, draw === 1 ? whole.slice(0, -1) : flipped);
+    this.count('damage');
+    this.note(`damage ${key}`);
+    return whole;
   }
 
   count(kind: string): void {
@@ -247,8 +270,11 @@ export class World {
       clock: this.clock,
       random: this.random,
       plant: this.plant,
+      capture: this.capture,
       log: this.#log(),
       onCrash: () => this.crash(),
+      onCompacted: () => this.onCompacted(),
+      onDelete: (key) => this.#watch(() => this.onDelete(life, key)),
       onDoom: () => void this.#crashLater(life),
       onFault: (what) => {
         const [port = '', kind = ''] = what.split(' ');
@@ -264,6 +290,15 @@ export class World {
   async #crashLater(life: Life): Promise<void> {
     await this.sleep(this.random.below(1500));
     if (this.#life === life) this.crash();
+  }
+
+  /** What it throws ends the run. */
+  #watch(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   #log(): Log {

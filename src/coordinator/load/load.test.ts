@@ -288,6 +288,26 @@ test('a release while it loads ends the load with an error, and nothing stays lo
   await world.coordinator.close();
 });
 
+test('a release whose load ends while the reader lets go of the collection is a release', async () => {
+  const world = await startWorld();
+  const { at, collectionId } = await books(world);
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const release = world.queries.release.bind(world.queries);
+  world.queries.release = async (id) => {
+    gate.resolve();
+    await settle();
+    await release(id);
+  };
+  const loading = assert.rejects(world.coordinator.load(at), (e) => isDbError(e, 'collection-not-loaded'));
+  await settle();
+  await world.coordinator.release(at);
+  await loading;
+  assert.equal(world.coordinator.loadState(at).state, 'not-load');
+  assert.ok(!world.queries.views.has(collectionId));
+  await world.coordinator.close();
+});
+
 test('however a release and a load meet, the catalog says loaded exactly when the collection is', async () => {
   const world = await startWorld();
   const { at, collectionId } = await books(world);

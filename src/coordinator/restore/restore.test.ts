@@ -11,6 +11,8 @@ import { copyTasks } from '../copy-segment/task.ts';
 import { pins } from '../snapshot/record.ts';
 import { collections, databases, indexes, partitions, segments } from '../tables.ts';
 
+const stateOf = (record: object | undefined) => (record as { readonly state?: string } | undefined)?.state;
+
 test('a restored collection holds exactly what the snapshot holds, and looks like its source', async () => {
   const world = await World.withRows(5);
   await world.create();
@@ -276,6 +278,60 @@ test('R25: a running restore keeps its snapshot from being dropped', async () =>
   await world.ended(jobId);
   await world.service.dropSnapshot(source, 'snap');
   assert.equal(world.has(target), true);
+  await world.stop();
+});
+
+test('W20: the pin of a restore has no end in time: it holds while the job waits for days, and goes in the commit that ends the job', async () => {
+  const world = await World.withRows(2);
+  await world.create();
+  world.cluster.leave(world.node.nodeId);
+  const jobId = await world.restore();
+  const refused = () =>
+    assert.rejects(world.service.dropSnapshot(source, 'snap'), (e) => isDbError(e, 'snapshot-pinned'));
+  assert.deepEqual(
+    [...world.catalog.all(pins)].map(({ owner, expiresAtMs }) => [owner, expiresAtMs]),
+    [[{ kind: 'restore', jobId }, undefined]],
+  );
+  await world.disk.clock.jump(5 * 86_400_000);
+  await world.service.collector.pass();
+  await refused();
+  let together: boolean | undefined;
+  world.catalog.onChange((changes) => {
+    const isEnd = changes.some(({ table, is }) => table === copyJobs && stateOf(is) === 'completed');
+    if (isEnd) together ??= changes.some(({ table, is }) => table === pins && is === undefined);
+  });
+  world.cluster.join(world.node);
+  assert.equal((await world.ended(jobId)).state, 'completed');
+  assert.equal(together, true);
+  await world.service.dropSnapshot(source, 'snap');
+  await world.stop();
+});
+
+test('W24: jobs are listed oldest first, ended ones included; a failed and a cancelled one say how long they took, and keep it', async () => {
+  const { world, jobId, hold } = await copying();
+  await world.disk.clock.jump(90_000);
+  const cancelled = world.service.cancelRestore(jobId, 'not needed');
+  hold.open();
+  await cancelled;
+  const [segment] = world.catalog.find(segments, 'collection', world.find(source).collectionId);
+  await world.disk.memoryStore.delete(segment!.files[0]!.key);
+  const failing = await world.restore('snap', { database: '', name: 'another' });
+  await world.ended(failing);
+  const ended = world.service.listRestoreJobs('', '');
+  assert.deepEqual(
+    ended.map((info) => [info.jobId, info.state]),
+    [
+      [jobId, 'failed'],
+      [failing, 'failed'],
+    ],
+  );
+  const [first, second] = ended;
+  assert.ok(first!.durationMs >= 90_000 && second!.durationMs >= 1);
+  await world.disk.clock.jump(600_000);
+  assert.deepEqual(
+    world.service.listRestoreJobs('', '').map(({ durationMs }) => durationMs),
+    ended.map(({ durationMs }) => durationMs),
+  );
   await world.stop();
 });
 

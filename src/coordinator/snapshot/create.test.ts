@@ -233,6 +233,22 @@ test('wherever the drop of a partition falls into a create, the snapshot holds t
   assert.deepEqual([...seen].sort(), [1, 2]);
 });
 
+test('W28: a partition that was dropped since is described and restored under its name, never under an empty one', async () => {
+  const world = await World.withRows(4);
+  await createIn(world);
+  const { collectionId } = world.find(source);
+  const old = world.catalog.find(partitions, 'collection', collectionId).find((p) => p.name === 'old');
+  await world.catalog.commitSure([remove(partitions, old!)]);
+  for (const was of world.catalog.find(segments, 'collection', collectionId))
+    if (was.partitionId === old!.partitionId)
+      await world.catalog.commitSure([put(segments, { ...was, state: 'dropped', droppedAtMs: 0 }, was)]);
+  assert.deepEqual(world.service.describeSnapshot(source, 'snap').partitionNames, ['_default', 'old']);
+  await world.ended(await world.restore());
+  const names = world.catalog.find(partitions, 'collection', world.find(target).collectionId);
+  assert.deepEqual(names.map(({ name }) => name).sort(), ['_default', 'old']);
+  await world.stop();
+});
+
 test('wherever a rename falls into a create, the snapshot is made once and found under the new name', async () => {
   await atEveryMoment(
     (world) => world.renameCollection(source, 'renamed'),

@@ -1,0 +1,127 @@
+/** What goes wrong: crashes, lost nodes, failing stores, damage, jumps of the clock; and collections of garbage in the midst of it. */
+import { snapshots } from '../../src/coordinator/snapshot/record.ts';
+import type { SegmentId } from '../../src/model/ids.ts';
+import type { Coll } from './model.ts';
+import { check } from './properties.ts';
+import { RestoreSteps } from './restore-steps.ts';
+
+/** Virtual seconds in which references that can be read again have to be read. */
+const REFERENCES_WITHIN = 120;
+
+export abstract class Chaos extends RestoreSteps {
+  protected async disturb(): Promise<void> {
+    const { world } = this;
+    const draw = this.random.below(100);
+    if (draw < 30) {
+      const chance = 0.02 + this.random.next() * 0.15;
+      world.setChances({ errorBefore: chance, errorAfter: chance / 2, delay: 0.3, maxDelayMs: 40 });
+      await world.sleep(200 + this.random.below(3000));
+      world.setChances({});
+    } else if (draw < 42) world.crash();
+    else if (draw < 57) world.crashSoon(60);
+    else if (draw < 72) await world.disturbNode(200 + this.random.below(8000));
+    else if (draw < 84) {
+      const ms = 1000 + this.random.below(this.chance(20) ? 7_200_000 : 90_000);
+      world.note(`jump ${ms}`);
+      world.disturbances++;
+      world.clock.jump(ms);
+    } else if (draw < 88) this.jumpToAnEnd();
+    else if (draw < 94) await this.damageMetadata();
+    else await this.collectUnderFaults();
+  }
+
+  /** To about the moment at which a pin or a protection ends. */
+  protected jumpToAnEnd(): void {
+    const { world } = this;
+    const nowMs = world.clock.nowMs();
+    const ends = [...this.colls]
+      .flatMap(({ snapshots }) => [...snapshots.values()])
+      .flatMap(({ protectedUntilMs, pins }) => [
+        protectedUntilMs,
+        ...[...pins.values()].map(({ surelyUntilMs }) => surelyUntilMs),
+      ])
+      .filter((endMs) => endMs > nowMs && Number.isFinite(endMs));
+    const end = this.one(ends);
+    if (end === undefined) return;
+    world.disturbances++;
+    world.clock.jump(Math.max(1, end - nowMs + this.random.below(400) - 200));
+    world.note(`jump to about ${end}`);
+    this.done.set('jump-to-end', (this.done.get('jump-to-end') ?? 0) + 1);
+  }
+
+  /** Listings and deletions fail while garbage is collected. */
+  protected async collectUnderFaults(): Promise<void> {
+    const { life } = this.world;
+    const only = new Set(['delete', 'list', 'stat', 'get']);
+    this.world.disturbances++;
+    life.store.faults.setChances({ errorBefore: 0.25, errorAfter: 0.15, only });
+    await this.collect();
+    life.store.faults.setChances({});
+  }
+
+  /**
+   * The metadata of a snapshot is damaged for a while. Whoever starts meanwhile cannot know what the snapshot needs: its collection
+   * keeps everything, others are not touched by it, and when the object is whole again nothing is left of the matter.
+   */
+  protected async damageMetadata(): Promise<void> {
+    const { world } = this;
+    const coll = this.pick((c) => [...c.snapshots.values()].some((s) => !s.isBusy && s.restores === 0));
+    const snap = this.one([...(coll?.snapshots.values() ?? [])].filter((s) => !s.isBusy && s.restores === 0));
+    const life = await world.up();
+    if (coll === undefined || snap === undefined || coll.isGone) return;
+    const record = this.recordOf(life, coll, snap.name);
+    if (record === undefined) return;
+    snap.isBusy = true;
+    const { metadataKey } = record;
+    const isNeeded = () => world.life.planes.catalog.get(snapshots, record.snapshotId)?.state === 'committed';
+    const whole = await world.damage(metadataKey);
+    this.done.set('damage', (this.done.get('damage') ?? 0) + 1);
+    const isAsked = this.chance(75);
+    if (isAsked) world.crash();
+    for (let pass = 0; pass < 3; pass++) {
+      await this.collect();
+      await this.keeper.kept();
+      this.recordOf(await world.up(), coll, snap.name);
+      check(
+        'kept',
+        !isAsked || !isNeeded() || this.#isUnknown(coll),
+        () => `what ${coll.name} needs counts as known, and ${metadataKey} is damaged`,
+      );
+      await world.sleep(this.random.below(4000));
+      if (this.chance(30)) world.clock.jump(3_600_000);
+    }
+    await world.up();
+    if (isNeeded()) await world.disks.store.put(metadataKey, whole);
+    world.note(`whole again ${metadataKey}`);
+    snap.isBusy = false;
+    await this.#knownAgain(coll);
+  }
+
+  /** A collection of garbage. */
+  async collect(): Promise<void> {
+    await this.call('gc', undefined, async (life) => {
+      await this.world.plant.gc?.(this.world);
+      const { collector } = life.planes.service;
+      await Promise.all(Array.from({ length: this.chance(30) ? 2 : 1 }, () => collector.pass()));
+    });
+  }
+
+  /** Whether what snapshots of the collection need is unknown to the system: then it keeps even what no snapshot can name. */
+  #isUnknown(coll: Coll): boolean {
+    const { life } = this.world;
+    return life.hasBegun && life.planes.service.isSegmentReferenced(coll.id, 0n as SegmentId);
+  }
+
+  async #knownAgain(coll: Coll): Promise<void> {
+    for (let second = 0; !coll.isGone; second++) {
+      await this.world.up();
+      if (!this.#isUnknown(coll)) return;
+      check(
+        'ends',
+        second < REFERENCES_WITHIN,
+        () => `references of ${coll.name} stay unknown with its objects whole`,
+      );
+      await this.world.sleep(1000);
+    }
+  }
+}

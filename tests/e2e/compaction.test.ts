@@ -83,13 +83,16 @@ test('small segments of many flushes are merged: fewer segments, same rows, dele
       near: await nearest(client, 102),
       count: await countOf(client),
     };
-    assert.equal((await segmentsOf(client, 'L1')).length, 3);
+    const flushed = await segmentsOf(client, 'L1');
+    assert.equal(flushed.length, 3);
     assert.equal(before.count, 152);
     const plans = await compact(client);
     const left = await segmentsOf(client, 'L1');
     assert.equal(left.length, 1);
-    assert.equal(plans[0]?.target, left[0]?.segmentID);
-    assert.equal(plans[0]?.sources.length, 3);
+    // Deletes whose segment is not out of the log yet are applied in a second round.
+    assert.ok(plans.some(({ target }) => target === left[0]?.segmentID));
+    const sources = new Set(plans.flatMap((plan) => plan.sources));
+    assert.ok(flushed.every(({ segmentID }) => sources.has(segmentID)));
     assert.deepEqual(await segmentsOf(client, 'L0'), [], 'no deletes are left');
     assert.equal(await countOf(client), before.count - 6);
     assert.deepEqual(await rowsOf(client), before.rows);

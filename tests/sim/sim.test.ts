@@ -53,6 +53,7 @@ describe('simulation', () => {
       'compact',
       'compacted',
       'duel',
+      'verify',
     ])
       assert.ok(Number(await sum('done', name)) >= SEEDS, name);
     for (const name of [

@@ -1,11 +1,11 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
-import { CompactionSteps } from './compaction-steps.ts';
+import { AccountSteps } from './account-steps.ts';
 import { at, type Coll, NAMES } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
 
-export class Workload extends CompactionSteps {
+export class Workload extends AccountSteps {
   writer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(60);
@@ -85,7 +85,10 @@ export class Workload extends CompactionSteps {
       if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);
     }
     for (const coll of this.colls)
-      for (const snap of coll.snapshots.values()) await this.contentIsExact(coll, snap);
+      for (const snap of coll.snapshots.values()) {
+        await this.contentIsExact(coll, snap);
+        await this.accounted(coll, snap);
+      }
     await this.collectAll();
     await this.keeper.clean();
     await this.keeper.kept();

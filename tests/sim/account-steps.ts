@@ -1,0 +1,65 @@
+/** What the admin door says of a snapshot, against its objects and the catalog. */
+
+import { type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
+import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
+import { segments } from '../../src/coordinator/tables.ts';
+import { CompactionSteps } from './compaction-steps.ts';
+import { at, type Coll, type Snap } from './model.ts';
+import { check } from './properties.ts';
+
+const never = (): AbortSignal => new AbortController().signal;
+
+export abstract class AccountSteps extends CompactionSteps {
+  /** With faults gone: it verifies, and costs what it costs. */
+  protected async accounted(coll: Coll, snap: Snap): Promise<void> {
+    const life = await this.world.up();
+    const record = this.recordOf(life, coll, snap.name);
+    if (record === undefined) return;
+    const which = { at: at(coll.name), name: snap.name };
+    const verified = await this.call('verify', coll, async () => {
+      const problems: string[] = [];
+      let unread = -1;
+      for await (const step of this.ask(life).verifySnapshot(which, 1, never())) {
+        if (step.kind === 'problem') problems.push(`${step.key} is ${step.problem}: ${step.detail}`);
+        if (step.kind === 'end') unread = step.totalObjects - step.objects;
+      }
+      return { problems, unread };
+    });
+    const found = verified.is === 'ok' ? verified.value : { problems: [verified.is], unread: -1 };
+    check(
+      'kept',
+      found.problems.length === 0 && found.unread === 0,
+      () =>
+        `${snap.name} of ${coll.name} does not verify, ${found.unread} unread: ${found.problems.join('; ')}`,
+    );
+    const before = await this.#exclusiveBytes(record);
+    const told = await this.call('account', coll, () => this.ask(life).snapshotReport(which));
+    const after = await this.#exclusiveBytes(record);
+    const content = told.is === 'ok' ? told.value.content : undefined;
+    const isRight =
+      told.is === 'ok' &&
+      content !== undefined &&
+      [before, after].includes(content.exclusiveBytes) &&
+      content.exclusiveBytes + content.sharedBytes === told.value.sizeBytes;
+    check(
+      'exact',
+      isRight,
+      () =>
+        `${snap.name} of ${coll.name} costs ${content?.exclusiveBytes} and shares ${content?.sharedBytes}, not ${before} or ${after}`,
+    );
+  }
+
+  /** Bytes of its objects that no live segment and no other snapshot names. */
+  async #exclusiveBytes(record: SnapshotRecord): Promise<number> {
+    const { catalog } = this.world.life.planes;
+    const needed = new Set<string>();
+    for (const other of catalog.find(snapshots, 'state', 'committed'))
+      if (other.snapshotId !== record.snapshotId)
+        for (const { key } of (await this.keeper.snapshotFiles(other)).files) needed.add(key);
+    for (const segment of catalog.find(segments, 'state', 'flushed'))
+      for (const { key } of allFiles(segment)) needed.add(key);
+    const { files, metadata } = await this.keeper.snapshotFiles(record);
+    const own = metadata.manifests.reduce((sum, { sizeBytes }) => sum + sizeBytes, record.metadataSizeBytes);
+    return files.reduce((sum, { key, sizeBytes }) => (needed.has(key) ? sum : sum + sizeBytes), own);
+  }
+}

@@ -1,4 +1,6 @@
 import type { Registry } from 'prom-client';
+import type { GarbageResult } from '../coordinator/admin-api.ts';
+import type { CompactionStats } from '../coordinator/api.ts';
 import type { AdminDoor } from './routes.ts';
 
 /** The text of /metrics. Gauges are read from the catalog when they are asked for: nothing is counted twice. */
@@ -60,6 +62,25 @@ export class Metrics {
       'Snapshots whose references are not loaded: everything of their collections is kept',
       () => coordinator.snapshotStats().referencesNotLoaded,
     );
+    const compaction = (name: string, help: string, value: keyof CompactionStats) =>
+      gauge(`compaction_${name}`, help, () => coordinator.compactionStats()[value]);
+    compaction('plans_running', 'Compaction plans under way', 'running');
+    compaction('plans_completed', 'Compaction plans that have ended well since the start', 'completed');
+    compaction('plans_failed', 'Compaction plans that have failed since the start', 'failed');
+    compaction('rows_removed', 'Deleted rows that compaction has removed since the start', 'rowsRemoved');
+    const garbage = (name: string, help: string, value: keyof GarbageResult | 'endedAtMs', unit = 1) =>
+      gauge(`garbage_${name}`, help, () => (coordinator.lastCollection()?.[value] ?? 0) / unit);
+    garbage(
+      'last_pass_timestamp_seconds',
+      'When the last collection of garbage ended well',
+      'endedAtMs',
+      1000,
+    );
+    garbage('last_pass_deleted_objects', 'Objects the last collection deleted', 'deletedObjects');
+    garbage('last_pass_deleted_bytes', 'Bytes the last collection deleted', 'deletedBytes');
+    garbage('last_pass_kept_objects', 'Objects the last collection kept', 'keptObjects');
+    garbage('last_pass_kept_bytes', 'Bytes the last collection kept', 'keptBytes');
+    gauge('troubles', 'What health names', () => coordinator.health().reasons.length);
     gauge('healthy', '1 when the server is healthy', () => (coordinator.health().isHealthy ? 1 : 0));
     return registry;
   }

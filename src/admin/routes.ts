@@ -20,7 +20,13 @@ import type { Answer, Asked, Route } from './router.ts';
 /** What of the coordinator's door is offered here. */
 export type AdminDoor = Pick<
   Coordinator,
-  'health' | 'listDatabases' | 'listCollections' | 'listRestoreJobs' | 'restoreState' | keyof SnapshotAdmin
+  | 'health'
+  | 'listDatabases'
+  | 'listCollections'
+  | 'listRestoreJobs'
+  | 'restoreState'
+  | 'compactionStats'
+  | keyof SnapshotAdmin
 >;
 
 export interface Site {

@@ -34,6 +34,26 @@ test('/metrics counts snapshots, pins, and snapshots whose references are not lo
     assert.match(body, /^tidemark_copy_segment_jobs\{state="executing"\} 1$/m);
   }));
 
+test('/metrics counts what compaction and the last collection of garbage did, and what health names', () =>
+  withAdmin(async ({ door, ask }) => {
+    door.isHealthy = false;
+    const { body } = await ask('/metrics');
+    const valueOf = (name: string) => Number(new RegExp(`^tidemark_${name} (.*)$`, 'm').exec(body)?.[1]);
+    assert.deepEqual(
+      ['plans_running', 'plans_completed', 'plans_failed', 'rows_removed'].map((n) =>
+        valueOf(`compaction_${n}`),
+      ),
+      [1, 2, 3, 4],
+    );
+    assert.deepEqual(
+      ['timestamp_seconds', 'deleted_objects', 'deleted_bytes', 'kept_objects', 'kept_bytes'].map((n) =>
+        valueOf(`garbage_last_pass_${n}`),
+      ),
+      [5, 6, 7, 8, 9],
+    );
+    assert.deepEqual([valueOf('troubles'), valueOf('healthy')], [1, 0]);
+  }));
+
 test('snapshots come in order of their ids, page by page, each once', () =>
   withAdmin(async ({ door, ask }) => {
     const ids = [9n, 10n, 1n, 100n, 2n ** 62n];

@@ -178,6 +178,7 @@ export interface GarbageVerdict {
   readonly detail: string;
 }
 
+/** Also of a pass that ended early: what it has done. */
 export interface GarbageResult {
   readonly deletedObjects: number;
   readonly deletedBytes: number;
@@ -202,6 +203,8 @@ export interface SnapshotAdmin {
   /** Oldest first, those that have ended left out. */
   listPins(): readonly PinInfo[];
   snapshotStats(): SnapshotStats;
+  /** Of the last collection of garbage that ended well since the start. */
+  lastCollection(): (GarbageResult & { readonly endedAtMs: number }) | undefined;
   /**
    * What a collection of garbage would do now: temporaries, objects in key order, then the records that would go. Changes
    * nothing. Throws `store-mismatch`.

@@ -226,7 +226,9 @@ export interface Compactions {
 }
 
 export interface Health {
+  /** Writes are taken, what is loaded is read: what a probe should restart a server for. */
   readonly isHealthy: boolean;
+  /** Everything somebody should look at, also what leaves the server healthy: a damaged snapshot, an index that cannot be built. */
   readonly reasons: readonly string[];
 }
 

@@ -106,18 +106,16 @@ class LocalCoordinator implements Coordinator {
   health(): Health {
     const { segments, flusher, load, builder, drops, snapshots, compactor } = this.#rooms;
     const { failure } = this.#parts.streamingNode;
-    const reasons = [
+    const grave = [
       ...(this.#operations.isRefusing ? ['the coordinator is stopping'] : []),
       ...(failure === undefined ? [] : [refusal(failure)]),
       ...segments.troubles(),
       ...flusher.troubles(),
       ...load.troubles(),
-      ...builder.troubles(),
-      ...compactor.troubles(),
-      ...snapshots.troubles(),
       ...(drops.unfinished > 0 ? [`${drops.unfinished} drops are not finished`] : []),
     ];
-    return { isHealthy: reasons.length === 0, reasons: reasons.slice(0, MAX_REASONS) };
+    const others = [...builder.troubles(), ...compactor.troubles(), ...snapshots.troubles()];
+    return { isHealthy: grave.length === 0, reasons: [...grave, ...others].slice(0, MAX_REASONS) };
   }
 
   allocateIds(count: number): Promise<bigint> {
@@ -299,6 +297,9 @@ class LocalCoordinator implements Coordinator {
   }
   diffSnapshots(from: SnapshotAt, to: SnapshotAt, signal: AbortSignal): Promise<SnapshotDiff> {
     return this.#operations.run(() => this.#rooms.snapshots.diffSnapshots(from, to, signal));
+  }
+  lastCollection(): ReturnType<SnapshotAdmin['lastCollection']> {
+    return this.#rooms.snapshots.lastCollection();
   }
   planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict> {
     return this.#operations.each(() => this.#rooms.snapshots.planGarbage(signal));

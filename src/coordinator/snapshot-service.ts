@@ -278,6 +278,10 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
     return isEnded;
   }
 
+  lastCollection(): ReturnType<SnapshotAdmin['lastCollection']> {
+    return this.collector.last;
+  }
+
   planGarbage(signal: AbortSignal): AsyncIterable<GarbageVerdict> {
     return this.collector.plan(signal);
   }

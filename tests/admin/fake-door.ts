@@ -210,6 +210,12 @@ export class FakeDoor implements AdminDoor {
   listPins() {
     return this.pins;
   }
+  compactionStats() {
+    return { running: 1, completed: 2, failed: 3, rowsRemoved: 4 };
+  }
+  lastCollection() {
+    return { endedAtMs: 5000, deletedObjects: 6, deletedBytes: 7, keptObjects: 8, keptBytes: 9 };
+  }
   snapshotStats() {
     return { snapshots: this.reports.length, pins: this.pins.length, referencesNotLoaded: 1 };
   }

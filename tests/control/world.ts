@@ -189,6 +189,7 @@ function noSnapshots(
     verifySnapshot: none,
     diffSnapshots: none,
     planGarbage: none,
+    lastCollection: none,
     collectGarbage: none,
     cancelRestore: none,
     createSnapshot: none,

@@ -55,11 +55,17 @@ const RECORD_PREFIX = 'record:';
 export class Collector {
   readonly #parts: CollectorParts;
   readonly #catalog: Catalog;
+  #last: (GarbageResult & { readonly endedAtMs: number }) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: CollectorParts) {
     this.#parts = parts;
     this.#catalog = parts.catalog;
+  }
+
+  /** The last pass that went to its end. */
+  get last(): (GarbageResult & { readonly endedAtMs: number }) | undefined {
+    return this.#last;
   }
 
   /**
@@ -154,6 +160,7 @@ export class Collector {
       log.warn('garbage-not-deleted', { objects: sweep.failures.length });
       throw sweep.failures[0];
     }
+    if (!signal?.aborted) this.#last = { ...sweep.result, endedAtMs: this.#parts.clock.nowMs() };
     return sweep.result;
   }
 

@@ -38,20 +38,20 @@ test('/metrics counts what compaction and the last collection of garbage did, an
   withAdmin(async ({ door, ask }) => {
     door.isHealthy = false;
     const { body } = await ask('/metrics');
-    const valueOf = (name: string) => Number(new RegExp(`^tidemark_${name} (.*)$`, 'm').exec(body)?.[1]);
+    const gaugeOf = (name: string) => Number(new RegExp(`^tidemark_${name} (.*)$`, 'm').exec(body)?.[1]);
     assert.deepEqual(
       ['plans_running', 'plans_completed', 'plans_failed', 'rows_removed'].map((n) =>
-        valueOf(`compaction_${n}`),
+        gaugeOf(`compaction_${n}`),
       ),
       [1, 2, 3, 4],
     );
     assert.deepEqual(
       ['timestamp_seconds', 'deleted_objects', 'deleted_bytes', 'kept_objects', 'kept_bytes'].map((n) =>
-        valueOf(`garbage_last_pass_${n}`),
+        gaugeOf(`garbage_last_pass_${n}`),
       ),
       [5, 6, 7, 8, 9],
     );
-    assert.deepEqual([valueOf('troubles'), valueOf('healthy')], [1, 0]);
+    assert.deepEqual([gaugeOf('troubles'), gaugeOf('healthy')], [1, 0]);
   }));
 
 test('snapshots come in order of their ids, page by page, each once', () =>

@@ -1,4 +1,5 @@
 import { after } from 'node:test';
+import { setTimeout } from 'node:timers';
 
 const MAX_MS = 20_000;
 

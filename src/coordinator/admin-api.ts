@@ -3,7 +3,7 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, JobId, PartitionId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
 import type { ConsistencyLevel, Properties, SegmentLevel } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
-import type { CollectionName } from './api.ts';
+import type { CollectionName, RestoreSnapshot } from './api.ts';
 
 /** A snapshot and what it costs, from the catalog alone. Sizes in bytes. */
 export interface SnapshotReport {
@@ -184,6 +184,40 @@ export interface GarbageResult {
   readonly deletedBytes: number;
   readonly keptObjects: number;
   readonly keptBytes: number;
+}
+
+/** What a restore would do. Bytes and files as they would be copied. */
+export interface RestorePreview {
+  readonly snapshotName: string;
+  readonly databaseName: string;
+  readonly collectionName: string;
+  readonly segmentCount: number;
+  readonly taskCount: number;
+  readonly totalBytes: number;
+  readonly totalFiles: number;
+  readonly totalRows: number;
+  readonly mode: 'shared' | 'physical';
+  /** Objects that are missing or have another size; nothing else is read. */
+  readonly problems: readonly { readonly key: string; readonly detail: string }[];
+  /** Undefined: the store does not say. */
+  readonly freeBytes?: number;
+  /** From what restores have lately achieved; undefined when there were none. */
+  readonly estimatedMs?: number;
+}
+
+/** Restores beyond the wire. All through the same jobs. */
+export interface RestoreAdmin {
+  /** Checks as a restore does and says what it would do. Changes nothing. */
+  previewRestore(request: RestoreSnapshot): Promise<RestorePreview>;
+  /**
+   * Restores aside, then the names change in one commit: readers of the name see the snapshot's rows. The old collection is kept under
+   * another name until `settleSwap`.
+   */
+  restoreInPlace(snapshot: SnapshotAt, mode?: 'shared' | 'physical'): Promise<JobId>;
+  /** `confirm` drops the old collection, `revert` gives it its name back and drops the restored one. Repeatable. */
+  settleSwap(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void>;
+  /** Restores aside, compares every row with the snapshot's, drops the copy; the job tells the outcome. */
+  drillRestore(snapshot: SnapshotAt): Promise<JobId>;
 }
 
 /** What goes beyond the wire of Milvus. An aborted signal ends the call between two objects. */

@@ -163,6 +163,10 @@ export interface RestoreSnapshot {
   readonly source: CollectionName;
   readonly name: string;
   readonly target: CollectionName;
+  /** Names; absent: all. `_default` is made in any case. */
+  readonly partitions?: readonly string[];
+  /** Absent: `dataCoord.copySegmentMode`. */
+  readonly mode?: 'shared' | 'physical';
 }
 
 export interface Snapshots {

@@ -44,6 +44,32 @@ interface CopyJobBase {
   /** How segments were grouped into tasks; kept so that a new configuration does not move them. */
   readonly grouping: CopyGrouping;
   readonly createdAtMs: number;
+  /** Partitions of the snapshot that are restored, in the order of its metadata; absent: all. Positions count selected segments only. */
+  readonly selection?: readonly PartitionId[];
+  /** Absent in jobs of older servers: as the configuration says. */
+  readonly copyMode?: 'shared' | 'physical';
+  /** Absent: the target is what was asked for, and stays. */
+  readonly purpose?: RestorePurpose;
+}
+
+export type RestorePurpose =
+  /** The target takes the source collection's name when it is whole. The source is kept under `keptName` until somebody says what is to become of it. */
+  | {
+      readonly kind: 'in-place';
+      readonly stage: 'copying' | 'swapped' | 'confirmed' | 'reverted';
+      readonly name: string;
+      readonly keptName: string;
+    }
+  /** The target is compared with the snapshot, row by row, and goes. */
+  | { readonly kind: 'drill'; readonly outcome?: DrillOutcome };
+
+export interface DrillOutcome {
+  readonly isSame: boolean;
+  readonly segments: number;
+  readonly rows: number;
+  readonly deletes: number;
+  /** What differs, at most a hundred; empty when nothing does. */
+  readonly differences: readonly string[];
 }
 
 export interface CopyGrouping {

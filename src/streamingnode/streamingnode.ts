@@ -179,8 +179,7 @@ export class LogStreamingNode implements StreamingNode {
   #refuseUnknown(isMeant: (segment: SegmentInLog) => boolean): void {
     const { failure } = this.#pipeline;
     if (failure === undefined) return;
-    for (const segment of this.#segments.values())
-      if (isMeant(segment) && segment.lacksWrites) throw failure;
+    for (const segment of this.#segments.values()) if (isMeant(segment) && segment.lacksWrites) throw failure;
   }
 
   segments(): readonly LogSegment[] {

@@ -90,13 +90,16 @@ export class CollectionDeletes {
 
   /**
    * Forgets deletes that no row still to be loaded can need: neither the applied view nor the log has them any more. No view may be
-   * on its way: what it has brought of deletes so far stands in no applied view.
+   * on its way: what it has brought of deletes so far stands in no applied view. What goes is decided before the first wait: deletes
+   * that come meanwhile stay.
    */
   async prune(log: Iterable<LogDeletes>, pacer: Pacer): Promise<void> {
     const remaining = remainingDeletes(this.#files.values(), log);
-    for (const [channel, map] of this.#maps)
-      for (const { partitionId, before } of prunable(channel, map.scopes(), remaining))
-        for (const keys of map.prune(partitionId, before)) await pacer.spend(keys * COST_PER_LOOKUP);
+    const scopes = [...this.#maps].flatMap(([channel, map]) =>
+      prunable(channel, map.scopes(), remaining).map((scope) => ({ map, ...scope })),
+    );
+    for (const { map, partitionId, before } of scopes)
+      for (const keys of map.prune(partitionId, before)) await pacer.spend(keys * COST_PER_LOOKUP);
   }
 
   clear(): void {

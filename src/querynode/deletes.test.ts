@@ -6,7 +6,9 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
 import { DeleteMap } from '../segment/delete-map.ts';
 import { keyList } from '../segment/key-column.ts';
+import { CollectionDeletes } from './collection-deletes.ts';
 import { KeyIndex } from './key-index.ts';
+import { Pacer, Turns } from './pacer.ts';
 
 const here = 1n as PartitionId;
 const other = 2n as PartitionId;
@@ -79,6 +81,28 @@ test('what is pruned is gone and nothing else, in slices', () => {
   assert.equal(map.size, 1000);
   assert.equal(map.put(other, column, 0, 9n as HybridTime), true);
   assert.equal(map.put(other, column, 0, 8n as HybridTime), false);
+});
+
+test('a delete that arrives while older ones are forgotten stays, whatever its channel', async () => {
+  const deletes = new CollectionDeletes();
+  const erase = (channel: string, key: number, ts: bigint) =>
+    deletes.apply(
+      { channel, partitionId: here, units: () => [] },
+      keyList(keysOf('Int64', [key])),
+      ts as HybridTime,
+    );
+  erase('first', 1, 10n);
+  erase('second', 2, 10n);
+  const pruned = deletes.prune([], new Pacer(new Turns(1), new AbortController().signal));
+  erase('first', 3, 20n);
+  erase('second', 4, 20n);
+  await pruned;
+  assert.equal(deletes.count, 2);
+  for (const [channel, key] of [
+    ['first', 3],
+    ['second', 4],
+  ] as const)
+    assert.equal(deletes.of(channel).get(here, keyList(keysOf('Int64', [key])).column, 0), 20n, channel);
 });
 
 test('keys at the ends of Int64 and keys that share a half are told apart', () => {

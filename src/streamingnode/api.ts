@@ -78,7 +78,10 @@ export interface StreamingNode {
   recover(isOpen: (segmentId: SegmentId) => boolean): Promise<HybridTime>;
   /** Resolves when the write is durable and every follower has seen it. `parts` may be empty (then only a timestamp is taken). */
   write(collectionId: CollectionId, parts: readonly WritePart[]): Promise<HybridTime>;
-  /** Seals every open segment of the collection (or of one partition, or of one segment) at one timestamp and waits until all of it is durable. */
+  /**
+   * Seals every open segment of the collection (or of one partition, or of one segment) at one timestamp and waits until all of it is
+   * durable. Throws `failure` when one of them may hold part of a write of which nobody knows whether the log has it.
+   */
   seal(
     collectionId: CollectionId,
     only?: { readonly partitionId?: PartitionId; readonly segmentId?: SegmentId },

@@ -33,6 +33,7 @@ export class SegmentInLog {
   readonly place: SegmentPlace;
   sealed = false;
   #assignedParts = 0;
+  #addedParts = 0;
   #rowCount = 0;
   #sizeBytes = 0;
   #minTs = 0n as HybridTime;
@@ -59,6 +60,11 @@ export class SegmentInLog {
     return this.#assignedParts > 0;
   }
 
+  /** Whether writes were sent here that have not arrived: they are on their way, were refused, or nobody knows. */
+  get lacksWrites(): boolean {
+    return this.#addedParts < this.#assignedParts;
+  }
+
   /** The oldest log file it needs. */
   get firstFile(): number | undefined {
     return this.#positions[0]?.file;
@@ -68,6 +74,7 @@ export class SegmentInLog {
   add(ts: HybridTime, position: WalPosition, part: WritePart): void {
     assert(ts >= this.#maxTs, 'writes arrive in log order');
     if (this.#rowCount === 0) this.#minTs = ts;
+    this.#addedParts++;
     this.#maxTs = ts;
     this.#rowCount += rowsOf(part);
     this.#sizeBytes += sizeOf(part);

@@ -333,6 +333,35 @@ test('a log that is broken refuses everything until a restart', async () => {
   assert.equal(node.failure?.code, 'storage-failed');
 });
 
+test('what may have taken part of a write of unknown outcome is not sealed: after a restart the write is there whole', async () => {
+  const waits: { resolve: () => void; reject: (error: DbError) => void }[] = [];
+  const wal = new MemoryWal();
+  const append = wal.append.bind(wal);
+  wal.append = (...record) => ({
+    position: append(...record).position,
+    durable: new Promise<void>((resolve, reject) => waits.push({ resolve, reject })),
+  });
+  const { node, opener } = setUp({ wal });
+  const other = 8n as CollectionId;
+  const written = [node.write(collectionId, [insert(1)]), node.write(other, [insert(2)])];
+  await settle();
+  for (const { resolve } of waits) resolve();
+  await Promise.all(written);
+  const replacing = fails(node.write(collectionId, [remove(1), insert(3)]), 'storage-failed');
+  await settle();
+  const sealing = fails(node.seal(collectionId), 'storage-failed');
+  waits[2]?.reject(new DbError('storage-failed', 'a sync that failed'));
+  await Promise.all([replacing, sealing]);
+  await fails(node.seal(collectionId), 'storage-failed');
+  assert.equal((await node.seal(other)).segments.length, 1, 'the write was not there');
+  await wal.close();
+  const again = setUp({ wal: wal.reopen() });
+  await again.node.recover((segmentId) => opener.opened.has(segmentId));
+  const ofWrite = again.node.segments().filter((segment) => segment.collectionId === collectionId);
+  const found = await Promise.all(ofWrite.map((segment) => contentOf(again.node, segment)));
+  assert.deepEqual(found.flat().sort(), [-1, 1, 3]);
+});
+
 test('a write begun while others are being refused is taken', async () => {
   const waits: { resolve: () => void; reject: (error: DbError) => void }[] = [];
   const wal = new MemoryWal();

@@ -161,6 +161,7 @@ export class LogStreamingNode implements StreamingNode {
     const sealedNow = this.#open.take(isMeant);
     for (const segment of sealedNow) segment.sealed = true;
     await this.#pipeline.settled();
+    this.#refuseUnknown(isMeant);
     const isEmpty = (segment: SegmentInLog) => segment.view().rowCount === 0;
     const empty = sealedNow.filter(isEmpty).map(({ place }) => place.segmentId);
     for (const segmentId of empty) this.#segments.delete(segmentId);
@@ -169,6 +170,16 @@ export class LogStreamingNode implements StreamingNode {
       .filter((segment) => segment.view().minTs <= sealTs)
       .map((segment) => segment.view());
     return { sealTs, segments, empty };
+  }
+
+  /**
+   * A write that failed with the log may stand there all the same, and comes back whole at the next start only if none of its segments
+   * has been flushed without it, or forgotten.
+   */
+  #refuseUnknown(isMeant: (segment: SegmentInLog) => boolean): void {
+    const { failure } = this.#pipeline;
+    if (failure === undefined) return;
+    for (const segment of this.#segments.values()) if (isMeant(segment) && segment.lacksWrites) throw failure;
   }
 
   segments(): readonly LogSegment[] {

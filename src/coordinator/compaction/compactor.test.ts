@@ -247,6 +247,27 @@ test('a build that fails does not stop the compaction', async () => {
   await of.world.coordinator.close();
 });
 
+test('an index build that failed for good is no trouble any more once its segment was compacted away', async () => {
+  const of = await stage({ limits: { minRowsToIndex: 2 } });
+  const node = of.files.node(of.world);
+  const { coordinator, scheduler } = of.world;
+  scheduler.node = (work: NodeWork) => {
+    if (work.kind === 'build-index' && work.rowCount === 2) throw new DbError('data-integrity', 'bad rows');
+    return node(work);
+  };
+  for (let i = 0; i < 3; i++) await flushed(of, [10 * i, 10 * i + 1]);
+  await run(of.world);
+  assert.match(coordinator.health().reasons.join(), /index build .*bad rows/);
+  await flushed(of, [30, 31]);
+  await run(of.world);
+  assert.deepEqual(
+    rowsOf(of).map(({ rowCount, indexes: built }) => [rowCount, built.length]),
+    [[8, 1]],
+  );
+  assert.deepEqual(coordinator.health().reasons, []);
+  await coordinator.close();
+});
+
 test('an index dropped while the output waits for it leaves no entry', async () => {
   const of = await stage({ limits: { minRowsToIndex: 4 } });
   let end = () => {};
@@ -450,6 +471,20 @@ test('a manual compaction keeps to what it is asked: partition, segments, delete
   );
   await assert.rejects(refused({ targetSizeBytes: 2 ** 20 }), failsWith('parameter-invalid', 'target size'));
   await assert.rejects(refused({ collectionId: 4n as never }), failsWith('collection-not-found', '4'));
+  await of.world.coordinator.close();
+});
+
+test('a manual compaction ends although segments keep being flushed', async () => {
+  const of = await stage({ limits: manualOnly });
+  await flushed(of, [1]);
+  await flushed(of, [2]);
+  const { compactionId } = await of.world.coordinator.compact(all(of));
+  for (let i = 0; i < 5; i++) await flushed(of, [10 + i]);
+  const { state, plans } = of.world.coordinator.compactionState(compactionId);
+  assert.equal(state, 'completed');
+  assert.equal(plans.length, 1);
+  assert.equal(rowsOf(of).length, 6, 'what came later is not part of it');
+  checkRows(of);
   await of.world.coordinator.close();
 });
 

@@ -207,6 +207,8 @@ export class Compactor implements Compactions {
       now.map((plan) => {
         const told = job?.begin(plan);
         return this.#runner.start(plan, (end) => {
+          if (end.state === 'completed' && end.target !== undefined)
+            for (const each of this.#jobs.openOf(collectionId)) each.follow(plan, end.target);
           told?.(end);
           this.look(collectionId);
         });

@@ -7,7 +7,10 @@ import type { CompactionLimits } from './limits.ts';
 import type { PlanEnd } from './open-plans.ts';
 import type { CompactionPlan } from './plan.ts';
 
-/** One request. It goes on in rounds: what a round has merged is looked at again. */
+/**
+ * One request. It goes on in rounds: what a round has merged is looked at again. It is about what was there when it was made, or it
+ * would not end while others write.
+ */
 export class ManualJob {
   readonly compactionId: CompactionId;
   readonly request: ManualCompaction;
@@ -18,14 +21,17 @@ export class ManualJob {
   readonly #failed = new Set<SegmentId>();
   /** All deletes there were are applied to it. */
   readonly #applied = new Set<SegmentId>();
-  readonly #meant: Set<SegmentId> | undefined;
+  /** Undefined: all segments older than the request. */
+  readonly #asked: ReadonlySet<SegmentId> | undefined;
+  /** What became of them. */
+  readonly #outputs = new Set<SegmentId>();
   #running = 0;
 
   constructor(compactionId: CompactionId, request: ManualCompaction) {
     this.compactionId = compactionId;
     this.request = request;
     const { segmentIds = [] } = request;
-    this.#meant = segmentIds.length === 0 ? undefined : new Set(segmentIds);
+    this.#asked = segmentIds.length === 0 ? undefined : new Set(segmentIds);
   }
 
   get collectionId(): CollectionId {
@@ -41,7 +47,15 @@ export class ManualJob {
     if (this.#failed.has(segmentId)) return false;
     if (request.channel !== undefined && request.channel !== channel) return false;
     if (request.partitionId !== undefined && request.partitionId !== partitionId) return false;
-    return this.#meant === undefined || (level === 'L1' && this.#meant.has(segmentId));
+    if (this.#outputs.has(segmentId)) return true;
+    // Ids are handed out in the order of time.
+    if (this.#asked === undefined) return segmentId < this.compactionId;
+    return level === 'L1' && this.#asked.has(segmentId);
+  }
+
+  /** A plan, whoever wanted it, has written `target`. */
+  follow({ sources }: CompactionPlan, target: SegmentId): void {
+    if (sources.some((source) => this.isMeant(source))) this.#outputs.add(target);
   }
 
   isApplied(segmentId: SegmentId): boolean {
@@ -66,7 +80,6 @@ export class ManualJob {
     const result = target === undefined ? {} : { target };
     this.#plans[at] = { sources, state: 'completed', reason: '', ...result };
     for (const segmentId of target === undefined ? sources : [target]) this.#applied.add(segmentId);
-    if (target !== undefined) this.#meant?.add(target);
   }
 
   info(): CompactionInfo {

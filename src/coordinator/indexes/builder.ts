@@ -64,9 +64,10 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
     for (const { table, was, is } of changes) {
       if (was === is) continue;
       if (table === indexes) this.#look(((is ?? was) as IndexRecord).collectionId);
-      if (table !== segments || is === undefined) continue;
-      const { state, collectionId, segmentId } = is as SegmentRecord;
-      if (state === 'flushed') this.#look(collectionId, segmentId);
+      if (table !== segments) continue;
+      const segment = (is ?? was) as SegmentRecord;
+      if (is === undefined || segment.state === 'dropped') this.#forget(segment);
+      else if (segment.state === 'flushed') this.#look(segment.collectionId, segment.segmentId);
     }
   }
 
@@ -147,6 +148,14 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
         return put(segments, { ...was, indexes: was.indexes.filter(isKept) }, was);
       },
     );
+  }
+
+  /** The segment is gone. A build that runs finds out itself. */
+  #forget({ collectionId, segmentId }: SegmentRecord): void {
+    for (const { indexId } of this.#parts.catalog.find(indexes, 'collection', collectionId)) {
+      const key = keyOf({ segmentId, indexId });
+      if (this.#builds.get(key)?.state !== 'running') this.#builds.delete(key);
+    }
   }
 
   #look(collectionId: CollectionId, segmentId?: SegmentId): void {
@@ -250,7 +259,9 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
     const build = this.#builds.get(keyOf(target));
     if (build?.state !== 'running' || build.taskId !== taskId) return;
     this.#stumbled.delete(keyOf(target));
-    if (failure === undefined) this.#builds.delete(keyOf(target));
+    const segment = this.#parts.catalog.get(segments, target.segmentId);
+    const isGone = segment === undefined || segment.state === 'dropped';
+    if (failure === undefined || isGone) this.#builds.delete(keyOf(target));
     else {
       this.#builds.set(keyOf(target), { state: 'failed', reason: failure });
       this.#parts.log.error('index-build-failed', { ...target, reason: failure });

@@ -56,6 +56,8 @@ export class SegmentRoom implements Segments, SegmentFlusher {
    */
   async pass(): Promise<void> {
     const { streamingNode, flusher, clock, limits, log } = this.#parts;
+    // First: a log that is broken may refuse to seal.
+    await flusher.pass();
     const inLog = streamingNode.segments();
     for (const { collectionId, segmentId, reason } of segmentsToSeal(inLog, clock.nowMs(), limits)) {
       log.info('segment-sealed', { collectionId, segmentId, reason });
@@ -64,7 +66,6 @@ export class SegmentRoom implements Segments, SegmentFlusher {
     for (const { collectionId, segmentId, sealed } of inLog)
       if (sealed && !flusher.knows(collectionId, segmentId))
         await this.#adopt(await streamingNode.seal(collectionId, { segmentId }));
-    await flusher.pass();
   }
 
   async flush(collectionId: CollectionId): Promise<FlushResult> {

@@ -169,9 +169,21 @@ export class Catalog {
     index: string,
     value: bigint | string,
   ): readonly R[] {
-    const byValue = this.#mirror(table).indexes.get(index);
-    assert(byValue !== undefined, `table ${table.name} has no index ${index}`);
-    return [...(byValue.get(value)?.values() ?? [])] as unknown as readonly R[];
+    return [...this.each(table, index, value)];
+  }
+
+  /** As `find` without a list of its own: to be walked through in one step, before anything is awaited. */
+  each<Id extends bigint | string, R extends object>(
+    table: TableSpec<Id, R>,
+    index: string,
+    value: bigint | string,
+  ): Iterable<R> {
+    return (this.#indexOf(table, index).get(value)?.values() ?? []) as Iterable<R>;
+  }
+
+  /** How many records `find` answers with. */
+  countOf(table: AnyTable, index: string, value: bigint | string): number {
+    return this.#indexOf(table, index).get(value)?.size ?? 0;
   }
 
   /** Told after each commit, with all its changes, synchronously. Must not throw. */
@@ -290,6 +302,12 @@ export class Catalog {
     const key = keyOf(change);
     const current = pending.has(key) ? pending.get(key) : this.#mirror(change.table).rows.get(id);
     return current === change.was;
+  }
+
+  #indexOf(table: AnyTable, index: string): ByValue {
+    const byValue = this.#mirror(table).indexes.get(index);
+    assert(byValue !== undefined, `table ${table.name} has no index ${index}`);
+    return byValue;
   }
 
   #mirror(table: AnyTable): Mirror {

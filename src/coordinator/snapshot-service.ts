@@ -156,7 +156,11 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     const { checkIntervalMs, gcIntervalMs, refIndexLoadIntervalMs, objectsAtOnce } = this.#limits;
-    signal.addEventListener('abort', () => this.#references.close(), { once: true });
+    const close = () => {
+      this.#references.close();
+      this.#removal.close();
+    };
+    signal.addEventListener('abort', close, { once: true });
     const loop = (name: string, pass: () => Promise<unknown>, wake: Signal, fallbackMs: number) =>
       runLoop({
         pass: async () => void (await pass()),
@@ -178,6 +182,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
       loop('collector', () => this.collector.pass(signal), this.#wakeCollector, gcIntervalMs),
     ]);
     await this.#inspector.settle();
+    await this.#removal.settled();
   }
 
   createSnapshot(request: CreateSnapshot): Promise<SnapshotId> {

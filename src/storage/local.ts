@@ -31,6 +31,8 @@ import { ABSENT, Temporaries } from './temporaries.ts';
 
 /** Copies of bytes in flight. One copies while the other syncs; more were not faster, and Node has 4 threads for all file work. */
 const MAX_BYTE_COPIES = 2;
+/** Deletes in flight: where each freed block is told to the disk they take milliseconds, at the same time as long as one by one. */
+const MAX_DELETES = 2;
 /** Files of a directory whose status is asked for at the same time by `list`. */
 const LIST_BATCH = 64;
 
@@ -64,6 +66,7 @@ export class LocalStore implements ObjectStore {
   readonly #dirs: DurableDirs;
   readonly #link: (existing: string, path: string) => Promise<void>;
   readonly #byteCopies = new Limiter(MAX_BYTE_COPIES);
+  readonly #deletes = new Limiter(MAX_DELETES);
   /** Last copy under way per target: copies to one target go one after the other. */
   readonly #copying = new Map<string, Promise<unknown>>();
 
@@ -166,10 +169,12 @@ export class LocalStore implements ObjectStore {
 
   delete(key: string): Promise<void> {
     const { path } = this.#place(key);
-    return this.#named(key, async () => {
-      await removeFile(path);
-      await this.#dirs.removeEmpty(dirname(path));
-    });
+    return this.#deletes.run(() =>
+      this.#named(key, async () => {
+        await removeFile(path);
+        await this.#dirs.removeEmpty(dirname(path));
+      }),
+    );
   }
 
   listTemporary(): AsyncIterable<TemporaryFile> {

@@ -7,27 +7,56 @@ import { setImmediate } from 'node:timers/promises';
 /** Of light work, such as mapping or counting: about a millisecond. */
 export const SLICE = 2048;
 
-/** Calls `work` for every item in order. Throws what it throws. `size` items or fewer are done without a turn for others. */
-export async function inSlices<T>(
+/** Work in steps: it yields where others may get their turn. What must be seen in one moment is read before the first step. */
+export type Steps<T> = Generator<void, T>;
+
+/** All of it now. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** With a turn for others between the steps. */
+export async function inTurns<T>(steps: Steps<T>): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await setImmediate();
+  }
+}
+
+/** Calls `work` for every item in order. `size` items or fewer are one step. */
+export function* eachStep<T>(
   items: ArrayLike<T>,
   work: (item: T, index: number) => void,
   size = SLICE,
-): Promise<void> {
+): Steps<void> {
   for (let from = 0; from < items.length; from += size) {
-    if (from > 0) await setImmediate();
+    if (from > 0) yield;
     const to = Math.min(items.length, from + size);
     for (let i = from; i < to; i++) work(items[i] as T, i);
   }
 }
 
+/** As `Array.filter`. */
+export function* filterSteps<T>(items: ArrayLike<T>, isWanted: (item: T) => boolean): Steps<T[]> {
+  const wanted: T[] = [];
+  yield* eachStep(items, (item) => {
+    if (isWanted(item)) wanted.push(item);
+  });
+  return wanted;
+}
+
 /** A sorted copy; stable. In order already: one look at each. */
-export async function sortedInSlices<T>(
+export function* sortSteps<T>(
   items: readonly T[],
   compare: (a: T, b: T) => number,
   size = SLICE,
-): Promise<T[]> {
+): Steps<T[]> {
   let isSorted = true;
-  await inSlices(
+  yield* eachStep(
     items,
     (item, i) => {
       isSorted &&= i === 0 || compare(items[i - 1] as T, item) <= 0;
@@ -37,30 +66,44 @@ export async function sortedInSlices<T>(
   if (isSorted) return [...items];
   let runs: T[][] = [];
   for (let from = 0; from < items.length; from += size) {
-    if (from > 0) await setImmediate();
+    if (from > 0) yield;
     runs.push(items.slice(from, from + size).sort(compare));
   }
   while (runs.length > 1) {
     const merged: T[][] = [];
     for (let i = 0; i < runs.length; i += 2)
-      merged.push(await merge(runs[i] ?? [], runs[i + 1] ?? [], compare, size));
+      merged.push(yield* merge(runs[i] ?? [], runs[i + 1] ?? [], compare, size));
     runs = merged;
   }
   return runs[0] ?? [];
 }
 
-async function merge<T>(
+function* merge<T>(
   left: readonly T[],
   right: readonly T[],
   compare: (a: T, b: T) => number,
   size: number,
-): Promise<T[]> {
+): Steps<T[]> {
   const merged: T[] = [];
   let [l, r] = [0, 0];
   while (l < left.length || r < right.length) {
     const isLeft = r >= right.length || (l < left.length && compare(left[l] as T, right[r] as T) <= 0);
     merged.push((isLeft ? left[l++] : right[r++]) as T);
-    if (merged.length % size === 0) await setImmediate();
+    if (merged.length % size === 0) yield;
   }
   return merged;
 }
+
+/** As `eachStep`, in turns. Throws what `work` throws. */
+export const inSlices = <T>(
+  items: ArrayLike<T>,
+  work: (item: T, index: number) => void,
+  size = SLICE,
+): Promise<void> => inTurns(eachStep(items, work, size));
+
+/** As `sortSteps`, in turns. */
+export const sortedInSlices = <T>(
+  items: readonly T[],
+  compare: (a: T, b: T) => number,
+  size = SLICE,
+): Promise<T[]> => inTurns(sortSteps(items, compare, size));

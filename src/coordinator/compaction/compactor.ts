@@ -9,13 +9,15 @@ import type { CollectionId, CompactionId, SegmentId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import type { StreamingNode } from '../../streamingnode/api.ts';
 import type { Signal } from '../../support/signal.ts';
+import { inTurns } from '../../support/slices.ts';
 import type { CompactionInfo, CompactionStats, Compactions, ManualCompaction } from '../api.ts';
 import { requireCollectionById } from '../collections/names.ts';
 import type { RestoreGate } from '../rooms.ts';
 import { type SnapshotRecord, snapshots } from '../snapshot/record.ts';
 import { collections, partitions, segments } from '../tables.ts';
+import { stillOver } from './deletes.ts';
 import { ManualJob, ManualJobs } from './manual.ts';
-import { type PlanInput, type Planned, type Policy, planCompaction } from './plan.ts';
+import { type CompactionPlan, type PlanInput, type Planned, type Policy, planSteps } from './plan.ts';
 import { PlanRunner, type RunnerParts } from './runner.ts';
 
 export interface CompactorParts extends RunnerParts {
@@ -46,6 +48,8 @@ export class Compactor implements Compactions {
   /** Large collections are not planned anew at every change. */
   readonly #restsUntilMs = new Map<CollectionId, number>();
   readonly #retiring = new Set<Promise<void>>();
+  /** One look at a collection at a time, from its planning until what it starts counts as taken. */
+  readonly #looking = new Map<CollectionId, Promise<unknown>>();
   #nextTickMs = 0;
 
   constructor(parts: CompactorParts) {
@@ -94,8 +98,9 @@ export class Compactor implements Compactions {
       if (this.#room <= 0) return;
       this.#changed.delete(collectionId);
       try {
-        for (const job of this.#jobs.openOf(collectionId)) await this.#round(job);
-        await this.#automatic(collectionId);
+        for (const job of this.#jobs.openOf(collectionId))
+          await this.#alone(collectionId, () => this.#round(job));
+        await this.#alone(collectionId, () => this.#automatic(collectionId));
       } catch (error) {
         this.#held.add(collectionId);
         throw error;
@@ -108,7 +113,7 @@ export class Compactor implements Compactions {
     const job = new ManualJob(await this.#parts.ids.next<CompactionId>(), request);
     this.#jobs.forget(this.#parts.clock.nowMs());
     this.#jobs.add(job);
-    await this.#round(job);
+    await this.#alone(job.collectionId, () => this.#round(job));
     return job.info();
   }
 
@@ -130,6 +135,7 @@ export class Compactor implements Compactions {
   }
 
   async settled(): Promise<void> {
+    await Promise.allSettled(this.#looking.values());
     await this.#runner.settled();
     await Promise.all(this.#retiring);
   }
@@ -162,7 +168,7 @@ export class Compactor implements Compactions {
       return;
     }
     this.#rest(collectionId, nowMs);
-    const planned = this.#plan(collectionId, {
+    const planned = await this.#plan(collectionId, {
       policy: this.#policy({ isThorough: false }),
       isResting: (segmentId) => this.#runner.open.isResting(segmentId, nowMs),
       examinedWith: (segmentId) => this.#runner.open.examinedWith(segmentId),
@@ -173,14 +179,15 @@ export class Compactor implements Compactions {
 
   /** A plan costs about a microsecond for every record: at most a hundredth of the time goes into that. */
   #rest(collectionId: CollectionId, nowMs: number): void {
-    const records = this.#parts.catalog.find(segments, 'collection', collectionId).length;
+    const records = this.#parts.catalog.countOf(segments, 'collection', collectionId);
     if (records < RESTING_FROM) this.#restsUntilMs.delete(collectionId);
     else this.#restsUntilMs.set(collectionId, nowMs + records * REST_MS_PER_RECORD);
   }
 
   async #round(job: ManualJob): Promise<void> {
     const { collectionId, request } = job;
-    const planned = this.#plan(collectionId, {
+    if (!this.#jobs.isOpen(job)) return;
+    const planned = await this.#plan(collectionId, {
       policy: this.#policy({
         isThorough: true,
         mergesRows: !request.isDeletesOnly,
@@ -198,11 +205,16 @@ export class Compactor implements Compactions {
     if (isDone && !job.isRunning) this.#jobs.end(job, this.#parts.clock.nowMs());
   }
 
-  /** Retired deletes go, and plans begin as far as there is room. Sources count as taken before the first wait. */
+  /**
+   * Retired deletes go, and plans begin as far as there is room and what they are about is still there. Sources count as taken before the
+   * first wait.
+   */
   async #start(collectionId: CollectionId, planned: Planned, job?: ManualJob): Promise<void> {
+    const plans = planned.plans.slice(0, Math.max(0, this.#room));
+    const now = plans.filter((plan) => this.#isStill(plan));
     this.#retire(collectionId, planned.retired);
-    const now = planned.plans.slice(0, Math.max(0, this.#room));
-    if (now.length < planned.plans.length) this.#changed.add(collectionId);
+    if (now.length < plans.length) this.look(collectionId);
+    else if (now.length < planned.plans.length) this.#changed.add(collectionId);
     await Promise.all(
       now.map((plan) => {
         const told = job?.begin(plan);
@@ -216,21 +228,49 @@ export class Compactor implements Compactions {
     );
   }
 
+  /** Between the look at the records and now other plans may have ended. */
+  #isStill(plan: CompactionPlan): boolean {
+    const { open } = this.#runner;
+    const isFree = ({ segmentId }: SegmentRecord) =>
+      this.#parts.catalog.get(segments, segmentId)?.state === 'flushed' && !open.isSource(segmentId);
+    if (!plan.sources.every(isFree)) return false;
+    return plan.kind === 'merge-deletes'
+      ? plan.sources.every(({ segmentId }) => !open.isRead(segmentId))
+      : plan.deletes.every(isFree);
+  }
+
+  /** One look at the records; what is made of a large collection takes its turns. */
   #plan(
     collectionId: CollectionId,
     rules: Pick<PlanInput, 'policy' | 'isResting' | 'examinedWith' | 'isMeant'>,
-    retiring?: ReadonlySet<SegmentId>,
-  ): Planned {
-    const { catalog, streamingNode, protection } = this.#parts;
+  ): Promise<Planned> {
+    const { catalog, protection } = this.#parts;
     const { open } = this.#runner;
-    return planCompaction({
-      ...rules,
-      segments: catalog.find(segments, 'collection', collectionId),
-      log: streamingNode.segments().filter((segment) => segment.collectionId === collectionId),
-      isProtected: (segmentId) => protection.isProtected(collectionId, segmentId),
-      isBusy: (segmentId) => open.isSource(segmentId) && retiring?.has(segmentId) !== true,
-      isRead: (segmentId) => open.isRead(segmentId),
-    });
+    return inTurns(
+      planSteps({
+        ...rules,
+        segments: catalog.find(segments, 'collection', collectionId),
+        log: this.#log(collectionId),
+        isProtected: (segmentId) => protection.isProtected(collectionId, segmentId),
+        isBusy: (segmentId) => open.isSource(segmentId),
+        isRead: (segmentId) => open.isRead(segmentId),
+      }),
+    );
+  }
+
+  #log(collectionId: CollectionId) {
+    return this.#parts.streamingNode.segments().filter((segment) => segment.collectionId === collectionId);
+  }
+
+  /** One after another for a collection. */
+  async #alone(collectionId: CollectionId, work: () => Promise<void>): Promise<void> {
+    const turn = (this.#looking.get(collectionId) ?? Promise.resolve()).then(work, work);
+    this.#looking.set(collectionId, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#looking.get(collectionId) === turn) this.#looking.delete(collectionId);
+    }
   }
 
   /** Waits for captures, and nobody waits for it. */
@@ -238,17 +278,9 @@ export class Compactor implements Compactions {
     if (retired.length === 0 || this.#runner.isClosed) return;
     const { open, replacement } = this.#runner;
     const segmentIds = retired.map(({ segmentId }) => segmentId);
-    const mine = new Set(segmentIds);
     open.hold(segmentIds);
-    const rules = {
-      policy: this.#policy({ isThorough: false }),
-      isResting: () => false,
-      examinedWith: () => 0,
-    };
-    const still = () =>
-      this.#plan(collectionId, rules, mine).retired.filter(({ segmentId }) => mine.has(segmentId));
     const work = replacement
-      .retire(collectionId, RETIRED_AT_ONCE, still)
+      .retire(collectionId, RETIRED_AT_ONCE, () => this.#stillRetired(collectionId, segmentIds))
       .then(() => {
         open.letGo(segmentIds);
         this.look(collectionId);
@@ -260,6 +292,20 @@ export class Compactor implements Compactions {
       })
       .finally(() => this.#retiring.delete(work));
     this.#retiring.add(work);
+  }
+
+  #stillRetired(collectionId: CollectionId, segmentIds: readonly SegmentId[]): readonly SegmentRecord[] {
+    const { catalog, protection } = this.#parts;
+    const { open } = this.#runner;
+    const free = segmentIds
+      .filter((segmentId) => !open.isRead(segmentId) && !protection.isProtected(collectionId, segmentId))
+      .map((segmentId) => catalog.get(segments, segmentId))
+      .filter((record) => record?.state === 'flushed');
+    return stillOver(
+      free as SegmentRecord[],
+      catalog.each(segments, 'collection', collectionId),
+      this.#log(collectionId),
+    );
   }
 
   #policy(special: Partial<Policy> & Pick<Policy, 'isThorough'>): Policy {

@@ -1,4 +1,5 @@
 /** Pure: which neighbours of a list to merge into one. */
+import { eachStep, type Steps } from '../../support/slices.ts';
 
 export interface GroupLimits {
   /** Of all members together. */
@@ -14,11 +15,11 @@ export interface GroupLimits {
 }
 
 /** Groups of at least two neighbours, in the order of the list. */
-export function groupsOf<T>(
+export function* groupsOf<T>(
   items: readonly T[],
   sizeOf: (item: T) => number,
   limits: GroupLimits,
-): readonly (readonly T[])[] {
+): Steps<readonly (readonly T[])[]> {
   const groups: (readonly T[])[] = [];
   let group: T[] = [];
   let sizeBytes = 0;
@@ -28,12 +29,12 @@ export function groupsOf<T>(
     group = [];
     sizeBytes = 0;
   };
-  for (const item of items) {
+  yield* eachStep(items, (item) => {
     if (group.length > 0 && sizeBytes + sizeOf(item) > limits.maxSizeBytes) close(true);
     group.push(item);
     sizeBytes += sizeOf(item);
     if (group.length === limits.maxSegments) close(true);
-  }
+  });
   close(false);
   return groups;
 }

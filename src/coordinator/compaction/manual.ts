@@ -115,6 +115,10 @@ export class ManualJobs {
     return [...this.#open].filter((job) => job.collectionId === collectionId);
   }
 
+  isOpen(job: ManualJob): boolean {
+    return this.#open.has(job);
+  }
+
   end(job: ManualJob, nowMs: number): void {
     job.endedAtMs ??= nowMs;
     this.#open.delete(job);

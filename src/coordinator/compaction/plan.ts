@@ -4,9 +4,11 @@
  * partition and channel; its bound (`deletesAppliedTs`) lies below every delete that no flushed segment holds yet.
  */
 import type { HybridTime } from '../../model/hybrid-time.ts';
-import { ALL_PARTITIONS, type PartitionId, type SegmentId } from '../../model/ids.ts';
+import type { PartitionId, SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
 import type { LogSegment } from '../../streamingnode/api.ts';
+import { atOnce, eachStep, filterSteps, SLICE, type Steps, sortSteps } from '../../support/slices.ts';
+import { boundOf, covers, knownDeletesTs, LatestFirst, max, min, retirementOf } from './deletes.ts';
 import { groupsOf } from './groups.ts';
 
 interface InPlace {
@@ -79,24 +81,59 @@ const bytesOf = (segment: SegmentRecord, kind: 'rows' | 'deletes'): number =>
   segment.files.reduce((sum, file) => sum + (file.kind === kind ? file.sizeBytes : 0), 0);
 const byTime = (a: SegmentRecord, b: SegmentRecord): number =>
   a.minTs < b.minTs || (a.minTs === b.minTs && a.segmentId < b.segmentId) ? -1 : 1;
-const max = <T extends bigint>(a: T, b: T): T => (a > b ? a : b);
-const min = <T extends bigint>(a: T, b: T): T => (a < b ? a : b);
-const covers = (deletes: { readonly partitionId: PartitionId }, partitionId: PartitionId): boolean =>
-  deletes.partitionId === ALL_PARTITIONS || deletes.partitionId === partitionId;
+/** `planSteps`, all at once. */
+export const planCompaction = (input: PlanInput): Planned => atOnce(planSteps(input));
 
-/** No delete at or before this kills a row of the segment. */
-const boundOf = ({ minTs, deletesAppliedTs }: SegmentRecord): HybridTime =>
-  deletesAppliedTs === undefined ? minTs : max(minTs, deletesAppliedTs);
-
-export function planCompaction(input: PlanInput): Planned {
-  const living = input.segments.filter(({ state }) => state !== 'dropped');
+/**
+ * Segments and log are those of one moment; everything else may be asked at any step. What ends meanwhile takes segments away: whoever
+ * starts a plan looks whether its segments are still there.
+ */
+export function* planSteps(input: PlanInput): Steps<Planned> {
+  const channels = new Map<string, Channel>();
+  let isRestoring = false;
+  yield* eachStep(input.segments, (segment) => {
+    if (segment.state === 'dropped') return;
+    isRestoring ||= segment.restoreJobId !== undefined;
+    addTo(channelOf(channels, segment.channel), segment);
+  });
   // Until a restore is tidied its rows may be there and its deletes not yet.
-  if (living.some(({ restoreJobId }) => restoreJobId !== undefined))
-    return { ...NOTHING, plans: [], retired: [], isWaiting: true };
+  if (isRestoring) return { ...NOTHING, plans: [], retired: [], isWaiting: true };
   const found: Found = { ...NOTHING, plans: [], retired: [] };
-  for (const ofChannel of groupBy(living, ({ channel }) => channel).values())
-    planChannel(ofChannel, input, found);
+  const inLog = new Map(input.log.map((segment) => [segment.segmentId, segment]));
+  for (const channel of channels.values()) yield* planChannel(channel, inLog, input, found);
   return found;
+}
+
+/** The living segments of a channel. */
+interface Channel {
+  readonly rows: SegmentRecord[];
+  readonly deletes: SegmentRecord[];
+  /** Of the rows those that are flushed. */
+  readonly byPartition: Map<PartitionId, { readonly flushed: SegmentRecord[]; totalRows: number }>;
+  hasWriting: boolean;
+}
+
+function channelOf(channels: Map<string, Channel>, name: string): Channel {
+  let channel = channels.get(name);
+  if (channel === undefined) {
+    channel = { rows: [], deletes: [], byPartition: new Map(), hasWriting: false };
+    channels.set(name, channel);
+  }
+  return channel;
+}
+
+function addTo(channel: Channel, segment: SegmentRecord): void {
+  const { level, state, partitionId, rowCount } = segment;
+  channel.hasWriting ||= state === 'writing';
+  (level === 'L0' ? channel.deletes : channel.rows).push(segment);
+  if (level === 'L0' || state !== 'flushed') return;
+  const present = channel.byPartition.get(partitionId);
+  if (present === undefined)
+    channel.byPartition.set(partitionId, { flushed: [segment], totalRows: rowCount });
+  else {
+    present.flushed.push(segment);
+    present.totalRows += rowCount;
+  }
 }
 
 interface Found {
@@ -107,10 +144,12 @@ interface Found {
   isResting: boolean;
 }
 
-function planChannel(ofChannel: readonly SegmentRecord[], input: PlanInput, found: Found): void {
-  const rows = ofChannel.filter(({ level }) => level === 'L1');
-  const flushed = ofChannel.filter(({ state }) => state === 'flushed');
-  const inLog = new Map(input.log.map((segment) => [segment.segmentId, segment]));
+function* planChannel(
+  channel: Channel,
+  inLog: ReadonlyMap<SegmentId, LogSegment>,
+  input: PlanInput,
+  found: Found,
+): Steps<void> {
   const mayTake = (segment: SegmentRecord): boolean => {
     if (input.isMeant?.(segment) === false) return false;
     const isProtected = input.isProtected(segment.segmentId);
@@ -123,55 +162,36 @@ function planChannel(ofChannel: readonly SegmentRecord[], input: PlanInput, foun
   };
   const before = found.plans.length;
   // What it will hold is not known yet, or its record is about to go.
-  found.isWaiting ||= ofChannel.some(({ state }) => state === 'writing');
-  const byPartition = groupBy(
-    flushed.filter(({ level }) => level === 'L1'),
-    ({ partitionId }) => partitionId,
-  );
-  for (const [partitionId, ofPartition] of byPartition) {
-    const covering = ofChannel.filter((s) => s.level === 'L0' && covers(s, partitionId));
+  found.isWaiting ||= channel.hasWriting;
+  let looked = 0;
+  for (const [partitionId, { flushed, totalRows }] of channel.byPartition) {
+    looked += flushed.length + channel.deletes.length;
+    if (looked > SLICE) {
+      looked = 0;
+      yield;
+    }
+    const covering = channel.deletes.filter((segment) => covers(segment, partitionId));
     if (covering.some(({ segmentId }) => input.isBusy(segmentId))) found.isWaiting = true;
     else {
-      const deletes = new LatestFirst(covering.filter(({ state }) => state === 'flushed'));
+      const deletes = yield* LatestFirst.of(covering.filter(({ state }) => state === 'flushed'));
       const known = knownDeletesTs(covering, inLog);
-      const totalRows = ofPartition.reduce((sum, { rowCount }) => sum + rowCount, 0);
-      found.plans.push(...planRows(ofPartition.filter(mayTake), { totalRows, deletes, known }, input));
+      const free = yield* filterSteps(flushed, mayTake);
+      yield* planRows(free, { totalRows, deletes, known }, input, found.plans);
     }
   }
-  const deletes = flushed.filter((s) => s.level === 'L0' && mayTake(s) && !input.isRead(s.segmentId));
-  const isRetired = retirement(rows, inLog);
-  found.retired.push(...deletes.filter(isRetired));
-  const isBusyWithRows = found.plans.length > before || rows.some((s) => input.isBusy(s.segmentId));
-  if (input.policy.isThorough && isBusyWithRows) {
-    found.isWaiting = true;
-    return;
-  }
-  found.plans.push(
-    ...planDeletes(
-      deletes.filter((s) => !isRetired(s)),
-      found.plans.slice(before),
-      input.policy,
-    ),
+  const deletes = yield* filterSteps(
+    channel.deletes,
+    (s) => s.state === 'flushed' && mayTake(s) && !input.isRead(s.segmentId),
   );
-}
-
-/**
- * A timestamp such that every delete at or before it stands in a flushed segment. Deletes on their way to the log are later
- * than all that were flushed: a flush waits for what was written before it.
- */
-function knownDeletesTs(
-  covering: readonly SegmentRecord[],
-  inLog: ReadonlyMap<SegmentId, LogSegment>,
-): HybridTime {
-  let known = 0n;
-  for (const { state, maxTs } of covering) if (state === 'flushed') known = max(known, maxTs as bigint);
-  for (const { segmentId, state, minTs } of covering) {
-    if (state !== 'growing' && state !== 'sealed') continue;
-    const first = inLog.get(segmentId)?.minTs ?? minTs;
-    // 0: nothing of it has arrived yet; what will is later than all that is flushed.
-    if (first > 0n) known = min(known, first - 1n);
-  }
-  return known as HybridTime;
+  const retirement = yield* retirementOf(channel.rows, inLog);
+  const standing: SegmentRecord[] = [];
+  for (const segment of deletes) (retirement.isOver(segment) ? found.retired : standing).push(segment);
+  let isBusyWithRows = found.plans.length > before;
+  yield* eachStep(channel.rows, ({ segmentId }) => {
+    isBusyWithRows ||= input.isBusy(segmentId);
+  });
+  if (input.policy.isThorough && isBusyWithRows) found.isWaiting = true;
+  else found.plans.push(...(yield* planDeletes(standing, found.plans.slice(before), input.policy)));
 }
 
 interface RowsContext {
@@ -181,54 +201,29 @@ interface RowsContext {
   readonly known: HybridTime;
 }
 
-/** Delete segments by their last delete, so that asking for those after a time costs no walk over all. */
-class LatestFirst {
-  readonly #byTime: readonly SegmentRecord[];
-  /** Deletes in the first n segments. */
-  readonly #sums: readonly number[];
-
-  constructor(deletes: readonly SegmentRecord[]) {
-    this.#byTime = deletes.toSorted((a, b) => (a.maxTs > b.maxTs ? -1 : 1));
-    let sum = 0;
-    this.#sums = [0, ...this.#byTime.map(({ rowCount }) => (sum += rowCount))];
-  }
-
-  /** Those with a delete later than `bound`. */
-  after(bound: HybridTime): readonly SegmentRecord[] {
-    return this.#byTime.slice(0, this.#countAfter(bound));
-  }
-
-  /** How many deletes they hold. */
-  sumAfter(bound: HybridTime): number {
-    return this.#sums[this.#countAfter(bound)] ?? 0;
-  }
-
-  #countAfter(bound: HybridTime): number {
-    let [from, to] = [0, this.#byTime.length];
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      if ((this.#byTime[middle]?.maxTs ?? 0n) > bound) from = middle + 1;
-      else to = middle;
-    }
-    return from;
-  }
-}
-
-function planRows(free: readonly SegmentRecord[], of: RowsContext, input: PlanInput): readonly RowsPlan[] {
+function* planRows(
+  free: readonly SegmentRecord[],
+  of: RowsContext,
+  input: PlanInput,
+  plans: CompactionPlan[],
+): Steps<void> {
   const { policy } = input;
   const small = policy.mergesRows
-    ? free.filter((segment) => bytesOf(segment, 'rows') < policy.smallBytes).sort(byTime)
+    ? yield* filterSteps(free, (segment) => bytesOf(segment, 'rows') < policy.smallBytes)
     : [];
-  const groups = groupsOf(small, (segment) => bytesOf(segment, 'rows'), {
+  const groups = yield* groupsOf(yield* sortSteps(small, byTime), (segment) => bytesOf(segment, 'rows'), {
     ...policy,
     isBalanced: !policy.isThorough,
   });
-  const merged = new Set(groups.flat());
-  const purged = free.filter((segment) => !merged.has(segment) && isWorthExamining(segment, of, input));
-  return [
-    ...groups.map((sources) => planOf('merge', sources, of, 0)),
-    ...purged.map((segment) => planOf('purge', [segment], of, minKilledOf(segment, of, policy))),
-  ];
+  const merged = new Set<SegmentRecord>();
+  yield* eachStep(groups, (sources) => {
+    for (const segment of sources) merged.add(segment);
+    plans.push(planOf('merge', sources, of, 0));
+  });
+  yield* eachStep(free, (segment) => {
+    if (!merged.has(segment) && isWorthExamining(segment, of, input))
+      plans.push(planOf('purge', [segment], of, minKilledOf(segment, of, policy)));
+  });
 }
 
 function planOf(
@@ -269,16 +264,20 @@ function isWorthExamining(
 }
 
 /** Not of deletes that a plan of rows is about to read. */
-function planDeletes(
+function* planDeletes(
   free: readonly SegmentRecord[],
   rowPlans: readonly CompactionPlan[],
   policy: Policy,
-): readonly DeletesPlan[] {
-  const read = new Set(rowPlans.flatMap((plan) => (plan.kind === 'merge-deletes' ? [] : plan.deletes)));
+): Steps<readonly DeletesPlan[]> {
+  const read = new Set<SegmentRecord>();
+  yield* eachStep(rowPlans, (plan) => {
+    if (plan.kind !== 'merge-deletes') for (const segment of plan.deletes) read.add(segment);
+  });
   const plans: DeletesPlan[] = [];
   const unread = free.filter((segment) => !read.has(segment));
   for (const ofScope of groupBy(unread, ({ partitionId }) => partitionId).values()) {
-    const groups = groupsOf(ofScope.toSorted(byTime), (segment) => bytesOf(segment, 'deletes'), {
+    const ordered = yield* sortSteps(ofScope, byTime);
+    const groups = yield* groupsOf(ordered, (segment) => bytesOf(segment, 'deletes'), {
       ...policy,
       minSegments: policy.minDeleteSegments,
       isBalanced: !policy.isThorough,
@@ -289,28 +288,6 @@ function planDeletes(
     }
   }
   return plans;
-}
-
-/** Whether no segment of rows in any state can hold a row that the deletes kill. `rows`: of the channel. */
-function retirement(
-  rows: readonly SegmentRecord[],
-  inLog: ReadonlyMap<SegmentId, LogSegment>,
-): (deletes: SegmentRecord) => boolean {
-  const bounds = new Map<PartitionId, HybridTime>();
-  for (const segment of rows) {
-    const bound = rowsBound(segment, inLog.get(segment.segmentId));
-    const present = bounds.get(segment.partitionId);
-    bounds.set(segment.partitionId, present === undefined ? bound : min(present, bound));
-  }
-  return (deletes) =>
-    [...bounds].every(([partitionId, bound]) => !covers(deletes, partitionId) || bound >= deletes.maxTs);
-}
-
-/** 0: not known. */
-function rowsBound(segment: SegmentRecord, inLog: LogSegment | undefined): HybridTime {
-  if (segment.state === 'flushed') return boundOf(segment);
-  if (segment.state === 'writing') return 0n as HybridTime;
-  return inLog?.minTs ?? segment.minTs;
 }
 
 function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): ReadonlyMap<K, T[]> {

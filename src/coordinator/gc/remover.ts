@@ -44,21 +44,24 @@ export class ObjectRemover {
     this.removed++;
   }
 
-  /** As `remove`, in no particular order. */
-  async removeKeys(keys: readonly string[]): Promise<void> {
-    await mapLimited(keys, DELETES_AT_ONCE, (key) => this.remove(key));
+  /** As `remove`, in no particular order. Throws the signal's reason when it aborts between two of them. */
+  async removeKeys(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    await mapLimited(keys, DELETES_AT_ONCE, async (key) => {
+      signal?.throwIfAborted();
+      await this.remove(key);
+    });
   }
 
   /** Deletes everything of ours below `prefix`, listed now. */
-  async removeBelow(prefix: string): Promise<void> {
+  async removeBelow(prefix: string, signal?: AbortSignal): Promise<void> {
     assert(REMOVABLE_PREFIX.test(prefix), `'${prefix}' is no place to clear`);
     let batch: string[] = [];
     for await (const { key } of this.#store.list(prefix)) {
       if (isRemovable(key)) batch.push(key);
       if (batch.length < LISTED_AT_ONCE) continue;
-      await this.removeKeys(batch);
+      await this.removeKeys(batch, signal);
       batch = [];
     }
-    await this.removeKeys(batch);
+    await this.removeKeys(batch, signal);
   }
 }

@@ -96,12 +96,14 @@ export class AvroCursor {
 }
 
 const FIRST_BYTES = 64 * 1024;
-const SAFE_SHIFT = 2 ** 7;
+/** Characters. */
+const MAX_SHORT_TEXT = 256;
 
 /** Appends primitives to bytes that grow. What a thousand segments cost: no object per value. */
 export class AvroWriter {
   #bytes = Buffer.allocUnsafe(FIRST_BYTES);
   #length = 0;
+  readonly #wide = new DataView(new ArrayBuffer(8));
 
   /** What was written: a view, valid until the next write. */
   get written(): Buffer {
@@ -124,45 +126,60 @@ export class AvroWriter {
 
   /** A 64-bit integer. */
   long(value: bigint): void {
-    const low = Number(BigInt.asIntN(53, value));
-    if (BigInt(low) === value && low < 2 ** 52 && low >= 0) {
-      this.count(low);
-      return;
-    }
-    this.#room(MAX_VARINT_BYTES);
-    let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
-    // Seven groups of bits at once: arithmetic on bigints is what costs.
-    for (; rest > 0x7fn; ) {
-      let part = Number(rest & 0x1_ffff_ffff_ffffn);
-      const above = rest >> 49n;
-      for (let i = 0; i < 7; i++) {
-        const isLast = above === 0n && part < SAFE_SHIFT;
-        this.#bytes[this.#length++] = isLast ? part : (part % SAFE_SHIFT) | 0x80;
-        if (isLast) return;
-        part = Math.floor(part / SAFE_SHIFT);
-      }
-      rest = above;
-    }
-    this.#bytes[this.#length++] = Number(rest);
+    this.#wide.setBigInt64(0, value, true);
+    const low = this.#wide.getInt32(0, true);
+    const high = this.#wide.getInt32(4, true);
+    const sign = high >> 31;
+    this.#varint(((high << 1) | (low >>> 31)) ^ sign, (low << 1) ^ sign);
   }
 
   /** An integer from 0 to 2^52. */
   count(value: number): void {
-    this.#room(MAX_VARINT_BYTES);
-    let rest = value * 2;
-    while (rest >= SAFE_SHIFT) {
-      this.#bytes[this.#length++] = (rest % SAFE_SHIFT) | 0x80;
-      rest = Math.floor(rest / SAFE_SHIFT);
-    }
-    this.#bytes[this.#length++] = rest;
+    // Zig-zag doubles it.
+    const rest = value * 2;
+    this.#varint((rest / 2 ** 32) | 0, rest | 0);
   }
 
   text(value: string): void {
+    if (value.length <= MAX_SHORT_TEXT && this.#ascii(value)) return;
     const length = Buffer.byteLength(value);
     this.count(length);
     this.#room(length);
     this.#bytes.write(value, this.#length, length, 'utf8');
     this.#length += length;
+  }
+
+  /** Keys and names are short and ASCII: faster here than in two calls out of JavaScript. False: they are not, and nothing was written. */
+  #ascii(value: string): boolean {
+    const start = this.#length;
+    this.#room(MAX_VARINT_BYTES + MAX_SHORT_TEXT);
+    this.count(value.length);
+    const bytes = this.#bytes;
+    let at = this.#length;
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 0x80) {
+        this.#length = start;
+        return false;
+      }
+      bytes[at++] = code;
+    }
+    this.#length = at;
+    return true;
+  }
+
+  /** Seven bits a byte of the unsigned 64-bit number whose halves these are. */
+  #varint(high: number, low: number): void {
+    this.#room(MAX_VARINT_BYTES);
+    const bytes = this.#bytes;
+    let [upper, lower, at] = [high, low, this.#length];
+    while (upper !== 0 || lower >>> 7 !== 0) {
+      bytes[at++] = (lower & 0x7f) | 0x80;
+      lower = (lower >>> 7) | (upper << 25);
+      upper >>>= 7;
+    }
+    bytes[at++] = lower;
+    this.#length = at;
   }
 
   /** One block of all items, then the end of the array. */

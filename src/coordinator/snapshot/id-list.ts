@@ -35,19 +35,3 @@ export function contains(sorted: IdList, id: bigint): boolean {
   }
   return false;
 }
-
-/** How many snapshots hold each id. One entry per id that any holds: those have records in the catalog, much larger ones. */
-export class IdCounts {
-  readonly #counts = new Map<bigint, number>();
-
-  of(id: bigint): number {
-    return this.#counts.get(id) ?? 0;
-  }
-
-  /** `by`: 1 or -1. */
-  change(id: bigint, by: number): void {
-    const count = this.of(id) + by;
-    if (count > 0) this.#counts.set(id, count);
-    else this.#counts.delete(id);
-  }
-}

@@ -277,6 +277,37 @@ test('dropping a snapshot while its objects cannot be deleted succeeds, and the 
   await world.stop();
 });
 
+test('a drop waits only a short while for a store that takes long to delete, and what is left goes behind its back', async () => {
+  const world = await World.withRows(1);
+  await world.create();
+  const { memoryStore, clock } = world.disk;
+  const remove = memoryStore.delete.bind(memoryStore);
+  let letGo: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  memoryStore.delete = async (key) => {
+    await gate;
+    return remove(key);
+  };
+  let isOver = false;
+  const dropping = world.service.dropSnapshot(source, 'snap').then(() => {
+    isOver = true;
+  });
+  await settle();
+  assert.equal(isOver, false);
+  assert.deepEqual(world.service.listSnapshots(source), []);
+  await clock.advance(50);
+  await dropping;
+  assert.equal((await world.disk.keys('snapshots/')).length, 2);
+  await world.create();
+  letGo();
+  await settle();
+  assert.equal((await world.disk.keys('snapshots/')).length, 2);
+  await world.assertClean();
+  await world.stop();
+});
+
 test('an empty collection has snapshots too', async () => {
   const world = await World.open(new Disk());
   await world.addCollection(source.name, 0);

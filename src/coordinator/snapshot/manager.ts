@@ -79,7 +79,7 @@ export class SnapshotManager {
     }
   }
 
-  /** Unknown snapshots are no error. Resolves when the snapshot is gone for good, even if a failing store keeps some of its objects for now. */
+  /** Unknown snapshots are no error. Resolves when the snapshot is gone for good, even if a slow or failing store keeps objects of it for now. */
   async drop(at: CollectionName, name: string): Promise<void> {
     const { limits, resolve, removal } = this.#parts;
     checkSnapshotName(name, limits.maxNameLength);
@@ -98,7 +98,7 @@ export class SnapshotManager {
             .join(', ')})`,
         );
       if ((await removal.markDeleting(record)) === 'stale') continue;
-      return removal.finish(record.snapshotId);
+      return removal.finishSoon([record.snapshotId]);
     }
   }
 

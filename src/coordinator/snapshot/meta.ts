@@ -10,9 +10,9 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
-import { inSlices } from '../../support/slices.ts';
 import { collections } from '../tables.ts';
-import { contains, IdCounts, type IdList, idList } from './id-list.ts';
+import { IdCounts } from './id-counts.ts';
+import { contains, type IdList, idList } from './id-list.ts';
 import { readMetadata } from './reader.ts';
 import { type SnapshotRecord, snapshots } from './record.ts';
 
@@ -257,8 +257,8 @@ export class SnapshotReferences {
   }
 
   async #count({ segmentIds, buildIds }: Ids, by: 1 | -1): Promise<void> {
-    await inSlices(segmentIds, (id) => this.#segmentCounts.change(id, by));
-    await inSlices(buildIds, (id) => this.#buildCounts.change(id, by));
+    await this.#segmentCounts.change(segmentIds, by);
+    await this.#buildCounts.change(buildIds, by);
     this.#operations += segmentIds.length + buildIds.length;
   }
 

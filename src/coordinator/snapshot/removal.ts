@@ -1,12 +1,14 @@
 /**
  * How a snapshot goes: the record turns deleting, durably (W4: from then on nothing is protected by it); then its objects, metadata
  * first, because metadata is what says that the manifests are whole; then the record. Repeatable from any point, and so also the
- * end of a create that failed.
+ * end of a create that failed. The record alone decides: whoever drops waits a short while for the objects, the rest goes behind his back.
  */
 import { type Catalog, put, remove } from '../../catalog/catalog.ts';
 import { messageOf } from '../../errors/db-error.ts';
 import type { CollectionId, SnapshotId } from '../../model/ids.ts';
 import { snapshotManifestKey, snapshotManifestsPrefix, snapshotMetadataKey } from '../../storage/keys.ts';
+import type { Clock } from '../../support/clock.ts';
+import { Limiter } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { ObjectRemover } from '../gc/remover.ts';
 import { collections } from '../tables.ts';
@@ -20,15 +22,25 @@ export interface SnapshotRemovalParts {
   readonly remover: ObjectRemover;
   readonly references: SnapshotReferences;
   readonly pins: Pins;
+  readonly clock: Clock;
   readonly log: Log;
 }
+
+/** A file system that tells its disk of every freed block takes milliseconds for each object: a large snapshot has hundreds. */
+const DROP_WAITS_MS = 50;
+/** Snapshots whose objects are removed at the same time. */
+const REMOVALS_AT_ONCE = 4;
 
 export class SnapshotRemoval {
   readonly #catalog: Catalog;
   readonly #remover: ObjectRemover;
   readonly #references: SnapshotReferences;
   readonly #pins: Pins;
+  readonly #clock: Clock;
   readonly #log: Log;
+  readonly #turns = new Limiter(REMOVALS_AT_ONCE);
+  readonly #finishing = new Map<SnapshotId, Promise<void>>();
+  readonly #closing = new AbortController();
   /** Being created right now: their pending records are no leftovers. */
   readonly #live = new Set<SnapshotId>();
 
@@ -37,6 +49,7 @@ export class SnapshotRemoval {
     this.#remover = parts.remover;
     this.#references = parts.references;
     this.#pins = parts.pins;
+    this.#clock = parts.clock;
     this.#log = parts.log;
   }
 
@@ -58,16 +71,35 @@ export class SnapshotRemoval {
     return outcome;
   }
 
-  /** Removes objects and record of a deleting snapshot. What fails is logged and tried again by `pass`. */
-  async finish(snapshotId: SnapshotId): Promise<void> {
-    try {
-      await this.#removeObjects(snapshotId);
-      await this.#pins.removeAllOf(snapshotId);
-      const record = this.#catalog.get(snapshots, snapshotId);
-      if (record?.state === 'deleting') await this.#catalog.commit([remove(snapshots, record)]);
-    } catch (error) {
-      this.#log.warn('snapshot-files-not-removed', { snapshotId, reason: messageOf(error) });
+  /** Removes objects and record of a deleting snapshot. What fails is logged and tried again by `pass`. A call while another runs joins it. */
+  finish(snapshotId: SnapshotId): Promise<void> {
+    let finishing = this.#finishing.get(snapshotId);
+    if (finishing === undefined) {
+      finishing = this.#turns
+        .run(() => this.#finish(snapshotId))
+        .finally(() => this.#finishing.delete(snapshotId));
+      this.#finishing.set(snapshotId, finishing);
     }
+    return finishing;
+  }
+
+  /** As `finish`, but after a short while it goes on without the caller. */
+  async finishSoon(snapshotIds: readonly SnapshotId[]): Promise<void> {
+    if (snapshotIds.length === 0) return;
+    const timer = new AbortController();
+    const finished = Promise.all(snapshotIds.map((snapshotId) => this.finish(snapshotId)));
+    const late = this.#clock.sleep(DROP_WAITS_MS, timer.signal).catch(() => undefined);
+    await Promise.race([finished, late]).finally(() => timer.abort());
+  }
+
+  /** No further object is removed: the next start goes on. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  /** Nothing is being removed any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#finishing.values());
   }
 
   /** Marks a pending snapshot whose creation failed, and removes it. */
@@ -128,8 +160,10 @@ export class SnapshotRemoval {
   async dropAllOf(collectionId: CollectionId): Promise<void> {
     const isUnpinned = ({ snapshotId, state }: SnapshotRecord) =>
       state === 'committed' && this.#pins.active(snapshotId).length === 0;
+    const marked: SnapshotId[] = [];
     for (const { snapshotId } of this.#catalog.find(snapshots, 'collection', collectionId))
-      if (await this.#markWhile(snapshotId, isUnpinned)) await this.finish(snapshotId);
+      if (await this.#markWhile(snapshotId, isUnpinned)) marked.push(snapshotId);
+    await this.finishSoon(marked);
   }
 
   /** Marks the snapshot unless `isMeant` says no more. */
@@ -141,19 +175,32 @@ export class SnapshotRemoval {
     }
   }
 
+  async #finish(snapshotId: SnapshotId): Promise<void> {
+    try {
+      await this.#removeObjects(snapshotId);
+      await this.#pins.removeAllOf(snapshotId);
+      const record = this.#catalog.get(snapshots, snapshotId);
+      if (record?.state === 'deleting') await this.#catalog.commit([remove(snapshots, record)]);
+    } catch (error) {
+      if (!this.#closing.signal.aborted)
+        this.#log.warn('snapshot-files-not-removed', { snapshotId, reason: messageOf(error) });
+    }
+  }
+
   async #removeObjects(snapshotId: SnapshotId): Promise<void> {
     const record = this.#catalog.get(snapshots, snapshotId);
     if (record?.state !== 'deleting') return;
     const { collectionId, manifestCount, metadataKey } = record;
-    await this.#remover.removeKeys([snapshotMetadataKey(collectionId, snapshotId)]);
+    const { signal } = this.#closing;
+    await this.#remover.removeKeys([snapshotMetadataKey(collectionId, snapshotId)], signal);
     if (metadataKey === '') {
       // The create did not get far enough to store how many there are.
-      await this.#remover.removeBelow(snapshotManifestsPrefix(collectionId, snapshotId));
+      await this.#remover.removeBelow(snapshotManifestsPrefix(collectionId, snapshotId), signal);
       return;
     }
     const manifests = Array.from({ length: manifestCount }, (_, n) =>
       snapshotManifestKey(collectionId, snapshotId, n),
     );
-    await this.#remover.removeKeys(manifests.reverse());
+    await this.#remover.removeKeys(manifests.reverse(), signal);
   }
 }

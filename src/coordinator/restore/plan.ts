@@ -12,7 +12,13 @@ import type {
 } from '../../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, IndexRecord, PartitionRecord } from '../../model/records.ts';
 import { channelsOf } from '../collections/schema.ts';
-import { type CopyGrouping, type CopyJob, groupIntoTasks, idAt } from '../copy-segment/job.ts';
+import {
+  type CopyGrouping,
+  type CopyJob,
+  groupIntoTasks,
+  idAt,
+  type RestorePurpose,
+} from '../copy-segment/job.ts';
 import type { SnapshotMetadata } from '../snapshot/metadata.ts';
 import type { SnapshotRecord } from '../snapshot/record.ts';
 import { allFiles, type SnapshotSegment, sizeOf } from '../snapshot/segment.ts';
@@ -65,6 +71,7 @@ export interface RestoreRequest {
   readonly ids: RestoreIds;
   readonly database: DatabaseRecord;
   readonly targetName: string;
+  readonly purpose: RestorePurpose | undefined;
   readonly createdTs: HybridTime;
   readonly nowMs: number;
 }
@@ -106,7 +113,8 @@ export function planRestore(request: RestoreRequest): RestorePlan {
   };
 }
 
-function planJob({ snapshot, size, grouping, ids, database, targetName, nowMs }: RestoreRequest): CopyJob {
+function planJob(request: RestoreRequest): CopyJob {
+  const { snapshot, size, grouping, ids, database, targetName, nowMs, purpose } = request;
   const { buildCount: _, ...totals } = size;
   return {
     ...ids,
@@ -120,5 +128,6 @@ function planJob({ snapshot, size, grouping, ids, database, targetName, nowMs }:
     collectionName: targetName,
     grouping,
     createdAtMs: nowMs,
+    ...(purpose === undefined ? {} : { purpose }),
   };
 }

@@ -27,6 +27,7 @@ import {
   copyJobs,
   MAX_FILES_PER_TASK,
   MAX_SEGMENTS_PER_TASK,
+  type RestorePurpose,
 } from '../copy-segment/job.ts';
 import type { SnapshotSource } from '../copy-segment/source.ts';
 import type { CollectionLookup } from '../rooms.ts';
@@ -65,8 +66,8 @@ export class Restore {
     this.#catalog = parts.catalog;
   }
 
-  /** Resolves once target and job are durable; the copying goes on without the caller. */
-  async start(request: RestoreSnapshot): Promise<JobId> {
+  /** Resolves once target and job are durable; the copying goes on without the caller. `purpose`: what is to become of the target. */
+  async start(request: RestoreSnapshot, purpose?: RestorePurpose): Promise<JobId> {
     const { limits } = this.#parts;
     const { snapshot, database } = this.#check(request);
     const grouping: CopyGrouping = {
@@ -88,6 +89,7 @@ export class Restore {
         ids: { ...ids, pinId: pin.pinId },
         database: databaseNow,
         targetName: request.target.name,
+        purpose,
         createdTs: this.#parts.time.next(),
         nowMs: this.#parts.clock.nowMs(),
       });

@@ -9,7 +9,7 @@ import { source, World } from '../../../tests/heart/world.ts';
 import { Catalog, put } from '../../catalog/catalog.ts';
 import type { Kv } from '../../catalog/kv.ts';
 import { MemoryKv } from '../../catalog/memory.ts';
-import { isDbError, messageOf } from '../../errors/db-error.ts';
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import { IDENTITY_KEY } from '../../storage/keys.ts';
 import { LocalStore } from '../../storage/local.ts';
 import { MemoryStore } from '../../storage/memory.ts';
@@ -238,6 +238,24 @@ test('no start and no stop waits for a store that hangs; a drop hears of it', as
   await pass;
   memoryStore.get = read;
   world = await World.open(world.disk);
+  await settle();
+  assert.deepEqual(world.service.troubles(), []);
+  await world.assertClean();
+  await world.stop();
+});
+
+test('a store that does not answer for a while is healthy again soon after it does, and garbage is collected', async () => {
+  let world = await World.withRows(1);
+  await world.create();
+  await world.disk.memoryStore.put('segments/1/2/999/rows.parquet', bytes);
+  const { memoryStore, clock } = world.disk;
+  const read = memoryStore.get.bind(memoryStore);
+  memoryStore.get = () => Promise.reject(new DbError('storage-failed', 'EIO'));
+  world = await world.restart({ missingToleranceMs: 0 });
+  await settle();
+  assert.match(world.service.troubles().join(), /nothing is deleted: the object store does not answer: EIO/);
+  memoryStore.get = read;
+  await clock.advance(60_000);
   await settle();
   assert.deepEqual(world.service.troubles(), []);
   await world.assertClean();

@@ -154,6 +154,18 @@ export class StoreIdentity {
     if (!this.#isVerified) await this.verify();
   }
 
+  /** Whether something was wrong and, looked at again, is not. */
+  async isOverNow(): Promise<boolean> {
+    if (this.#trouble === undefined) return false;
+    try {
+      await this.verify();
+      return true;
+    } catch (error) {
+      if (!isDbError(error)) throw error;
+      return false;
+    }
+  }
+
   troubles(): readonly string[] {
     return this.#trouble === undefined ? [] : [this.#trouble.message];
   }

@@ -64,9 +64,10 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
     for (const { table, was, is } of changes) {
       if (was === is) continue;
       if (table === indexes) this.#look(((is ?? was) as IndexRecord).collectionId);
-      if (table !== segments || is === undefined) continue;
-      const { state, collectionId, segmentId } = is as SegmentRecord;
-      if (state === 'flushed') this.#look(collectionId, segmentId);
+      if (table !== segments) continue;
+      const { state, collectionId, segmentId } = (is ?? was) as SegmentRecord;
+      if (is === undefined || state === 'dropped') this.#forget(collectionId, segmentId);
+      else if (state === 'flushed') this.#look(collectionId, segmentId);
     }
   }
 
@@ -147,6 +148,14 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
         return put(segments, { ...was, indexes: was.indexes.filter(isKept) }, was);
       },
     );
+  }
+
+  /** What became of builds for a segment that is gone. One that runs ends by itself: it is not wanted any more. */
+  #forget(collectionId: CollectionId, segmentId: SegmentId): void {
+    for (const { indexId } of this.#parts.catalog.find(indexes, 'collection', collectionId)) {
+      const key = keyOf({ segmentId, indexId });
+      if (this.#builds.get(key)?.state !== 'running') this.#builds.delete(key);
+    }
   }
 
   #look(collectionId: CollectionId, segmentId?: SegmentId): void {

@@ -92,10 +92,9 @@ export class AdminClient {
   }
 
   async #open(method: string, path: string, query: Query): Promise<AsyncIterable<string>> {
-    const url = new URL(path, this.#server);
-    for (const [name, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(name, value);
-    const response = await this.#send(method, url);
+    const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    const search = new URLSearchParams(given).toString();
+    const response = await this.#send(method, search === '' ? path : `${path}?${search}`);
     response.setEncoding('utf8');
     if (response.statusCode === 200) return this.#whole(response);
     let text = '';
@@ -106,9 +105,11 @@ export class AdminClient {
     );
   }
 
-  #send(method: string, url: URL): Promise<IncomingMessage> {
+  /** `path` is sent as it is: a URL would leave out segments that are only dots. */
+  #send(method: string, path: string): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const sent = request(url, { method, agent: false, signal: this.#signal }, resolve);
+      const options = { method, path, agent: false, signal: this.#signal };
+      const sent = request(this.#server, options, resolve);
       sent.once('error', (cause) => reject(this.#signal.aborted ? this.#signal.reason : this.#silent(cause)));
       sent.end();
     });
@@ -136,6 +137,13 @@ export class AdminClient {
 
   #silent(cause: NodeJS.ErrnoException): ServerError {
     const { origin } = this.#server;
+    if (cause.code?.startsWith('HPE_'))
+      return new ServerError(
+        `${origin} does not speak HTTP: is it the gRPC port? Commands ask the HTTP port`,
+        {
+          cause,
+        },
+      );
     const isNobody = cause.code === 'ECONNREFUSED' || cause.code === undefined;
     return new ServerError(
       isNobody

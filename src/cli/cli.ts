@@ -1,9 +1,10 @@
 /** argv to command to exit code. */
 import type { Config } from '../config/options.ts';
-import { isDbError, messageOf } from '../errors/db-error.ts';
-import { AdminClient, ServerError, serverUrl } from './admin-client.ts';
+import { isDbError } from '../errors/db-error.ts';
+import { AdminClient, serverUrl } from './admin-client.ts';
 import { type Parsed, parseArguments } from './arguments.ts';
 import { type Command, textFlag } from './command.ts';
+import { errorText } from './error-text.ts';
 import { exitCodes, UsageError } from './exit-codes.ts';
 import { helpOf, helpText } from './help.ts';
 import { readConfig } from './read-config.ts';
@@ -13,43 +14,45 @@ import { version } from './version.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export async function runCli(argv: readonly string[], environment: Environment): Promise<number> {
-  const say = (text: string): void => void process.stdout.write(`${text}\n`);
-  const fail = (text: string, code: number): number => {
-    process.stderr.write(`tidemark: ${text}\n`);
-    return code;
-  };
+  const terminal = new Terminal(process.stdout, process.stderr);
   try {
-    const parsed = parseArguments(argv);
-    const { flags, command, group } = parsed;
-    if (flags['help'] === true) {
-      say(command === undefined ? helpText(group) : helpOf(command));
-      return exitCodes.done;
-    }
-    if (flags['version'] === true) {
-      say(version);
-      return exitCodes.done;
-    }
-    if (command === undefined) {
-      const config = await configOf(flags, environment);
-      // Loaded only now: who asks a server does not need one.
-      const { serve } = await import('./commands/serve.ts');
-      return await serve(config, say);
-    }
-    return await ask(command, parsed, environment);
+    return await run(argv, environment, terminal);
   } catch (error) {
-    if (error instanceof UsageError) return fail(`${error.message}. See tidemark --help`, exitCodes.usage);
-    if (isDbError(error) || error instanceof ServerError) return fail(error.message, exitCodes.failed);
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return exitCodes.unread;
-    return fail((error instanceof Error && error.stack) || messageOf(error), exitCodes.failed);
+    process.stderr.write(`tidemark: ${errorText(error)}\n`);
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
   }
 }
 
+async function run(argv: readonly string[], environment: Environment, terminal: Terminal): Promise<number> {
+  const parsed = parseArguments(argv);
+  const { flags, command, group } = parsed;
+  if (flags['help'] === true) {
+    await terminal.print(command === undefined ? helpText(group) : helpOf(command));
+    return exitCodes.done;
+  }
+  if (flags['version'] === true) {
+    await terminal.print(version);
+    return exitCodes.done;
+  }
+  if (command !== undefined) return ask(command, parsed, environment, terminal);
+  const config = await configOf(flags, environment);
+  // Loaded only now: who asks a server does not need one.
+  const { serve } = await import('./commands/serve.ts');
+  // Whether or not anybody reads what it says, a server goes on.
+  return serve(config, (text) => void terminal.print(text).catch(() => undefined));
+}
+
 /** Asks the server; the first Ctrl-C closes the connection, by which the server knows. */
-async function ask(command: Command, { args, flags }: Parsed, environment: Environment): Promise<number> {
+async function ask(
+  command: Command,
+  { args, flags }: Parsed,
+  environment: Environment,
+  terminal: Terminal,
+): Promise<number> {
   // Settings of a server are no flags here.
   const config = await configOf({ config: flags['config'] }, environment);
   const interrupt = new AbortController();
-  const terminal = new Terminal(process.stdout, process.stderr);
   const onSignal = () => interrupt.abort(new Interrupted());
   process.once('SIGINT', onSignal);
   try {

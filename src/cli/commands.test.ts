@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { type AdminWorld, withAdmin } from '../../tests/admin/admin-world.ts';
@@ -10,6 +10,7 @@ import { DbError } from '../errors/db-error.ts';
 import { parseJson } from '../support/json.ts';
 import { AdminClient, ServerError, serverUrl } from './admin-client.ts';
 import { parseArguments } from './arguments.ts';
+import { errorText } from './error-text.ts';
 import { UsageError } from './exit-codes.ts';
 import { helpOf, helpText } from './help.ts';
 import { Terminal } from './terminal.ts';
@@ -290,6 +291,35 @@ test('restore list shows state and progress; restore cancel ends one, once', asy
   await assert.rejects(runOver(door, 'restore cancel ../../gc'), /is no id/);
 });
 
+test('a name of dots is a name that cannot be, and no way to another path', async () => {
+  const door = new FakeDoor();
+  await assert.rejects(runOver(door, 'restore cancel ..'), /'\.\.' is no id/);
+  await assert.rejects(runOver(door, 'snapshot describe .. ..'), /'\.\.' cannot be the name of a collection/);
+  await assert.rejects(runOver(door, 'snapshot verify . x'), /'\.' cannot be the name of a collection/);
+});
+
+test('what steers a terminal is never printed raw, whoever has said it', async () => {
+  const steering = 'a\u001b[2Jb\u009b31mc\rd\ne\u202ef';
+  const door = new FakeDoor();
+  const named = { name: steering, collectionName: steering, description: steering, damage: steering };
+  door.reports = [report(named)];
+  door.snapshotReport = () => Promise.resolve({ ...report(named), content });
+  const { out } = await runOver(door, 'snapshot describe films monday');
+  const listed = await runOver(door, 'snapshot list');
+  const raw = /[^\P{Cc}\n]|\u202e|\ne/u;
+  assert.doesNotMatch(out + listed.out, raw);
+  door.failure = new DbError('internal', steering);
+  const written: string[] = [];
+  await assert.rejects(runOver(door, 'gc'), (error) => {
+    written.push(errorText(error));
+    return true;
+  });
+  assert.doesNotMatch(written.join(''), raw);
+  const progress = new Sink(true);
+  new Terminal(new Sink(true) as never, progress as never).progress(steering);
+  assert.doesNotMatch(progress.text.slice('\r'.length, -'\u001b[K'.length), raw);
+});
+
 test('--json prints exactly what the server answers', async () => {
   const door = new FakeDoor();
   await withAdmin(async ({ url, ask }) => {
@@ -323,6 +353,16 @@ test('what is no Tidemark server, and what does not answer, is said in a sentenc
     );
     return true;
   });
+});
+
+test('a port that does not speak HTTP, as that for gRPC, is said in a sentence', async () => {
+  const other = createSocketServer((socket) => void socket.resume().end('\0\0\u0006'));
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+  await assert.rejects(run(url, 'snapshot list'), {
+    message: `${url} does not speak HTTP: is it the gRPC port? Commands ask the HTTP port`,
+  });
+  await new Promise((resolve) => other.close(resolve));
 });
 
 test('an answer that breaks off is no answer', async () => {

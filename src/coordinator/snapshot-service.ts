@@ -173,7 +173,11 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
     await Promise.all([
       loop(
         'references',
-        () => this.#references.load(objectsAtOnce),
+        async () => {
+          await this.#references.load(objectsAtOnce);
+          // What kept the collector from the store may be over long before its next pass.
+          if (await this.#identity.isOverNow()) this.#wakeCollector.set();
+        },
         this.#wakeReferences,
         refIndexLoadIntervalMs,
       ),

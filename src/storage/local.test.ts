@@ -74,11 +74,22 @@ describe('local store', () => {
     await guest.put('a', bytes);
     await guest.close();
     const owner = await LocalStore.open(root);
+    assert.deepEqual(await readdir(join(root, '.tmp')), []);
+    await owner.put('b', bytes);
     assert.equal((await readdir(join(root, '.tmp'))).length, 1);
-    assert.ok(!(await readdir(join(root, '.tmp'))).includes('w-old'));
     assert.equal((await owner.get('a')).length, bytes.length);
     await owner.close();
     assert.deepEqual(await readdir(join(root, '.tmp')), []);
+  });
+
+  test('an instance that only reads leaves nothing, and is no temporary', async () => {
+    const root = await freshRoot();
+    await using owner = new AsyncDisposableStore(await LocalStore.open(root));
+    await owner.store.put('a', bytes);
+    const guest = await LocalStore.attach(root);
+    assert.equal((await guest.get('a')).length, bytes.length);
+    for await (const { name } of owner.store.listTemporary()) assert.fail(name);
+    await guest.close();
   });
 
   test('the directory of a thread that is gone is a temporary; one that is alive makes its own again', async () => {
@@ -90,6 +101,7 @@ describe('local store', () => {
       for await (const { name } of owner.store.listTemporary()) found.push(name);
       return found;
     };
+    await guest.store.put('a/a', bytes);
     const [idle] = await names();
     assert.match(idle ?? '', /^w-/);
     await owner.store.deleteTemporary(idle ?? '');

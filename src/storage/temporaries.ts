@@ -22,19 +22,19 @@ const FILLED = new Set(['ENOTEMPTY', 'EEXIST']);
 export class Temporaries {
   /** Of all instances. */
   readonly #all: string;
-  readonly #own: string;
+  /** Made at the first write: most instances only read. */
+  #own: Promise<string> | undefined;
   #count = 0;
   #isClosed = false;
 
-  private constructor(all: string, own: string) {
+  private constructor(all: string) {
     this.#all = all;
-    this.#own = own;
   }
 
   static async open(root: string): Promise<Temporaries> {
     const all = join(root, TEMP);
     await mkdir(all, { recursive: true });
-    return new Temporaries(all, await mkdtemp(join(all, 'w-')));
+    return new Temporaries(all);
   }
 
   /** Only while no instance is open. */
@@ -45,13 +45,13 @@ export class Temporaries {
   /** Runs `work` with the path of a file that does not exist yet, and removes what is left of it. */
   async through<T>(work: (path: string) => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new DbError('service-unavailable', 'the object store is closed');
-    const path = join(this.#own, String(++this.#count));
+    const own = await this.#directory();
+    const path = join(own, String(++this.#count));
     try {
       return await this.#attempt(path, work);
     } catch (error) {
       // Unused for long, the directory may have been taken for one whose instance is gone.
-      const isTaken =
-        codeOf(error) === 'ENOENT' && (await mkdir(this.#own, { recursive: true })) !== undefined;
+      const isTaken = codeOf(error) === 'ENOENT' && (await mkdir(own, { recursive: true })) !== undefined;
       if (!isTaken) throw error;
       return this.#attempt(path, work);
     }
@@ -59,8 +59,9 @@ export class Temporaries {
 
   /** Those of other instances. A directory without files counts as one itself. */
   async *list(): AsyncIterable<TemporaryFile> {
+    const own = await this.#own?.catch(() => undefined);
     for (const name of await namesIn(this.#all)) {
-      if (join(this.#all, name) === this.#own) continue;
+      if (join(this.#all, name) === own) continue;
       const inside = await namesIn(join(this.#all, name));
       for (const path of inside.length > 0 ? inside.map((file) => `${name}/${file}`) : [name]) {
         const found = await statEntry(join(this.#all, path));
@@ -86,7 +87,17 @@ export class Temporaries {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await rm(this.#own, { recursive: true, force: true });
+    const own = await this.#own?.catch(() => undefined);
+    if (own !== undefined) await rm(own, { recursive: true, force: true });
+  }
+
+  #directory(): Promise<string> {
+    this.#own ??= mkdtemp(join(this.#all, 'w-')).catch((error: unknown) => {
+      // The next write tries again.
+      this.#own = undefined;
+      throw error;
+    });
+    return this.#own;
   }
 
   async #attempt<T>(path: string, work: (path: string) => Promise<T>): Promise<T> {

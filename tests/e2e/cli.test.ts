@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,7 +11,7 @@ import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { spawnServer } from '../../demo/server.ts';
 import { ownConnections } from '../connections.ts';
 import { createItems, item, succeed } from './fixture.ts';
-import { runCli as run } from './run-cli.ts';
+import { main, runCli as run } from './run-cli.ts';
 
 describe('the command line', { concurrency: true }, () => {
   let dir = '';
@@ -96,6 +98,38 @@ describe('the command line', { concurrency: true }, () => {
     await new Promise((resolve) => endless.close(resolve));
   });
 
+  test('output that nobody reads, as behind `| head`, ends a command with 141 and without a word', async () => {
+    for (const line of [['--help'], ['snapshot', '--help'], ['gc', '--help'], ['--version']]) {
+      const { code, err } = await run(line, {}, (child) => child.stdout.destroy());
+      assert.deepEqual([code, err], [141, ''], line.join(' '));
+    }
+    const bad = await run(['frobnicate'], {}, (child) => child.stderr.destroy());
+    assert.equal(bad.code, 2);
+  });
+
+  test('a server whose words nobody reads any more goes on, and stops cleanly with 0', async () => {
+    const { code, err } = await run(['--data', join(dir, 'unread'), ...free], {}, (child) =>
+      child.stdout.once('data', () => {
+        child.stdout.destroy();
+        setTimeout(() => child.kill('SIGTERM'), 50);
+      }),
+    );
+    assert.deepEqual([code, err], [0, '']);
+  });
+
+  test('results that cannot be written end with 1 and one line', async () => {
+    if (process.platform !== 'linux') return;
+    const full = await open('/dev/full', 'w');
+    const child = spawn(process.execPath, [main, '--help'], { stdio: ['ignore', full.fd, 'pipe'] });
+    let err = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      err += chunk.toString();
+    });
+    const [code] = await once(child, 'close');
+    await full.close();
+    assert.deepEqual([code, err], [1, 'tidemark: cannot write: ENOSPC: no space left on device, write\n']);
+  });
+
   test('a data directory that cannot be used is said in one line and ends with 1', async () => {
     const file = join(dir, 'file');
     await writeFile(file, '');
@@ -112,6 +146,15 @@ describe('the command line', { concurrency: true }, () => {
     await fails(['--data', newer, ...free], 1, /format 999, written by a newer Tidemark.*upgrade/);
     await writeFile(join(newer, 'tidemark.json'), 'not json');
     await fails(['--data', newer, ...free], 1, /tidemark\.json/);
+  });
+
+  test('a data directory whose catalog was deleted is refused with 1 and one line that says what to do', async () => {
+    const halved = join(dir, 'halved');
+    const server = await spawnServer(halved);
+    assert.equal(await server.stop(), 0);
+    await rm(join(halved, 'catalog'), { recursive: true });
+    const words = /the catalog is new, this is store \d+\. .*overwrite.*Start with the catalog that belongs/;
+    for (let i = 0; i < 2; i++) await fails(['--data', halved, ...free], 1, words);
   });
 
   test('ports in use and a locked directory end with 1; the running server goes on', async () => {

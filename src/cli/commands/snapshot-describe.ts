@@ -11,6 +11,7 @@ import {
   exactSize,
   hybridTimeText,
   localTime,
+  plain,
   size,
   table,
 } from '../format.ts';
@@ -41,7 +42,7 @@ snapshot verify. Ends with 3 when the snapshot is known to be damaged.`,
 function describe(report: Report): string {
   const { content, pins } = report;
   return [
-    `${reportName(report)}\n${block(summary(report))}`,
+    `${plain(reportName(report))}\n${block(summary(report))}`,
     ...(content === undefined ? [] : contentTables(content)),
     ...(pins.length === 0 ? [] : [`Pins\n${table(pinColumns, pins, '  ')}`]),
   ].join('\n\n');

@@ -11,6 +11,7 @@ import type { CollectionId, SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
 import { parseKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { abortable } from '../../support/abort.ts';
 import type { Clock } from '../../support/clock.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
@@ -140,9 +141,17 @@ export class Collector {
       log.error('gc-keeps-unknown', { collectionIds: [...references.unknownCollections] });
   }
 
+  /** Waits no longer than to the abort: a store may hang. */
+  async #begun(signal: AbortSignal | undefined): Promise<void> {
+    if (signal === undefined) return this.#begin();
+    await abortable(this.#begin(), signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+
   async #pass(signal: AbortSignal | undefined): Promise<GarbageResult> {
     const { removal, remover, log } = this.#parts;
-    await unlessAborted(this.#begin(), signal);
+    await this.#begun(signal);
     if (signal?.aborted) return NOTHING;
     await removal.mark();
     const marks = new CatalogMarks(this.#parts, { foresees: false });
@@ -236,18 +245,6 @@ export class Collector {
       yield segment;
     }
   }
-}
-
-/** Waits no longer than to the abort: a store may hang. */
-async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return work;
-  let onAbort: () => void = () => undefined;
-  const aborted = new Promise<void>((resolve) => {
-    onAbort = resolve;
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
-  await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', onAbort));
 }
 
 /** The segment that an object counts for: one that is still there keeps its record. */

@@ -9,7 +9,7 @@ import { source, World } from '../../../tests/heart/world.ts';
 import { Catalog, put } from '../../catalog/catalog.ts';
 import type { Kv } from '../../catalog/kv.ts';
 import { MemoryKv } from '../../catalog/memory.ts';
-import { isDbError } from '../../errors/db-error.ts';
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import { IDENTITY_KEY } from '../../storage/keys.ts';
 import { LocalStore } from '../../storage/local.ts';
 import { MemoryStore } from '../../storage/memory.ts';
@@ -79,24 +79,44 @@ for (const [kind, open] of kinds)
       assert.equal(await store.stat(KEY), undefined);
     });
 
-    test('a new catalog over objects of another one deletes nothing', async () => {
+    test('R26: a new catalog refuses to start over objects that are there already, as often as it is tried', async () => {
       await using store = await open();
       await store.put(KEY, bytes);
-      const { identity, remover } = await start({ kv: new MemoryKv(), store });
-      assert.match(identity.troubles()[0] ?? '', /the catalog is new, but the store holds objects already/);
+      const disks = { kv: new MemoryKv(), store };
+      for (let i = 0; i < 2; i++)
+        await assert.rejects(start(disks), (error) => {
+          assert.ok(mismatch(error));
+          assert.match(messageOf(error), /the catalog is new, but the store holds objects already, as 'segm/);
+          assert.match(messageOf(error), /Its ids would begin again and overwrite .*Start with the catalog/);
+          return true;
+        });
+      assert.ok(await store.stat(KEY));
+      assert.equal(await store.stat(IDENTITY_KEY), undefined);
+      // Cleared away by whoever wants to begin anew, it starts.
+      await store.delete(KEY);
+      assert.deepEqual((await start(disks)).identity.troubles(), []);
+    });
+
+    test('R26: a new catalog refuses to start over the marked store of another one', async () => {
+      await using store = await open();
+      await start({ kv: new MemoryKv(), store }, 1);
+      const marker = await store.get(IDENTITY_KEY);
+      await assert.rejects(start({ kv: new MemoryKv(), store }, 2), mismatch);
+      assert.deepEqual(await store.get(IDENTITY_KEY), marker);
+    });
+
+    test('a used catalog over the store of another one starts and deletes nothing', async () => {
+      await using store = await open();
+      await start({ kv: new MemoryKv(), store }, 1);
+      await store.put(KEY, bytes);
+      const kv = new MemoryKv();
+      await start({ kv, store: new MemoryStore(() => 0) }, 2);
+      const { identity, remover } = await start({ kv, store });
+      assert.match(identity.troubles()[0] ?? '', /this is store \d+.*Nothing is deleted/);
       await assert.rejects(remover.remove(KEY), mismatch);
       await assert.rejects(remover.removeBelow('segments/1/'), mismatch);
       await assert.rejects(remover.removeTemporary('w-1'), mismatch);
       assert.ok(await store.stat(KEY));
-      assert.equal(await store.stat(IDENTITY_KEY), undefined);
-    });
-
-    test('R26: a catalog over the marked store of another one deletes nothing', async () => {
-      await using store = await open();
-      await start({ kv: new MemoryKv(), store }, 1);
-      const { identity, remover } = await start({ kv: new MemoryKv(), store }, 2);
-      assert.match(identity.troubles()[0] ?? '', /this is store \d+/);
-      await assert.rejects(remover.remove(KEY), mismatch);
     });
 
     test('a catalog of before there were identities takes the store it has', async () => {
@@ -218,6 +238,24 @@ test('no start and no stop waits for a store that hangs; a drop hears of it', as
   await pass;
   memoryStore.get = read;
   world = await World.open(world.disk);
+  await settle();
+  assert.deepEqual(world.service.troubles(), []);
+  await world.assertClean();
+  await world.stop();
+});
+
+test('a store that does not answer for a while is healthy again soon after it does, and garbage is collected', async () => {
+  let world = await World.withRows(1);
+  await world.create();
+  await world.disk.memoryStore.put('segments/1/2/999/rows.parquet', bytes);
+  const { memoryStore, clock } = world.disk;
+  const read = memoryStore.get.bind(memoryStore);
+  memoryStore.get = () => Promise.reject(new DbError('storage-failed', 'EIO'));
+  world = await world.restart({ missingToleranceMs: 0 });
+  await settle();
+  assert.match(world.service.troubles().join(), /nothing is deleted: the object store does not answer: EIO/);
+  memoryStore.get = read;
+  await clock.advance(60_000);
   await settle();
   assert.deepEqual(world.service.troubles(), []);
   await world.assertClean();

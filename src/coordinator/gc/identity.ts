@@ -1,7 +1,7 @@
 /**
  * Which object store belongs to this catalog. A new catalog draws an id and writes it down on both sides: in its own record and in an
  * object of the store. Nothing is ever deleted unless both are there and equal: a catalog that was started over another one's objects
- * would take all of them for garbage.
+ * would take all of them for garbage. A new catalog over such a store does not even start: its ids begin anew, so it would overwrite them.
  *
  * The record comes first, as a claim; then the object; then the record says `owned`. So a crash in between is no mismatch.
  */
@@ -55,16 +55,21 @@ export function decideIdentity(
 ): IdentityFinding {
   const mismatch = (why: string): IdentityFinding => ({ kind: 'mismatch', why });
   if (marker.is === 'unreadable') return mismatch(`the object '${IDENTITY_KEY}' ${marker.why}`);
+  const whose = state === 'owned' ? `belongs to store ${storeId}` : 'is new';
   if (marker.is === 'present')
     return marker.storeId === storeId
       ? { kind: 'match' }
-      : mismatch(`the catalog belongs to store ${storeId}, this is store ${marker.storeId}`);
-  if (state === 'owned')
-    return mismatch(`the catalog belongs to store ${storeId}, this one has no object '${IDENTITY_KEY}'`);
+      : mismatch(`the catalog ${whose}, this is store ${marker.storeId}`);
+  if (state === 'owned') return mismatch(`the catalog ${whose}, this one has no object '${IDENTITY_KEY}'`);
   return mustBeEmpty && strangers !== undefined
     ? mismatch(`the catalog is new, but the store holds objects already, as '${strangers}'`)
     : { kind: 'claim' };
 }
+
+const adviceFor = ({ state, mustBeEmpty }: StoreIdentityRecord): string =>
+  state === 'claiming' && mustBeEmpty
+    ? 'Its ids would begin again and overwrite what is there. Start with the catalog that belongs to these objects, or with an empty store'
+    : 'Nothing is deleted. Stop the server and start it with the catalog and the objects that were written together';
 
 export const encodeMarker = (storeId: bigint): Uint8Array =>
   new TextEncoder().encode(`${toJson({ format: FORMAT, storeId })}\n`);
@@ -112,7 +117,8 @@ export class StoreIdentity {
 
   /**
    * Once, before anything else writes to catalog or store. No start waits for a store that was taken before, nor fails because of it:
-   * whoever deletes first compares. But a catalog that begins empty must have seen its store empty before either is written to.
+   * whoever deletes first compares. But a catalog that begins empty must have seen its store empty before either is written to:
+   * throws `store-mismatch`, or what the store failed with.
    */
   async open(): Promise<void> {
     const catalog = this.#catalog;
@@ -126,10 +132,12 @@ export class StoreIdentity {
     }
     const { state, mustBeEmpty } = this.#record();
     if (state === 'owned') return;
+    // What ends the start is told by whoever asked for it.
+    if (mustBeEmpty) return this.#compare();
     try {
       await this.verify();
     } catch (error) {
-      if (!isDbError(error) || (mustBeEmpty && error.code !== 'store-mismatch')) throw error;
+      if (!isDbError(error)) throw error;
     }
   }
 
@@ -144,6 +152,18 @@ export class StoreIdentity {
   /** As `verify`, but what has been found right is not looked at again. */
   async require(): Promise<void> {
     if (!this.#isVerified) await this.verify();
+  }
+
+  /** Whether something was wrong and, looked at again, is not. */
+  async isOverNow(): Promise<boolean> {
+    if (this.#trouble === undefined) return false;
+    try {
+      await this.verify();
+      return true;
+    } catch (error) {
+      if (!isDbError(error)) throw error;
+      return false;
+    }
   }
 
   troubles(): readonly string[] {
@@ -187,7 +207,7 @@ export class StoreIdentity {
     if (finding.kind === 'mismatch')
       throw new DbError(
         'store-mismatch',
-        `catalog and object store do not belong together: ${finding.why}. Nothing is deleted. Stop the server and start it with the catalog and the objects that were written together`,
+        `catalog and object store do not belong together: ${finding.why}. ${adviceFor(record)}`,
       );
     if (finding.kind === 'claim')
       await this.#timed(this.#store.put(IDENTITY_KEY, encodeMarker(record.storeId)));

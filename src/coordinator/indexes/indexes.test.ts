@@ -11,6 +11,7 @@ import {
   startWorld,
   type World,
 } from '../../../tests/control/world.ts';
+import { put } from '../../catalog/catalog.ts';
 import type { NodeWork } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
@@ -202,6 +203,26 @@ test('a build that fails for now is sent again under a new build id, one that fa
   assert.equal(scheduler.tasks.size, 0);
   assert.match(world.coordinator.health().reasons.join(), /index build .*bad rows/);
   assert.deepEqual(progressOf(world), [2000, 5000, 'in-progress']);
+  await world.coordinator.close();
+});
+
+test('a build that failed for good is no trouble any more once a compaction has replaced its segment', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId } = await books(world);
+  await world.log.rows(collectionId, partitionId, 2000);
+  await flush(world, collectionId);
+  await world.tick();
+  world.scheduler.node = () => {
+    throw new DbError('data-integrity', 'bad rows');
+  };
+  await world.scheduler.run();
+  assert.match(world.coordinator.health().reasons.join(), /index build .*bad rows/);
+  const { catalog } = world.foundations;
+  const [segment] = catalog.find(segments, 'state', 'flushed');
+  assert.ok(segment);
+  await catalog.commitSure([put(segments, { ...segment, state: 'dropped', droppedAtMs: 1 }, segment)]);
+  await world.tick();
+  assert.deepEqual(world.coordinator.health().reasons, []);
   await world.coordinator.close();
 });
 

@@ -78,7 +78,9 @@ export class VerifyRun {
   bytes = 0;
   problemCount = 0;
   isOver = false;
-  /** The first problem of metadata and manifests, and of the segments' objects. */
+  /** Objects that the store failed to read: nothing is known of them. */
+  unknownCount = 0;
+  /** The first damage of metadata and manifests, and of the segments' objects. */
   readonly first: { description?: ProblemStep; data?: ProblemStep } = {};
   /** Told when more was read. */
   onBytes: () => void = () => undefined;
@@ -195,9 +197,10 @@ export class VerifyRun {
     } catch (error) {
       signal.throwIfAborted();
       if (!isDbError(error)) throw error;
-      const problem = isDamage(error) ? await this.#kindOf(described, error, signal) : 'unreadable';
+      const isKnown = isDamage(error);
+      const problem = isKnown ? await this.#kindOf(described, error, signal) : 'unreadable';
       const { key, object } = described;
-      this.#report({ kind: 'problem', key, object, problem, detail: error.message });
+      this.#report({ kind: 'problem', key, object, problem, detail: error.message }, isKnown);
       return undefined;
     }
   }
@@ -273,13 +276,17 @@ export class VerifyRun {
   #done({ file, segmentId }: Sought, problem?: ObjectProblem, detail = ''): readonly Sought[] {
     this.#looked++;
     if (problem !== undefined)
-      this.#report({ kind: 'problem', key: file.key, object: file.kind, segmentId, problem, detail });
+      this.#report(
+        { kind: 'problem', key: file.key, object: file.kind, segmentId, problem, detail },
+        problem !== 'unreadable',
+      );
     return [];
   }
 
-  #report(problem: ProblemStep): void {
+  #report(problem: ProblemStep, isDamaged: boolean): void {
     this.problemCount++;
-    if (problem.segmentId === undefined) this.first.description ??= problem;
+    if (!isDamaged) this.unknownCount++;
+    else if (problem.segmentId === undefined) this.first.description ??= problem;
     else this.first.data ??= problem;
     this.#waiting.push(problem);
     this.#parts.onProblem();

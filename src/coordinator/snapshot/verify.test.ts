@@ -183,6 +183,66 @@ test('an object that the store fails to read is tried again, then named as unrea
   await world.stop();
 });
 
+test('a store that fails for now is no damage: what was known before stays, nothing is added', async () => {
+  const world = await World.withRows(2);
+  await world.create();
+  const shown = () => world.service.snapshotReports('', '')[0]?.damage;
+  const { files } = world.catalog.find(segments, 'state', 'flushed')[0]!;
+  const { memoryStore } = world.disk;
+  const inner = { get: memoryStore.get.bind(memoryStore), range: memoryStore.getRange.bind(memoryStore) };
+  const failing = (key: string) => Promise.reject(new DbError('storage-failed', `object '${key}': EIO`));
+  const heal = () => {
+    memoryStore.get = inner.get;
+    memoryStore.getRange = inner.range;
+  };
+  memoryStore.getRange = failing;
+  assert.equal((await verify(world)).problems.length, 8);
+  assert.equal(shown(), undefined);
+  memoryStore.get = failing;
+  assert.deepEqual(
+    (await verify(world)).problems.map(({ problem }) => problem),
+    ['unreadable'],
+  );
+  assert.equal(shown(), undefined);
+  heal();
+  await flip(world, files[0]!.key);
+  await verify(world);
+  assert.match(shown() ?? '', /is not what was written/);
+  memoryStore.getRange = failing;
+  await verify(world);
+  assert.match(shown() ?? '', /is not what was written/);
+  heal();
+  await flip(world, files[0]!.key);
+  await verify(world);
+  assert.equal(shown(), undefined);
+  await world.stop();
+});
+
+test('a verification that is called off ends though the store never answers, and holds nothing', async () => {
+  const world = await World.withRows(1);
+  await world.create();
+  const { memoryStore } = world.disk;
+  const inner = memoryStore.get.bind(memoryStore);
+  memoryStore.get = () => new Promise(() => undefined);
+  const stop = new AbortController();
+  let ended: unknown;
+  const reading = (async () => {
+    for await (const step of world.service.verifySnapshot(snap, 1, stop.signal)) assert.ok(step);
+  })().catch((error: unknown) => {
+    ended = error;
+  });
+  await settle();
+  assert.equal(world.catalog.count(pins), 1);
+  const gone = new DbError('cancelled', 'the client is gone');
+  stop.abort(gone);
+  await settle(20);
+  assert.equal(ended, gone);
+  await reading;
+  assert.equal(world.catalog.count(pins), 0);
+  memoryStore.get = inner;
+  await world.stop();
+});
+
 test('an object that several segments list is read once', async () => {
   const world = await World.withRows(2);
   const { collectionId } = world.find(source);

@@ -102,15 +102,19 @@ export class SnapshotVerifier {
     }
   }
 
-  /** What was found is shown with the snapshot from now on; only a complete verification takes it back. */
-  #note({ snapshotId }: SnapshotRecord, fraction: number, { first, problemCount }: VerifyRun): void {
+  /** Damage that was found is shown with the snapshot from now on; only a verification that could read everything takes it back. */
+  #note({ snapshotId }: SnapshotRecord, fraction: number, run: VerifyRun): void {
     const { damage } = this.#parts;
-    const words = ({ detail }: ProblemStep, count: number) =>
-      count === 1 ? detail : `${detail} (the first of ${problemCount} problems)`;
-    const { description, data } = first;
-    damage.note(snapshotId, 'description', description && words(description, problemCount));
-    if (data !== undefined) damage.note(snapshotId, 'data', words(data, problemCount));
-    else if (fraction === 1 && description === undefined) damage.note(snapshotId, 'data', undefined);
+    const damages = run.problemCount - run.unknownCount;
+    const words = ({ detail }: ProblemStep) =>
+      damages === 1 ? detail : `${detail} (the first of ${damages} problems)`;
+    const { description, data } = run.first;
+    const isRead = run.unknownCount === 0;
+    if (description !== undefined || isRead)
+      damage.note(snapshotId, 'description', description && words(description));
+    if (data !== undefined) damage.note(snapshotId, 'data', words(data));
+    else if (isRead && fraction === 1 && description === undefined)
+      damage.note(snapshotId, 'data', undefined);
   }
 }
 

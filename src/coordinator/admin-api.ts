@@ -197,8 +197,12 @@ export interface RestorePreview {
   readonly totalFiles: number;
   readonly totalRows: number;
   readonly mode: 'shared' | 'physical';
-  /** Objects that are missing or have another size; nothing else is read. */
+  /** How the bytes would travel in this store; `stream`: they are written again. */
+  readonly method: 'hard-link' | 'clone' | 'server-side' | 'stream';
+  /** Objects that are missing or have another size, the first thousand; nothing else is read. */
   readonly problems: readonly { readonly key: string; readonly detail: string }[];
+  /** All that were found. */
+  readonly problemCount: number;
   /** Undefined: the store does not say. */
   readonly freeBytes?: number;
   /** From what restores have lately achieved; undefined when there were none. */
@@ -207,8 +211,8 @@ export interface RestorePreview {
 
 /** Restores beyond the wire. All through the same jobs. */
 export interface RestoreAdmin {
-  /** Checks as a restore does and says what it would do. Changes nothing. */
-  previewRestore(request: RestoreSnapshot): Promise<RestorePreview>;
+  /** Checks as a restore does and says what it would do. Changes nothing. `signal` ends it between two objects. */
+  previewRestore(request: RestoreSnapshot, signal: AbortSignal): Promise<RestorePreview>;
   /**
    * Restores aside, then the names change in one commit: readers of the name see the snapshot's rows. The old collection is kept under
    * another name until `settleSwap`.

@@ -23,7 +23,7 @@ import type {
   SegmentState,
 } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
-import type { SnapshotAdmin } from './admin-api.ts';
+import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
 
 export interface CollectionName {
   readonly database: string;
@@ -243,6 +243,7 @@ export interface Coordinator
     Segments,
     Snapshots,
     SnapshotAdmin,
+    Pick<RestoreAdmin, 'previewRestore'>,
     Compactions {
   health(): Health;
   /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */

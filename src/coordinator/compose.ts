@@ -9,7 +9,7 @@ import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { Signal } from '../support/signal.ts';
-import type { SnapshotAdmin } from './admin-api.ts';
+import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
 import { IdSource, TimeSource } from './allocator.ts';
 import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
@@ -80,7 +80,11 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotRoom extends Snapshots, SnapshotAdmin, SegmentProtection {
+export interface SnapshotRoom
+  extends Snapshots,
+    SnapshotAdmin,
+    Pick<RestoreAdmin, 'previewRestore'>,
+    SegmentProtection {
   readonly gate: RestoreGate;
   /** Once, before anything is written to the catalog or the store. */
   identify(): Promise<void>;

@@ -17,6 +17,7 @@ import type {
   GarbageResult,
   GarbageVerdict,
   PinInfo,
+  RestorePreview,
   SnapshotAdmin,
   SnapshotAt,
   SnapshotDiff,
@@ -278,6 +279,9 @@ class LocalCoordinator implements Coordinator {
   }
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
     return this.#operations.run(() => this.#rooms.snapshots.restoreSnapshot(request));
+  }
+  previewRestore(request: RestoreSnapshot, signal: AbortSignal): Promise<RestorePreview> {
+    return this.#operations.run(() => this.#rooms.snapshots.previewRestore(request, signal));
   }
   restoreState(jobId: JobId): RestoreJobInfo {
     return this.#rooms.snapshots.restoreState(jobId);

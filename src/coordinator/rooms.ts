@@ -58,6 +58,12 @@ export interface CollectionLookup {
   checkCollectionName(name: string): void;
 }
 
+/** Asked by restore, answered by the scheduler. */
+export interface NodeCapacity {
+  /** Whether a node that is alive can take a task of so many slots, now or when it has done what it does. */
+  canEverTake(slots: number): boolean;
+}
+
 /** Asked by a verification, answered by worker threads: reading and summing up does not happen on the event loop. */
 export interface ObjectChecker {
   /** In the order of `parts`. Rejects only when `signal` aborts, or when its thread died or was closed. */

@@ -12,6 +12,8 @@ import type {
   GarbageResult,
   GarbageVerdict,
   PinInfo,
+  RestoreAdmin,
+  RestorePreview,
   SnapshotAdmin,
   SnapshotAt,
   SnapshotContent,
@@ -39,8 +41,11 @@ import { copyTasks } from './copy-segment/task.ts';
 import { Collector } from './gc/collector.ts';
 import { StoreIdentity, storeIdentities } from './gc/identity.ts';
 import { ObjectRemover } from './gc/remover.ts';
+import { RestoreAdmission } from './restore/admission.ts';
 import { restoreGate } from './restore/gate.ts';
+import { previewRestore } from './restore/preview.ts';
 import { restoreJobInfo } from './restore/progress.ts';
+import { RestoreRates } from './restore/rates.ts';
 import { Restore } from './restore/restore.ts';
 import type { CollectionLookup, IndexBuilds, ObjectChecker, RestoreGate, SegmentFlusher } from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
@@ -78,7 +83,7 @@ export interface SnapshotServiceOptions {
   readonly limits?: Partial<SnapshotLimits>;
 }
 
-export class SnapshotService implements Snapshots, SnapshotAdmin {
+export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAdmin, 'previewRestore'> {
   /** Whether the target of a restore may be seen. */
   readonly gate: RestoreGate;
   readonly collector: Collector;
@@ -90,6 +95,8 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
   readonly #identity: StoreIdentity;
   readonly #removal: SnapshotRemoval;
   readonly #manager: SnapshotManager;
+  readonly #admission: RestoreAdmission;
+  readonly #rates: RestoreRates;
   readonly #restore: Restore;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
@@ -118,13 +125,15 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
       identity: this.#identity,
       remover: new ObjectRemover(store, this.#identity),
       pins: this.#pins,
-      source: new SnapshotSource(catalog, store),
+      source: new SnapshotSource(catalog, store, limits.objectsAtOnce),
       lookup: new SnapshotLookup(catalog, options.resolve),
       damage: new KnownDamage(catalog),
     };
     this.#removal = new SnapshotRemoval(shared);
     this.#manager = new SnapshotManager({ ...shared, removal: this.#removal });
-    this.#restore = new Restore({ ...shared, manager: this.#manager });
+    this.#admission = new RestoreAdmission({ ...shared, manager: this.#manager });
+    this.#rates = new RestoreRates(catalog, limits.copyMode);
+    this.#restore = new Restore({ ...shared, admission: this.#admission });
     this.#checker = new CopySegmentChecker(shared);
     this.#inspector = new CopySegmentInspector(shared);
     this.collector = new Collector({ ...shared, removal: this.#removal });
@@ -246,6 +255,13 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
 
   restoreSnapshot(request: RestoreSnapshot): Promise<JobId> {
     return this.#restore.start(request);
+  }
+
+  previewRestore(request: RestoreSnapshot, signal: AbortSignal): Promise<RestorePreview> {
+    const { store } = this.#options;
+    const { objectsAtOnce } = this.#limits;
+    const parts = { store, admission: this.#admission, rates: this.#rates, objectsAtOnce };
+    return previewRestore(parts, request, signal);
   }
 
   restoreState(jobId: JobId): RestoreJobInfo {

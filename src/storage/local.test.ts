@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   chmod,
+  link,
   mkdir,
   mkdtemp,
   open,
@@ -63,6 +64,37 @@ describe('local store', () => {
     await using second = new AsyncDisposableStore(await LocalStore.open(root));
     assert.equal((await second.store.stat('a/b'))?.etag, etag);
     assert.deepEqual(second.store.location, { kind: 'local', root });
+  });
+
+  test('how copies share is chosen per file system by one probe, which leaves nothing', async () => {
+    const root = await freshRoot();
+    let links = 0;
+    const store = await LocalStore.open(root, {
+      link: () => {
+        links++;
+        return refused('EPERM')();
+      },
+    });
+    assert.ok(['clone', 'none'].includes(await store.sharing()));
+    await store.sharing();
+    assert.equal(links, 1);
+    const [own] = await readdir(join(root, '.tmp'));
+    assert.deepEqual(await readdir(join(root, '.tmp', own!)), []);
+    await store.close();
+    const linking = await LocalStore.open(await freshRoot());
+    assert.equal(await linking.sharing(), 'hard-link');
+    assert.ok((await linking.capacity()).freeBytes > 0);
+    await linking.close();
+  });
+
+  test('a probe that fails for another reason is made again', async () => {
+    let errors = 1;
+    const store = await LocalStore.open(await freshRoot(), {
+      link: (from, to) => (errors-- > 0 ? refused('EIO')() : link(from, to)),
+    });
+    await assert.rejects(store.sharing(), (error) => isDbError(error, 'storage-failed'));
+    assert.equal(await store.sharing(), 'hard-link');
+    await store.close();
   });
 
   test('what a crash left half written is removed at open, but not by a further opener', async () => {

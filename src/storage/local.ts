@@ -7,8 +7,8 @@
  *   holds no object, and is emptied at open. What a thread that died later leaves there is found by `listTemporary`.
  * - Two keys of which one is a directory of the other (`a` and `a/b`) cannot both exist.
  */
-import { type BigIntStats, constants } from 'node:fs';
-import { copyFile, link, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DbError } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
@@ -24,8 +24,10 @@ import {
   type ListedObject,
   type ObjectStat,
   type ObjectStore,
+  type Sharing,
   type TemporaryFile,
 } from './object-store.ts';
+import { copyInto, freeBytesOf, probeSharing, UNSHARABLE } from './sharing.ts';
 import { storageError } from './storage-error.ts';
 import { ABSENT, Temporaries } from './temporaries.ts';
 
@@ -35,18 +37,6 @@ const MAX_BYTE_COPIES = 2;
 const MAX_DELETES = 2;
 /** Files of a directory whose status is asked for at the same time by `list`. */
 const LIST_BATCH = 64;
-
-/** What link and clone answer where the file system, or its link count, does not allow them. */
-const UNSHARABLE = new Set([
-  'EXDEV',
-  'EMLINK',
-  'EPERM',
-  'ENOTSUP',
-  'EOPNOTSUPP',
-  'ENOSYS',
-  'EINVAL',
-  'ENOTTY',
-]);
 
 export interface LocalStoreOptions {
   /** Makes a hard link; replaced by tests to be a file system that has none. */
@@ -69,6 +59,7 @@ export class LocalStore implements ObjectStore {
   readonly #deletes = new Limiter(MAX_DELETES);
   /** Last copy under way per target: copies to one target go one after the other. */
   readonly #copying = new Map<string, Promise<unknown>>();
+  #sharing: Promise<Sharing> | undefined;
 
   private constructor(root: string, temporaries: Temporaries, options: LocalStoreOptions) {
     this.#root = root;
@@ -175,6 +166,20 @@ export class LocalStore implements ObjectStore {
         await this.#dirs.removeEmpty(dirname(path));
       }),
     );
+  }
+
+  sharing(): Promise<Sharing> {
+    this.#sharing ??= this.#asked(() => probeSharing(this.#temporaries, this.#link)).catch(
+      (error: unknown) => {
+        this.#sharing = undefined;
+        throw error;
+      },
+    );
+    return this.#sharing;
+  }
+
+  capacity(): Promise<{ readonly freeBytes: number }> {
+    return this.#asked(async () => ({ freeBytes: await freeBytesOf(this.#root) }));
   }
 
   listTemporary(): AsyncIterable<TemporaryFile> {
@@ -294,6 +299,15 @@ export class LocalStore implements ObjectStore {
     return { key, path: join(this.#root, key) };
   }
 
+  /** Of the store itself, not of an object. */
+  async #asked<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw storageError(`object store ${this.#root}`, error);
+    }
+  }
+
   async #named<T>(key: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -340,23 +354,4 @@ async function removeFile(path: string): Promise<void> {
   } catch (error) {
     if (!ABSENT.has(codeOf(error))) throw error;
   }
-}
-
-/** `shared` clones where the file system can. */
-async function copyInto(
-  path: string,
-  source: string,
-  mode: CopyOptions['mode'],
-): Promise<'clone' | 'stream'> {
-  if (mode === 'shared') {
-    try {
-      await copyFile(source, path, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
-      return 'clone';
-    } catch (error) {
-      if (!UNSHARABLE.has(codeOf(error))) throw error;
-      await rm(path, { force: true });
-    }
-  }
-  await copyFile(source, path, constants.COPYFILE_EXCL);
-  return 'stream';
 }

@@ -9,6 +9,7 @@ import {
   type ListedObject,
   type ObjectStat,
   type ObjectStore,
+  type Sharing,
   type TemporaryFile,
 } from './object-store.ts';
 
@@ -20,6 +21,9 @@ interface Stored {
 /** An `ObjectStore` in memory, for tests and the simulation. Its content outlives `close`, as a disk would. */
 export class MemoryStore implements ObjectStore {
   readonly location = undefined;
+  /** What `capacity` and `sharing` answer: tests make it a full disk, or one that cannot share. */
+  freeBytes: number | undefined;
+  shares: Sharing = 'server-side';
   readonly #objects = new Map<string, Stored>();
   readonly #temporaries = new Map<string, TemporaryFile>();
   readonly #nowMs: () => number;
@@ -83,6 +87,16 @@ export class MemoryStore implements ObjectStore {
       );
     const stat = this.#set(targetKey, source.bytes);
     return { method: 'server-side', etag: stat.etag, checkedBytes: checkedBytes(source, options) };
+  }
+
+  async sharing(): Promise<Sharing> {
+    await Promise.resolve();
+    return this.shares;
+  }
+
+  async capacity(): Promise<{ readonly freeBytes: number } | undefined> {
+    await Promise.resolve();
+    return this.freeBytes === undefined ? undefined : { freeBytes: this.freeBytes };
   }
 
   async delete(key: string): Promise<void> {

@@ -362,6 +362,22 @@ function copySuite(withStore: (title: string, body: (store: ObjectStore) => Prom
     });
   }
 
+  withStore('says how shared copies come to their bytes, and copies do so', async (store) => {
+    const { etag, crc32: sum } = await store.put('s', bytesOf(1000));
+    const sharing = await store.sharing();
+    const shared = await store.copy('s', 't', { sizeBytes: 1000, crc32: sum, etag, mode: 'shared' });
+    assert.equal(shared.method, sharing === 'none' ? 'stream' : sharing);
+    assert.equal(await store.sharing(), sharing);
+    assert.deepEqual(await keysOf(store, ''), ['s', 't']);
+  });
+
+  withStore('says how many bytes are free, or that it does not know', async (store) => {
+    const capacity = await store.capacity();
+    if (capacity !== undefined)
+      assert.ok(Number.isSafeInteger(capacity.freeBytes) && capacity.freeBytes >= 0);
+    assert.equal((await store.capacity()) === undefined, capacity === undefined);
+  });
+
   withStore('a put over a copy changes the copy only', async (store) => {
     const bytes = bytesOf(1000);
     const { etag, crc32: sum } = await store.put('s', bytes);

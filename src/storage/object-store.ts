@@ -66,6 +66,9 @@ export interface CopyResult {
   readonly checkedBytes: number;
 }
 
+/** How a shared copy comes to its bytes. `none`: they are written again, and need room of their own. */
+export type Sharing = 'hard-link' | 'clone' | 'server-side' | 'none';
+
 export interface ObjectStore {
   /** Writes the object and makes it durable. The checksum is of `bytes`. */
   put(key: string, bytes: Uint8Array): Promise<{ readonly crc32: number; readonly etag: string }>;
@@ -82,6 +85,10 @@ export interface ObjectStore {
    * wrong one replaced. Throws `object-not-found` or `data-integrity`, naming the key; then no wrong target is left.
    */
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult>;
+  /** What copies in mode `shared` do here; found out once, by trying. */
+  sharing(): Promise<Sharing>;
+  /** Room for further objects; undefined when the store does not know. */
+  capacity(): Promise<{ readonly freeBytes: number } | undefined>;
   /** Idempotent. */
   delete(key: string): Promise<void>;
   /**

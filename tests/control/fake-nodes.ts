@@ -259,6 +259,10 @@ export class FakeScheduler implements Scheduler {
     this.node = node;
   }
 
+  canEverTake(): boolean {
+    return true;
+  }
+
   enqueue(task: SchedulerTask): void {
     if (!this.tasks.has(task.taskId)) this.tasks.set(task.taskId, task);
   }

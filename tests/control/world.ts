@@ -183,7 +183,7 @@ function noSnapshots(
   const none = () => {
     throw new DbError('unimplemented', 'no snapshots in this world');
   };
-  const door: Record<keyof Snapshots | keyof SnapshotAdmin, () => never> = {
+  const door: Record<keyof Snapshots | keyof SnapshotAdmin | 'previewRestore', () => never> = {
     snapshotReports: none,
     snapshotReport: none,
     verifySnapshot: none,
@@ -199,6 +199,7 @@ function noSnapshots(
     pinSnapshot: none,
     unpinSnapshot: none,
     restoreSnapshot: none,
+    previewRestore: none,
     restoreState: none,
     listRestoreJobs: none,
     listPins: none,

@@ -91,6 +91,8 @@ export class Disk {
       deleteTemporary: (name: string) => call(() => store.deleteTemporary(name)),
       copy: (from: string, to: string, options: CopyOptions): Promise<CopyResult> =>
         call(() => store.copy(from, to, options)),
+      sharing: () => call(() => store.sharing()),
+      capacity: () => call(() => store.capacity()),
       delete: (key: string) => {
         if (this.failDelete(key)) return Promise.reject(new DbError('storage-failed', 'injected fault'));
         return call(() => store.delete(key));

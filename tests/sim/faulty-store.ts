@@ -4,6 +4,7 @@ import type {
   ListedObject,
   ObjectStat,
   ObjectStore,
+  Sharing,
   TemporaryFile,
 } from '../../src/storage/object-store.ts';
 import { Faults, type FaultsOptions } from './faults.ts';
@@ -49,6 +50,14 @@ export class FaultyStore implements ObjectStore {
 
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult> {
     return this.faults.run('copy', targetKey, () => this.#inner.copy(sourceKey, targetKey, options));
+  }
+
+  sharing(): Promise<Sharing> {
+    return this.faults.run('sharing', '', () => this.#inner.sharing());
+  }
+
+  capacity(): Promise<{ readonly freeBytes: number } | undefined> {
+    return this.faults.run('capacity', '', () => this.#inner.capacity());
   }
 
   delete(key: string): Promise<void> {

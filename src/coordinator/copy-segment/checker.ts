@@ -156,7 +156,7 @@ export class CopySegmentChecker {
   async #prepare(job: CopyJob & { readonly state: 'pending' }): Promise<boolean> {
     const target = this.#meta.target(job);
     if (target === undefined) return true;
-    const { metadata, segments: read } = await this.#parts.source.open(job.snapshotId);
+    const { metadata, segments: read } = await this.#parts.source.open(job);
     const sizes: SegmentSize[] = [];
     let changes: Change[] = [];
     const flushWhenFull = async (): Promise<boolean> => {
@@ -231,7 +231,7 @@ export class CopySegmentChecker {
       return put(collections, is, was);
     });
     await removeTasks(this.#catalog, this.#meta, jobId);
-    this.#parts.source.forget(job.snapshotId);
+    this.#parts.source.forget(job.jobId);
     return this.#put(job, { ...job, isTidy: true });
   }
 

@@ -15,7 +15,7 @@ import type { CopyMeta } from './meta.ts';
 import { checkedOutput, copyWork } from './request.ts';
 import type { SnapshotSource } from './source.ts';
 import { copyTaskMachine } from './state.ts';
-import { type CopyTask, copyTasks, isFinal, isPermanent } from './task.ts';
+import { type CopyTask, copyTasks, isFinal, isPermanent, slotsFor } from './task.ts';
 
 export interface CopyDispatchParts {
   readonly catalog: Catalog;
@@ -34,9 +34,8 @@ export class CopyTaskDispatch implements SchedulerTask {
   readonly #parts: CopyDispatchParts;
 
   constructor({ taskId, jobId, range }: CopyTask, parts: CopyDispatchParts) {
-    const { bytesPerSlot, maxSlotsPerCopyTask } = parts.limits;
     this.taskId = taskId;
-    this.slots = Math.max(1, Math.min(maxSlotsPerCopyTask, Math.ceil(range.bytes / bytesPerSlot)));
+    this.slots = slotsFor(range.bytes, parts.limits);
     this.#jobId = jobId;
     this.#parts = parts;
   }
@@ -80,7 +79,7 @@ export class CopyTaskDispatch implements SchedulerTask {
       if (report.output.kind !== 'copy-segment')
         throw new DbError('data-integrity', `a copy task ended with a ${report.output.kind}`);
       const work = await this.#work(job, task);
-      const copied = checkedOutput(job, await source.open(job.snapshotId), work, report.output);
+      const copied = checkedOutput(job, await source.open(job), work, report.output);
       const changes: Change[] = [];
       for (const { segmentId, files, indexes } of copied) {
         const was = catalog.get(segments, segmentId);
@@ -120,9 +119,9 @@ export class CopyTaskDispatch implements SchedulerTask {
   }
 
   async #work(job: CopyJob, { range }: CopyTask): Promise<CopySegmentWork> {
-    const snapshot = await this.#parts.source.open(job.snapshotId);
+    const snapshot = await this.#parts.source.open(job);
     const sources = await snapshot.segments(range.firstSegment, range.segmentCount);
-    return copyWork(job, snapshot, range, sources, this.#parts.limits.copyMode);
+    return copyWork(job, snapshot, range, sources, job.copyMode ?? this.#parts.limits.copyMode);
   }
 
   #fail(task: ActiveTask, code: ErrorName, reason: string): Promise<boolean> {

@@ -107,7 +107,7 @@ export class CopySegmentInspector {
 
   /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */
   async #clear(job: FailedJob): Promise<void> {
-    const { jobId, collectionId, snapshotId } = job;
+    const { jobId, collectionId } = job;
     const { scheduler, remover, source } = this.#parts;
     assert(this.#meta.target(job) === undefined, `failed job ${jobId} still has its target`);
     await mapLimited(this.#meta.tasksOf(jobId), CANCELS_AT_ONCE, ({ taskId }) => scheduler.cancel(taskId));
@@ -126,7 +126,7 @@ export class CopySegmentInspector {
       (id) => removing(this.#catalog.get(partitions, id), (was) => remove(partitions, was)),
     );
     await removeTasks(this.#catalog, this.#meta, jobId);
-    source.forget(snapshotId);
+    source.forget(jobId);
     await this.#removeAll([jobId], () => {
       const was = this.#meta.job(jobId);
       return was?.state === 'failed' && !was.isTidy

@@ -28,13 +28,13 @@ interface CopyJobBase {
   readonly databaseId: DatabaseId;
   readonly databaseName: string;
   readonly collectionName: string;
-  /** First ids of the ranges: one id per segment, task, index build of the snapshot, in manifest order. */
+  /** First ids of the ranges: one id per restored segment, task, index build, in manifest order. */
   readonly firstSegmentId: SegmentId;
   readonly firstTaskId: TaskId;
   readonly firstBuildId: BuildId;
   readonly segmentCount: number;
   readonly taskCount: number;
-  /** Target ids by rank in the snapshot's metadata. */
+  /** Target ids by rank in the snapshot's metadata; those of partitions that are not restored stay unused. */
   readonly firstPartitionId: PartitionId;
   readonly firstIndexId: IndexId;
   readonly totalBytes: number;
@@ -124,26 +124,44 @@ export interface TaskRange {
   readonly files: number;
 }
 
-/** Cuts the segments, in order, into tasks. A segment larger than the bounds gets a task of its own. */
-export function groupIntoTasks(sizes: readonly SegmentSize[], grouping: CopyGrouping): readonly TaskRange[] {
-  const ranges: TaskRange[] = [];
-  for (const [at, { bytes, files }] of sizes.entries()) {
-    const last = ranges.at(-1);
-    const fits =
-      last !== undefined &&
-      last.segmentCount < grouping.maxSegments &&
-      last.bytes + bytes <= grouping.maxBytes &&
-      last.files + files <= grouping.maxFiles;
-    if (fits)
-      ranges[ranges.length - 1] = {
-        firstSegment: last.firstSegment,
-        segmentCount: last.segmentCount + 1,
-        bytes: last.bytes + bytes,
-        files: last.files + files,
-      };
-    else ranges.push({ firstSegment: at, segmentCount: 1, bytes, files });
+/** Cuts segments, given one after the other, into tasks. A segment larger than the bounds gets a task of its own. */
+export class TaskCutter {
+  readonly #grouping: CopyGrouping;
+  #open: TaskRange | undefined;
+
+  constructor(grouping: CopyGrouping) {
+    this.#grouping = grouping;
   }
-  return ranges;
+
+  /** The task that ends before this segment, if one does. */
+  add({ bytes, files }: SegmentSize): TaskRange | undefined {
+    const { maxSegments, maxBytes, maxFiles } = this.#grouping;
+    const was = this.#open;
+    const fits =
+      was !== undefined &&
+      was.segmentCount < maxSegments &&
+      was.bytes + bytes <= maxBytes &&
+      was.files + files <= maxFiles;
+    this.#open = {
+      firstSegment: fits ? was.firstSegment : (was?.firstSegment ?? 0) + (was?.segmentCount ?? 0),
+      segmentCount: fits ? was.segmentCount + 1 : 1,
+      bytes: fits ? was.bytes + bytes : bytes,
+      files: fits ? was.files + files : files,
+    };
+    return fits ? undefined : was;
+  }
+
+  /** The last task; undefined when there were no segments. */
+  end(): TaskRange | undefined {
+    return this.#open;
+  }
+}
+
+/** The tasks of all segments, in order. */
+export function groupIntoTasks(sizes: readonly SegmentSize[], grouping: CopyGrouping): readonly TaskRange[] {
+  const cutter = new TaskCutter(grouping);
+  const ranges = sizes.map((size) => cutter.add(size));
+  return [...ranges, cutter.end()].filter((range) => range !== undefined);
 }
 
 /** The id at `position` of a range. */

@@ -1,14 +1,13 @@
 /** From a job and the snapshot's segments to target records and to what a data node is told. Pure: mappings are positions. */
 import type { CopiedSegment, CopySegmentOutput, CopySegmentWork, SegmentPlace } from '../../datanode/api.ts';
 import { DbError } from '../../errors/db-error.ts';
-import { ALL_PARTITIONS, type BuildId, type IndexId, type PartitionId } from '../../model/ids.ts';
+import { ALL_PARTITIONS, type IndexId, type PartitionId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentIndex, SegmentRecord } from '../../model/records.ts';
 import { segmentPrefix } from '../../storage/keys.ts';
-import { present } from '../../support/assert.ts';
 import type { SnapshotMetadata } from '../snapshot/metadata.ts';
 import { allFiles, type SnapshotSegment } from '../snapshot/segment.ts';
 import { type CopyJob, idAt, type TaskRange } from './job.ts';
-import type { OpenedSnapshot } from './source.ts';
+import type { OpenedSnapshot, SourceSegment } from './source.ts';
 
 /** The target's partition. Throws `data-integrity` for one the snapshot does not list. */
 export function targetPartition(
@@ -64,9 +63,9 @@ export const targetSegment = (
 
 export const copyWork = (
   job: CopyJob,
-  snapshot: OpenedSnapshot,
+  { metadata }: OpenedSnapshot,
   range: TaskRange,
-  segments: readonly SnapshotSegment[],
+  segments: readonly SourceSegment[],
   mode: CopySegmentWork['mode'],
 ): CopySegmentWork => ({
   kind: 'copy-segment',
@@ -78,13 +77,12 @@ export const copyWork = (
     indexes,
   })),
   targets: segments.map((source, i) => ({
-    place: targetPlace(job, snapshot.metadata, source, range.firstSegment + i),
-    newBuildIds: new Map(source.indexes.map(({ buildId }) => [buildId, newBuildId(job, snapshot, buildId)])),
+    place: targetPlace(job, metadata, source, range.firstSegment + i),
+    newBuildIds: new Map(
+      source.indexes.map(({ buildId }, rank) => [buildId, idAt(job.firstBuildId, source.firstBuild + rank)]),
+    ),
   })),
 });
-
-const newBuildId = (job: CopyJob, { buildPosition }: OpenedSnapshot, buildId: BuildId): BuildId =>
-  idAt(job.firstBuildId, present(buildPosition.get(buildId), `build ${buildId} of the metadata`));
 
 /** The target's index: same rank in the metadata. */
 function targetIndexId(job: CopyJob, { indexes }: SnapshotMetadata, of: IndexId): IndexId {

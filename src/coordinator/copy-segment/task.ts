@@ -31,6 +31,15 @@ export const copyTasks: TableSpec<TaskId, CopyTask> = {
   indexes: { job: (record) => record.jobId, jobState: (record) => `${record.jobId}/${record.state}` },
 };
 
+/** What a task that copies this much takes of a node. */
+export const slotsFor = (
+  bytes: number,
+  {
+    bytesPerSlot,
+    maxSlotsPerCopyTask,
+  }: { readonly bytesPerSlot: number; readonly maxSlotsPerCopyTask: number },
+): number => Math.max(1, Math.min(maxSlotsPerCopyTask, Math.ceil(bytes / bytesPerSlot)));
+
 /** Repeating cannot help: the snapshot's own objects are missing or damaged, or the node was asked for what cannot be. */
 const permanentCodes: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'object-not-found',

@@ -15,13 +15,15 @@ import { channelsOf } from '../collections/schema.ts';
 import {
   type CopyGrouping,
   type CopyJob,
-  groupIntoTasks,
   idAt,
   type RestorePurpose,
+  TaskCutter,
+  type TaskRange,
 } from '../copy-segment/job.ts';
 import type { SnapshotMetadata } from '../snapshot/metadata.ts';
 import type { SnapshotRecord } from '../snapshot/record.ts';
 import { allFiles, type SnapshotSegment, sizeOf } from '../snapshot/segment.ts';
+import { targetPartitions } from './selection.ts';
 
 /** How much a restore has to do, and so how many ids of each kind it needs. */
 export interface RestoreSize {
@@ -31,18 +33,44 @@ export interface RestoreSize {
   readonly totalBytes: number;
   readonly totalFiles: number;
   readonly totalRows: number;
+  readonly largestTaskBytes: number;
 }
 
-export function sizeRestore(segments: readonly SnapshotSegment[], grouping: CopyGrouping): RestoreSize {
-  const sizes = segments.map((segment) => ({ bytes: sizeOf(segment), files: allFiles(segment).length }));
-  return {
-    segmentCount: segments.length,
-    taskCount: groupIntoTasks(sizes, grouping).length,
-    buildCount: segments.reduce((sum, { indexes }) => sum + indexes.length, 0),
-    totalBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-    totalFiles: sizes.reduce((sum, { files }) => sum + files, 0),
-    totalRows: segments.reduce((sum, { level, rowCount }) => (level === 'L0' ? sum : sum + rowCount), 0),
-  };
+/** Adds up the segments of a restore as they come, in manifest order. */
+export class RestoreSizer {
+  readonly #cutter: TaskCutter;
+  #largestTaskBytes = 0;
+  #taskCount = 0;
+  readonly #sum = { segmentCount: 0, buildCount: 0, totalBytes: 0, totalFiles: 0, totalRows: 0 };
+
+  constructor(grouping: CopyGrouping) {
+    this.#cutter = new TaskCutter(grouping);
+  }
+
+  add(segments: readonly SnapshotSegment[]): void {
+    const sum = this.#sum;
+    for (const segment of segments) {
+      const [bytes, files] = [sizeOf(segment), allFiles(segment).length];
+      this.#count(this.#cutter.add({ bytes, files }));
+      sum.segmentCount++;
+      sum.buildCount += segment.indexes.length;
+      sum.totalBytes += bytes;
+      sum.totalFiles += files;
+      if (segment.level !== 'L0') sum.totalRows += segment.rowCount;
+    }
+  }
+
+  /** Once, after the last segment. */
+  size(): RestoreSize {
+    this.#count(this.#cutter.end());
+    return { ...this.#sum, taskCount: this.#taskCount, largestTaskBytes: this.#largestTaskBytes };
+  }
+
+  #count(range: TaskRange | undefined): void {
+    if (range === undefined) return;
+    this.#taskCount++;
+    this.#largestTaskBytes = Math.max(this.#largestTaskBytes, range.bytes);
+  }
 }
 
 export interface RestoreIds {
@@ -71,6 +99,9 @@ export interface RestoreRequest {
   readonly ids: RestoreIds;
   readonly database: DatabaseRecord;
   readonly targetName: string;
+  /** Absent: all partitions. */
+  readonly selection: readonly PartitionId[] | undefined;
+  readonly copyMode: 'shared' | 'physical';
   readonly purpose: RestorePurpose | undefined;
   readonly createdTs: HybridTime;
   readonly nowMs: number;
@@ -95,7 +126,7 @@ export function planRestore(request: RestoreRequest): RestorePlan {
       restoreJobId: jobId,
       load: 'none',
     },
-    partitions: metadata.partitions.map(({ name }, rank) => ({
+    partitions: targetPartitions(metadata, request.selection).map(({ name, rank }) => ({
       partitionId: idAt(ids.firstPartitionId, rank),
       collectionId,
       name,
@@ -114,8 +145,9 @@ export function planRestore(request: RestoreRequest): RestorePlan {
 }
 
 function planJob(request: RestoreRequest): CopyJob {
-  const { snapshot, size, grouping, ids, database, targetName, nowMs, purpose } = request;
-  const { buildCount: _, ...totals } = size;
+  const { snapshot, size, grouping, ids, database, targetName, nowMs } = request;
+  const { selection, copyMode, purpose } = request;
+  const { buildCount: _, largestTaskBytes: __, ...totals } = size;
   return {
     ...ids,
     ...totals,
@@ -128,6 +160,8 @@ function planJob(request: RestoreRequest): CopyJob {
     collectionName: targetName,
     grouping,
     createdAtMs: nowMs,
+    copyMode,
+    ...(selection === undefined ? {} : { selection }),
     ...(purpose === undefined ? {} : { purpose }),
   };
 }

@@ -4,7 +4,7 @@
  * record, which every commit that takes a name in it replaces: of two requests for one name exactly one wins.
  */
 import { type Catalog, type Change, MAX_CHANGES_PER_COMMIT, put, remove } from '../../catalog/catalog.ts';
-import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
+import { messageOf } from '../../errors/db-error.ts';
 import type {
   BuildId,
   CollectionId,
@@ -14,44 +14,28 @@ import type {
   SegmentId,
   TaskId,
 } from '../../model/ids.ts';
-import type { DatabaseRecord } from '../../model/records.ts';
-import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { RestoreSnapshot } from '../api.ts';
 import { commitEach } from '../batches.ts';
 import { claimNames } from '../collections/names.ts';
-import {
-  type CopyGrouping,
-  copyJobs,
-  MAX_FILES_PER_TASK,
-  MAX_SEGMENTS_PER_TASK,
-  type RestorePurpose,
-} from '../copy-segment/job.ts';
+import { copyJobs, type RestorePurpose } from '../copy-segment/job.ts';
 import type { SnapshotSource } from '../copy-segment/source.ts';
-import type { CollectionLookup } from '../rooms.ts';
-import type { SnapshotLimits } from '../snapshot/limits.ts';
-import type { SnapshotManager } from '../snapshot/manager.ts';
-import { checkSnapshotName, requireCollectionName, snapshotNotFound } from '../snapshot/names.ts';
 import type { Pins } from '../snapshot/pins.ts';
-import { readManifests, readMetadata } from '../snapshot/reader.ts';
-import type { SnapshotRecord } from '../snapshot/record.ts';
 import { collections, indexes, partitions } from '../tables.ts';
-import { planRestore, type RestorePlan, type RestoreSize, sizeRestore } from './plan.ts';
+import type { Admission, RestoreAdmission, RestoreNames } from './admission.ts';
+import { planRestore, type RestoreIds, type RestorePlan } from './plan.ts';
 
 export interface RestoreParts {
   readonly catalog: Catalog;
-  readonly store: ObjectStore;
   readonly ids: IdSource;
   readonly time: TimeSource;
   readonly clock: Clock;
-  readonly resolve: CollectionLookup;
-  readonly manager: SnapshotManager;
+  readonly admission: RestoreAdmission;
   readonly pins: Pins;
   readonly source: SnapshotSource;
   readonly log: Log;
-  readonly limits: SnapshotLimits;
 }
 
 /** Changes the deciding commit makes besides partitions and indexes: database, collection, job, pin, snapshot. */
@@ -68,42 +52,18 @@ export class Restore {
 
   /** Resolves once target and job are durable; the copying goes on without the caller. `purpose`: what is to become of the target. */
   async start(request: RestoreSnapshot, purpose?: RestorePurpose): Promise<JobId> {
-    const { limits } = this.#parts;
-    const { snapshot, database } = this.#check(request);
-    const grouping: CopyGrouping = {
-      maxSegments: Math.min(MAX_SEGMENTS_PER_TASK, limits.maxSegmentsPerCopyTask),
-      maxBytes: limits.maxBytesPerCopyTask,
-      maxFiles: MAX_FILES_PER_TASK,
-    };
-    const { metadata, listed } = await this.#read(request, snapshot);
-    const size = sizeRestore(listed, grouping);
-    const ids = await this.#allocate(size, metadata.partitions.length, metadata.indexes.length);
-    const plan = (snapshotNow: SnapshotRecord, databaseNow: DatabaseRecord) => {
-      const owner = { kind: 'restore', jobId: ids.jobId } as const;
-      const pin = this.#parts.pins.pinning(snapshotNow, owner, undefined);
-      const planned = planRestore({
-        snapshot: snapshotNow,
-        metadata,
-        size,
-        grouping,
-        ids: { ...ids, pinId: pin.pinId },
-        database: databaseNow,
-        targetName: request.target.name,
-        purpose,
-        createdTs: this.#parts.time.next(),
-        nowMs: this.#parts.clock.nowMs(),
-      });
-      return { planned, pinning: pin.changes };
-    };
-    const first = plan(snapshot, database);
+    const { admission, source } = this.#parts;
+    const admitted = await admission.admit(request);
+    const ids = await this.#allocate(admitted);
+    const plan = (names: RestoreNames) => this.#plan(request, { ...admitted, ...names }, ids, purpose);
+    const first = plan(admitted);
     // Before the commit that wakes the checker.
-    this.#parts.source.admit(snapshot.snapshotId, metadata, listed);
+    source.admit(first.planned.job, admitted.metadata, admitted.counts, admitted.firstManifests);
     try {
       const remaining = await this.#writeAhead(first.planned);
       for (;;) {
-        const now = this.#check(request);
-        this.#requireSame(now.snapshot, snapshot, request);
-        const { planned, pinning } = plan(now.snapshot, now.database);
+        const now = admission.checkAgain(request, admitted.snapshot);
+        const { planned, pinning } = plan(now);
         const outcome = await this.#catalog.commit([
           ...remaining,
           claimNames(now.database),
@@ -114,68 +74,39 @@ export class Restore {
         if (outcome === 'committed') return ids.jobId;
       }
     } catch (error) {
-      this.#parts.source.forget(snapshot.snapshotId);
+      source.forget(ids.jobId);
       await this.#takeBack(first.planned);
       throw error;
     }
   }
 
-  /** Nothing holds the snapshot yet: when its objects are missing because it was dropped, that is what the caller hears. */
-  async #read(request: RestoreSnapshot, snapshot: SnapshotRecord) {
-    const { store, limits } = this.#parts;
-    try {
-      const metadata = await readMetadata(store, snapshot);
-      return { metadata, listed: await readManifests(store, metadata, limits.objectsAtOnce) };
-    } catch (error) {
-      this.#requireSame(this.#check(request).snapshot, snapshot, request);
-      throw error;
-    }
+  #plan(
+    request: RestoreSnapshot,
+    admitted: Admission,
+    ids: Omit<RestoreIds, 'pinId'>,
+    purpose: RestorePurpose | undefined,
+  ): { readonly planned: RestorePlan; readonly pinning: readonly Change[] } {
+    const { pins, time, clock } = this.#parts;
+    const owner = { kind: 'restore', jobId: ids.jobId } as const;
+    const pin = pins.pinning(admitted.snapshot, owner, undefined);
+    const planned = planRestore({
+      ...admitted,
+      ids: { ...ids, pinId: pin.pinId },
+      targetName: request.target.name,
+      purpose,
+      createdTs: time.next(),
+      nowMs: clock.nowMs(),
+    });
+    return { planned, pinning: pin.changes };
   }
 
-  #requireSame(now: SnapshotRecord, before: SnapshotRecord, { name, source }: RestoreSnapshot): void {
-    if (now.snapshotId !== before.snapshotId) throw snapshotNotFound(name, source.name);
-  }
-
-  #check({ source, name, target }: RestoreSnapshot): {
-    readonly snapshot: SnapshotRecord;
-    readonly database: DatabaseRecord;
-  } {
-    const { resolve, manager, limits } = this.#parts;
-    checkSnapshotName(name, limits.maxNameLength);
-    requireCollectionName(source.name, 'restore snapshot');
-    if (target.name === '')
-      throw new DbError('parameter-invalid', 'target_collection_name is required for restore snapshot');
-    resolve.checkCollectionName(target.name);
-    const snapshot = manager.require(resolve.requireCollection(source), name);
-    const database = resolve.requireDatabase(target.database);
-    const taken = this.#findTarget(database.name, target.name);
-    if (taken !== undefined)
-      throw new DbError(
-        'collection-duplicate',
-        taken === target.name
-          ? `duplicate collection: '${target.name}' already exists in database '${database.name}'`
-          : `collection name '${target.name}' conflicts with an existing alias of collection '${taken}'`,
-      );
-    return { snapshot, database };
-  }
-
-  /** Name of the collection that answers to `name`, which differs from it when `name` is an alias. */
-  #findTarget(database: string, name: string): string | undefined {
-    try {
-      return this.#parts.resolve.requireCollection({ database, name }).name;
-    } catch (error) {
-      if (isDbError(error, 'collection-not-found')) return undefined;
-      throw error;
-    }
-  }
-
-  async #allocate(size: RestoreSize, partitionCount: number, indexCount: number) {
+  async #allocate({ size, metadata }: Admission): Promise<Omit<RestoreIds, 'pinId'>> {
     const { ids } = this.#parts;
     return {
       jobId: await ids.next<JobId>(),
       collectionId: await ids.next<CollectionId>(),
-      firstPartitionId: await ids.range<PartitionId>(partitionCount),
-      firstIndexId: await ids.range<IndexId>(indexCount),
+      firstPartitionId: await ids.range<PartitionId>(metadata.partitions.length),
+      firstIndexId: await ids.range<IndexId>(metadata.indexes.length),
       firstSegmentId: await ids.range<SegmentId>(size.segmentCount),
       firstTaskId: await ids.range<TaskId>(size.taskCount),
       firstBuildId: await ids.range<BuildId>(size.buildCount),

@@ -77,6 +77,12 @@ export class TaskScheduler implements Scheduler {
     return this.#entries.size;
   }
 
+  /** A task that asks for more than a node has takes all of the node. */
+  canEverTake(slots: number): boolean {
+    this.#cluster.expire();
+    return this.#cluster.nodes().some((node) => Math.min(slots, node.slots) >= 1);
+  }
+
   enqueue(task: SchedulerTask, running?: RunningAttempt): void {
     if (this.#entries.has(task.taskId)) return;
     const entry: Entry = {

@@ -2,6 +2,7 @@
 import type { NodeTaskReport, NodeWork } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import type { NodeId, TaskId } from '../../model/ids.ts';
+import type { NodeCapacity } from '../rooms.ts';
 
 export type TaskClass = 'restore' | 'flush' | 'index' | 'compaction';
 
@@ -32,7 +33,7 @@ export interface RunningAttempt {
   readonly attempt: number;
 }
 
-export interface Scheduler {
+export interface Scheduler extends NodeCapacity {
   /** Idempotent by task id. */
   enqueue(task: SchedulerTask, running?: RunningAttempt): void;
   /** Forgets the task and stops it on its node; resolves when the node has let go of it or is lost. */

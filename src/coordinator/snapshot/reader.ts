@@ -54,6 +54,25 @@ export async function readManifests(
   return parts.flat();
 }
 
+/** Manifest by manifest, in order, a few read ahead: for what does not need them all at once. Throws as `readMetadata`. */
+export async function* manifestsInOrder(
+  store: ObjectStore,
+  metadata: SnapshotMetadata,
+  objectsAtOnce: number,
+): AsyncGenerator<readonly SnapshotSegment[], void> {
+  const ahead: Promise<readonly SnapshotSegment[]>[] = [];
+  let next = 0;
+  for (let n = 0; n < metadata.manifests.length; n++) {
+    while (next < metadata.manifests.length && ahead.length < objectsAtOnce) {
+      const reading = readManifest(store, metadata, next++);
+      // Heard when its turn comes; nobody asks for it when one before it has failed.
+      reading.catch(() => undefined);
+      ahead.push(reading);
+    }
+    yield await present(ahead.shift(), `read of manifest ${n}`);
+  }
+}
+
 async function readChecked(
   store: ObjectStore,
   key: string,

@@ -1,5 +1,6 @@
 /** Parameters of requests, checked. Everything throws `parameter-invalid`. */
 import type { SnapshotAt } from '../coordinator/admin-api.ts';
+import type { CollectionName } from '../coordinator/api.ts';
 import { DbError } from '../errors/db-error.ts';
 
 const MAX_ID = 2n ** 63n - 1n;
@@ -41,6 +42,19 @@ export const snapshotAt = (
   at: { database: parseName('database', database), name: parseName('collection', collection) },
   name: parseName('snapshot', name),
 });
+
+/** `DATABASE/COLLECTION`. */
+export function parseCollection(what: string, text: string | undefined): CollectionName {
+  const parts = (text ?? '').split('/');
+  if (parts.length !== 2) throw wrong(`${what}: '${text ?? ''}' is not DATABASE/COLLECTION`);
+  return { database: parseName('database', parts[0]), name: parseName('collection', parts[1]) };
+}
+
+/** `a,b`. Undefined when it is not given: all of them. */
+export function parsePartitions(text: string | undefined): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  return text === '' ? [] : text.split(',').map((name) => parseName('partition', name));
+}
 
 /** `5%` → 0.05. Everything when it is not given. */
 export function parseSubset(text: string | undefined): number {

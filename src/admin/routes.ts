@@ -1,15 +1,17 @@
 /** What is served over HTTP, as a table. */
 import type { SnapshotAdmin } from '../coordinator/admin-api.ts';
-import type { Coordinator, RestoreState } from '../coordinator/api.ts';
+import type { Coordinator, RestoreSnapshot, RestoreState } from '../coordinator/api.ts';
 import type { JobId } from '../model/ids.ts';
 import { toJson } from '../support/json.ts';
 import type { Metrics } from './metrics.ts';
 import {
   pageOf,
+  parseCollection,
   parseId,
   parseOneOf,
   parseOptionalName,
   parsePage,
+  parsePartitions,
   parseReason,
   parseSnapshot,
   parseSubset,
@@ -25,6 +27,8 @@ export type AdminDoor = Pick<
   | 'listCollections'
   | 'listRestoreJobs'
   | 'restoreState'
+  | 'restoreSnapshot'
+  | 'previewRestore'
   | 'compactionStats'
   | keyof SnapshotAdmin
 >;
@@ -176,6 +180,27 @@ async function* only<T extends { readonly verdict: string }>(
 
 const restoreStates: readonly RestoreState[] = ['pending', 'executing', 'completed', 'failed'];
 
+/** What a restore is asked with: from a snapshot to a collection that does not exist yet. */
+function parseRestore(query: Asked['query']): RestoreSnapshot {
+  const { at, name } = parseSnapshot('from', query['from']);
+  const partitions = parsePartitions(query['partitions']);
+  const mode = parseOneOf('mode', query['mode'], ['shared', 'physical']);
+  return {
+    source: at,
+    name,
+    target: parseCollection('to', query['to']),
+    ...(partitions === undefined ? {} : { partitions }),
+    ...(mode === undefined ? {} : { mode }),
+  };
+}
+
+async function startRestore(coordinator: AdminDoor, { query, signal }: Asked): Promise<Answer> {
+  const request = parseRestore(query);
+  if (parseOneOf('dryRun', query['dryRun'], ['true', 'false']) === 'true')
+    return json(await coordinator.previewRestore(request, signal));
+  return json(coordinator.restoreState(await coordinator.restoreSnapshot(request)));
+}
+
 const restoreRoutes = (coordinator: AdminDoor): readonly Route[] => [
   read(
     '/restore-jobs',
@@ -192,6 +217,13 @@ const restoreRoutes = (coordinator: AdminDoor): readonly Route[] => [
       const { items, next } = pageOf(jobs, ({ jobId }) => jobId, parsePage(query));
       return json({ jobs: items, next });
     },
+  ),
+  work(
+    'POST',
+    '/restore',
+    ['from', 'to', 'partitions', 'mode', 'dryRun'],
+    'restores from=DATABASE/COLLECTION/SNAPSHOT to=DATABASE/COLLECTION and answers the job, which goes on by itself; partitions=a,b: only those; mode=physical: no shared files; dryRun=true: only tells what it would do',
+    (asked) => startRestore(coordinator, asked),
   ),
   read('/restore-jobs/{id}', [], 'one restore', ({ params }) =>
     json(coordinator.restoreState(parseId<JobId>('job', params['id']))),

@@ -314,6 +314,48 @@ test('a restore is cancelled once; a second time says that it had ended', () =>
     assert.equal(door.asked.length, 2);
   }));
 
+const RESTORE = '/restore?from=default/films/monday&to=other/films_again';
+
+test('a restore is started on POST with everything it can be asked, and answers its job', () =>
+  withAdmin(async ({ door, ask }) => {
+    const { status, json } = await ask(RESTORE, { method: 'POST' });
+    assert.deepEqual([status, json.jobId, json.state], [200, '600', 'pending']);
+    await ask(`${RESTORE}&partitions=a,b&mode=physical&dryRun=false`, { method: 'POST' });
+    assert.deepEqual(door.asked, [
+      'restore default/films/monday to other/films_again all as configured',
+      'restore default/films/monday to other/films_again a,b physical',
+    ]);
+    assert.equal((await ask(RESTORE)).status, 405);
+    for (const wrong of [
+      '/restore?to=a/b',
+      '/restore?from=a/b/c',
+      '/restore?from=a/b/c&to=b',
+      '/restore?from=a/b&to=a/b',
+      `${RESTORE}&mode=fast`,
+      `${RESTORE}&dryRun=1`,
+      `${RESTORE}&partitions=a,,b`,
+      `${RESTORE}&wait=true`,
+    ])
+      assert.equal((await ask(wrong, { method: 'POST' })).status, 400, wrong);
+    const missing = await ask('/restore?from=default/films/nope&to=a/b', { method: 'POST' });
+    assert.deepEqual([missing.status, missing.json.error], [404, 'snapshot-not-found']);
+    assert.equal(door.asked.length, 2);
+  }));
+
+test('a dry run tells what would be copied and starts nothing; it ends with the connection', () =>
+  withAdmin(async ({ door, ask, url }) => {
+    const { json } = await ask(`${RESTORE}&dryRun=true&partitions=`, { method: 'POST' });
+    assert.deepEqual([json.method, json.totalFiles, json.problemCount], ['hard-link', 36, 0]);
+    assert.deepEqual(door.asked, ['preview default/films/monday to other/films_again  as configured']);
+    door.isEndless = true;
+    const sent = request(`${url}${RESTORE}&dryRun=true`, { method: 'POST', agent: false });
+    sent.on('error', () => undefined);
+    sent.end();
+    while (door.asked.length < 2) await systemClock.sleep(5, new AbortController().signal);
+    sent.destroy();
+    await door.aborted;
+  }));
+
 test('GC is carried out on POST and answers with what went', () =>
   withAdmin(async ({ ask }) => {
     const { json } = await ask('/gc', { method: 'POST' });

@@ -52,6 +52,11 @@ export class AdminClient {
     this.#signal = signal;
   }
 
+  /** Aborted by Ctrl-C. */
+  get signal(): AbortSignal {
+    return this.#signal;
+  }
+
   /** Throws `ServerError` with a sentence for people. */
   async ask<T>(method: 'GET' | 'POST', path: string, query: Query = {}): Promise<Json<T>> {
     let text = '';

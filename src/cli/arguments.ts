@@ -74,7 +74,7 @@ function checkFlags(command: string, flags: Parsed['flags'], known: Readonly<Rec
       throw new UsageError(`'tidemark ${command}' has no flag '--${name}'`);
 }
 
-type Options = Record<string, { type: 'string' | 'boolean'; short?: string }>;
+type Options = Record<string, { type: 'string' | 'boolean'; short?: string; multiple?: boolean }>;
 
 const serveFlags: Options = Object.fromEntries([
   ...optionEntries.flatMap(({ name, option }) =>
@@ -91,7 +91,7 @@ function allFlags(): Options {
   const asked = [askFlags, ...commands.map(({ flags }) => flags)].flatMap((flags) => Object.entries(flags));
   return {
     ...serveFlags,
-    ...Object.fromEntries(asked.map(([name, { type }]) => [name, { type }])),
+    ...Object.fromEntries(asked.map(([name, { type, multiple = false }]) => [name, { type, multiple }])),
     help: { type: 'boolean', short: 'h' },
     version: { type: 'boolean', short: 'v' },
   };

@@ -7,6 +7,8 @@ import type { Terminal } from './terminal.ts';
 
 export interface Flag {
   readonly type: 'string' | 'boolean';
+  /** May be given more than once. */
+  readonly multiple?: true;
   /** How its value is called in the help. */
   readonly value?: string;
   readonly help: string;
@@ -57,6 +59,10 @@ export const snapshotText = ({ database, collection, name }: SnapshotName): stri
 
 export const reportName = (report: Json<SnapshotReport>): string =>
   snapshotText({ database: report.databaseName, collection: report.collectionName, name: report.name });
+
+/** Every value of a flag that may be given more than once; undefined when it was not. */
+export const textFlags = (flags: Call['flags'], name: string): readonly string[] | undefined =>
+  flags[name] as readonly string[] | undefined;
 
 export const textFlag = (flags: Call['flags'], name: string): string | undefined =>
   flags[name] as string | undefined;

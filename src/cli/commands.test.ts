@@ -4,7 +4,16 @@ import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { type AdminWorld, withAdmin } from '../../tests/admin/admin-world.ts';
-import { content, FakeDoor, job, pin, report, sameDiff, verdict } from '../../tests/admin/fake-door.ts';
+import {
+  content,
+  FakeDoor,
+  job,
+  pin,
+  preview,
+  report,
+  sameDiff,
+  verdict,
+} from '../../tests/admin/fake-door.ts';
 import { loadConfig } from '../config/load.ts';
 import { DbError } from '../errors/db-error.ts';
 import { parseJson } from '../support/json.ts';
@@ -320,6 +329,81 @@ test('what steers a terminal is never printed raw, whoever has said it', async (
   assert.doesNotMatch(progress.text.slice('\r'.length, -'\u001b[K'.length), raw);
 });
 
+test('restore start prints the id of its job', async () => {
+  const door = new FakeDoor();
+  const line = 'restore start films monday films_again';
+  assert.deepEqual(await runOver(door, line), { code: 0, out: '600\n', err: '' });
+  await runOver(door, 'restore start other/films/monday films_again').catch(() => undefined);
+  await runOver(
+    door,
+    `${line} --partition a --partition b --physical --target-database other --database default`,
+  );
+  assert.deepEqual(door.asked, [
+    'restore default/films/monday to default/films_again all as configured',
+    'restore default/films/monday to other/films_again a,b physical',
+  ]);
+  await assert.rejects(runOver(door, `${line} --dry-run --wait`), UsageError);
+  await assert.rejects(runOver(door, 'restore start films films_again'), UsageError);
+  await assert.rejects(runOver(door, 'restore start films nope films_again'), /snapshot not found/);
+});
+
+/** Each look at the job finds it in the next of these states. */
+class MovingDoor extends FakeDoor {
+  readonly #looks: Parameters<typeof job>[0][];
+
+  constructor(...looks: Parameters<typeof job>[0][]) {
+    super();
+    this.#looks = looks;
+  }
+
+  override restoreState(jobId: bigint) {
+    return { ...super.restoreState(jobId), ...this.#looks.shift() };
+  }
+}
+
+test('restore start --wait shows progress on a terminal and ends with what became of the job', async () => {
+  const line = 'restore start films monday films_again --wait';
+  const done = { state: 'completed', progress: 100 } as const;
+  const moving = { state: 'executing', progress: 40 } as const;
+  const { code, out, err } = await runOver(new MovingDoor({}, moving, done), line, { isTTY: true });
+  assert.deepEqual(
+    [code, out],
+    [0, 'Restored monday into default/films_again: 100,000 rows, 36 files, 40.0 MB in 1.5 s.\n'],
+  );
+  assert.match(err, /restoring default\/films_again {2}0 % .*40 % {2}14 of 36 files, 16\.0 MB of 40\.0 MB/);
+  const failed = { state: 'failed', reason: "object 'x' is missing" } as const;
+  await assert.rejects(runOver(new MovingDoor({}, failed), line), {
+    message: "restore 600 into default/films_again failed: object 'x' is missing",
+  });
+  const json = await runOver(new MovingDoor({}, failed), `${line} --json`);
+  assert.deepEqual([json.code, parseJson(json.out)], [1, { ...(parseJson(json.out) as object), ...failed }]);
+});
+
+test('restore start --dry-run tells what would be copied, how, and how long that takes', async () => {
+  const door = new FakeDoor();
+  const line = 'restore start films monday films_again --dry-run';
+  const { code, out } = await runOver(door, line);
+  assert.equal(code, 0);
+  assert.equal(
+    out,
+    `default/films/monday → default/films_again
+  rows         100,000 in 12 segments, 2 tasks
+  size         40.0 MB (40,000,000 bytes) in 36 files
+  mode         shared: hard links: no bytes are copied
+  free         5.0 GB (5,000,000,000 bytes)
+  takes about  1.5 s
+
+Every object is there. Nothing was changed.
+`,
+  );
+  const problems = [{ key: 'segments/1', detail: 'is missing' }];
+  door.preview = preview({ problems, problemCount: 7, method: 'stream', mode: 'physical' });
+  const damaged = await runOver(door, line);
+  assert.equal(damaged.code, 3);
+  assert.match(damaged.out, /It would FAIL: 7 objects wrong\n {2}segments\/1 is missing\n {2}and 6 more\n$/);
+  assert.ok(door.asked.every((asked) => asked.startsWith('preview ')));
+});
+
 test('--json prints exactly what the server answers', async () => {
   const door = new FakeDoor();
   await withAdmin(async ({ url, ask }) => {
@@ -418,7 +502,10 @@ test('names and percentages that cannot be are refused before anything is asked'
 
 test('every command stands in the help and has a help of its own', () => {
   const { group } = parseArguments(['restore', '--help']);
-  assert.match(helpText(group), /^Usage: tidemark restore COMMAND\n\n {2}restore list/);
+  assert.match(
+    helpText(group),
+    /^Usage: tidemark restore COMMAND\n\n {2}restore start COLLECTION SNAPSHOT TARGET/,
+  );
   const { command } = parseArguments(['gc', '--help']);
   assert.ok(command);
   assert.match(helpOf(command), /^Usage: tidemark gc \[options\]\n[\s\S]*--dry-run[\s\S]*--server URL/);

@@ -3,13 +3,14 @@ import type { AdminDoor } from '../../src/admin/routes.ts';
 import type {
   GarbageVerdict,
   PinInfo,
+  RestorePreview,
   SnapshotAt,
   SnapshotContent,
   SnapshotDiff,
   SnapshotReport,
   VerifyStep,
 } from '../../src/coordinator/admin-api.ts';
-import type { RestoreJobInfo } from '../../src/coordinator/api.ts';
+import type { RestoreJobInfo, RestoreSnapshot } from '../../src/coordinator/api.ts';
 import { DbError } from '../../src/errors/db-error.ts';
 import { hybridTime } from '../../src/model/hybrid-time.ts';
 import type { FieldSchema } from '../../src/model/schema.ts';
@@ -115,6 +116,24 @@ export const job = (fields: Partial<RestoreJobInfo> = {}): RestoreJobInfo => ({
   ...fields,
 });
 
+export const preview = (fields: Partial<RestorePreview> = {}): RestorePreview => ({
+  snapshotName: 'monday',
+  databaseName: 'default',
+  collectionName: 'films_again',
+  segmentCount: 12,
+  taskCount: 2,
+  totalBytes: 40_000_000,
+  totalFiles: 36,
+  totalRows: 100_000,
+  mode: 'shared',
+  method: 'hard-link',
+  problems: [],
+  problemCount: 0,
+  freeBytes: 5_000_000_000,
+  estimatedMs: 1500,
+  ...fields,
+});
+
 export const verdict = (fields: Partial<GarbageVerdict> = {}): GarbageVerdict => ({
   key: 'segments/451/452/460/rows.parquet',
   sizeBytes: 1_200_000,
@@ -139,10 +158,11 @@ export class FakeDoor implements AdminDoor {
   jobs: RestoreJobInfo[] = [job()];
   verdicts: GarbageVerdict[] = [verdict()];
   diff: SnapshotDiff | undefined;
+  preview: RestorePreview = preview();
   steps: readonly VerifyStep[] = [end];
   /** Thrown after the steps or verdicts. */
   failure: Error | undefined;
-  /** After the steps, verify waits for its signal. */
+  /** After the steps, verify waits for its signal, and so does a preview. */
   isEndless = false;
   isHealthy = true;
   readonly asked: string[] = [];
@@ -176,6 +196,21 @@ export class FakeDoor implements AdminDoor {
     const found = this.jobs.find((each) => each.jobId === jobId);
     if (found === undefined) throw new DbError('job-not-found', `restore job not found: jobID=${jobId}`);
     return found;
+  }
+  async restoreSnapshot(request: RestoreSnapshot) {
+    this.#find({ at: request.source, name: request.name });
+    this.asked.push(`restore ${describe(request)}`);
+    const jobId = 600n as never;
+    this.jobs.push(job({ jobId, state: 'pending', progress: 0, collectionName: request.target.name }));
+    return jobId;
+  }
+  async previewRestore(request: RestoreSnapshot, signal: AbortSignal) {
+    this.#find({ at: request.source, name: request.name });
+    this.asked.push(`preview ${describe(request)}`);
+    if (!this.isEndless) return this.preview;
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    this.#abort(signal.reason);
+    throw signal.reason;
   }
   snapshotReports(database: string, collection: string) {
     return this.reports.filter(
@@ -237,6 +272,9 @@ export class FakeDoor implements AdminDoor {
     return true;
   }
 }
+
+const describe = ({ source, name, target, partitions, mode }: RestoreSnapshot): string =>
+  `${source.database}/${source.name}/${name} to ${target.database}/${target.name} ${partitions ?? 'all'} ${mode ?? 'as configured'}`;
 
 export const sameDiff = (from: SnapshotReport, to: SnapshotReport): SnapshotDiff => ({
   from,

@@ -296,6 +296,18 @@ export class World {
     return this.service.restoreSnapshot({ source, name, target: to });
   }
 
+  /** A restore whose only node is lost in the moment it is admitted: it waits until the node joins again. */
+  async restoreQueued(name = 'snap', to = target): Promise<JobId> {
+    let isAwaited = true;
+    this.catalog.onChange((changes) => {
+      const isAdmitted = changes.some(({ table, was }) => table === copyJobs && was === undefined);
+      if (!isAwaited || !isAdmitted) return;
+      isAwaited = false;
+      this.cluster.leave(this.node.nodeId);
+    });
+    return await this.restore(name, to);
+  }
+
   /** Lets things run, time included, until the job has ended and was tidied. */
   async ended(jobId: JobId): Promise<RestoreJobInfo> {
     for (let i = 0; i < 2000; i++) {

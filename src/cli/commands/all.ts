@@ -2,6 +2,7 @@ import type { Command } from '../command.ts';
 import { gc } from './gc.ts';
 import { restoreCancel } from './restore-cancel.ts';
 import { restoreList } from './restore-list.ts';
+import { restoreStart } from './restore-start.ts';
 import { snapshotDescribe } from './snapshot-describe.ts';
 import { snapshotDiff } from './snapshot-diff.ts';
 import { snapshotList } from './snapshot-list.ts';
@@ -15,6 +16,7 @@ export const commands: readonly Command[] = [
   snapshotVerify,
   snapshotDiff,
   snapshotPins,
+  restoreStart,
   restoreList,
   restoreCancel,
   gc,

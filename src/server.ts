@@ -20,7 +20,7 @@ import { copySegmentExecutor } from './datanode/copy-segment/executor.ts';
 import { LocalDataNode } from './datanode/datanode.ts';
 import { flushExecutor } from './datanode/flush/executor.ts';
 import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
-import type { DbError } from './errors/db-error.ts';
+import { type DbError, messageOf } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { primaryKeysOf } from './expr/primary-keys.ts';
@@ -153,6 +153,7 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   closing.add(() => catalog.close());
   const store = await LocalStore.open(dir.objects);
   closing.add(() => store.close());
+  await reportSharing(store, log);
   const wal = await FileWal.open(dir.wal, { random: systemRandom });
   closing.add(() => wal.close());
   const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock: systemClock });
@@ -186,6 +187,15 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   closing.add(() => coordinator.close());
   reportTornTail(wal, log);
   return { catalog, coordinator, queryNode, streamingNode };
+}
+
+/** How restores will share files here. A full disk cannot be asked; that is no reason not to start. */
+async function reportSharing(store: LocalStore, log: Log): Promise<void> {
+  try {
+    log.info('object-store-opened', { sharing: await store.sharing() });
+  } catch (error) {
+    log.warn('object-store-sharing-unknown', { reason: messageOf(error) });
+  }
 }
 
 /** Bytes that were cut were never acknowledged; still, somebody may want to know that the last stop was not clean. */

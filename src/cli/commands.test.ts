@@ -370,7 +370,10 @@ test('restore start --wait shows progress on a terminal and ends with what becam
     [code, out],
     [0, 'Restored monday into default/films_again: 100,000 rows, 36 files, 40.0 MB in 1.5 s.\n'],
   );
-  assert.match(err, /restoring default\/films_again {2}0 % .*40 % {2}14 of 36 files, 16\.0 MB of 40\.0 MB/);
+  assert.match(
+    err,
+    /restoring default\/films_again {2}0 %[\s\S]*40 % {2}14 of 36 files, 16\.0 MB of 40\.0 MB/,
+  );
   const failed = { state: 'failed', reason: "object 'x' is missing" } as const;
   await assert.rejects(runOver(new MovingDoor({}, failed), line), {
     message: "restore 600 into default/films_again failed: object 'x' is missing",

@@ -62,6 +62,8 @@ export class World {
   onFlush: (collectionId: CollectionId) => Promise<void> = () => Promise.resolve();
   flushedUpTo: () => HybridTime = () => this.time.next();
   readonly captureGate = new CaptureGate();
+  /** Other names of collections. */
+  readonly aliases = new Map<string, string>();
 
   private constructor(disk: Disk, catalog: Catalog, time: TimeSource, limits: Partial<SnapshotLimits>) {
     this.disk = disk;
@@ -107,7 +109,7 @@ export class World {
           if (found === undefined) throw new DbError('database-not-found', `database '${name}'`);
           return found;
         },
-        requireCollection: (at) => this.find(at),
+        requireCollection: (at) => this.find({ ...at, name: this.aliases.get(at.name) ?? at.name }),
         checkCollectionName: () => undefined,
       },
     });

@@ -299,7 +299,7 @@ export class World {
   }
 
   /** A restore whose only node is lost in the moment it is admitted: it waits until the node joins again. */
-  async restoreQueued(name = 'snap', to = target): Promise<JobId> {
+  async queued(start: () => Promise<JobId>): Promise<JobId> {
     let isAwaited = true;
     this.catalog.onChange((changes) => {
       const isAdmitted = changes.some(({ table, was }) => table === copyJobs && was === undefined);
@@ -307,7 +307,11 @@ export class World {
       isAwaited = false;
       this.cluster.leave(this.node.nodeId);
     });
-    return await this.restore(name, to);
+    return await start();
+  }
+
+  restoreQueued(name = 'snap', to = target): Promise<JobId> {
+    return this.queued(() => this.restore(name, to));
   }
 
   /** Lets things run, time included, until the job has ended and was tidied. */

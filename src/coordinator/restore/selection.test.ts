@@ -114,16 +114,21 @@ test('a restore of chosen partitions survives restarts, over many manifests', as
   for (let i = 0; i < 1100; i++)
     await world.addSegment(world.find(source), i % 3 === 0 ? second : first, `${i}`);
   await world.create();
-  const jobId = await restoreOf(world, ['old']);
+  const queued = await world.queued(() => restoreOf(world, ['old']));
+  await until(() => world.catalog.get(copyJobs, queued)?.state === 'executing', 'executing');
+  assert.equal(world.catalog.count(copyTasks), 7);
+  world.cluster.join(world.node);
+  const pending = await restoreOf(world, ['old'], 'other');
   world = await world.restart({ maxSegmentsPerCopyTask: 7 });
-  assert.equal(world.catalog.get(copyJobs, jobId)?.state, 'pending');
-  await world.disk.clock.jump(2000);
-  await until(() => world.catalog.count(copyTasks) > 0, 'tasks');
-  assert.notEqual(world.catalog.get(copyJobs, jobId)?.state, 'completed');
-  world = await world.restart();
-  const info = await world.ended(jobId);
-  assert.deepEqual([info.state, info.totalSegments, info.totalRows], ['completed', 367, 3670]);
-  assert.deepEqual(await world.content(target), await contentOf(world, ['old']).then(only('old')));
+  const expected = only('old')(await world.content(source));
+  for (const [jobId, name] of [
+    [queued, target.name],
+    [pending, 'other'],
+  ] as const) {
+    const info = await world.ended(jobId);
+    assert.deepEqual([info.state, info.totalSegments, info.totalRows], ['completed', 367, 3670]);
+    assert.deepEqual(await world.content({ database: '', name }), expected);
+  }
   await world.assertClean();
   await world.stop();
 });

@@ -2,6 +2,8 @@
  * Time and memory to create, describe and drop a snapshot against the number of segments; what writes notice of it; what keeping the
  * references of many snapshots costs. `--segments 1,1000,100000`, `--parts create,writes,references`.
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import v8 from 'node:v8';
 import vm from 'node:vm';
@@ -64,6 +66,7 @@ async function creates(): Promise<void> {
       'describe p50 ms',
       'p99 ms',
       'drop p50 ms',
+      'objects gone after p50 ms',
       'memory above idle, one',
       'all in a row',
       'longest block of the event loop, ms',
@@ -80,11 +83,17 @@ async function measure(bench: Bench, segments: number): Promise<(string | number
   const create: number[] = [];
   const describe: number[] = [];
   const drop: number[] = [];
+  const gone: number[] = [];
+  const objects = join(bench.dir, 'objects', 'snapshots');
   const round = async (name: string) => {
     const snapshot = { ...at, snapshot_name: name };
     create.push(await timed(() => ok(client.createSnapshot(snapshot))));
     describe.push(await timed(() => ok(client.describeSnapshot(snapshot).then((r) => r.status))));
+    const dropped = performance.now();
     drop.push(await timed(() => ok(client.dropSnapshot(snapshot))));
+    // What a drop leaves to do is done before the next create.
+    while (existsSync(objects)) await pause(5);
+    gone.push(performance.now() - dropped);
   };
   await ok(client.hasCollection(at).then((r) => r.status));
   // What a start leaves to do is done.
@@ -103,6 +112,7 @@ async function measure(bench: Bench, segments: number): Promise<(string | number
     ms(quantile(describe, 0.5)),
     ms(quantile(describe, 0.99)),
     ms(quantile(drop, 0.5)),
+    ms(quantile(gone, 0.5)),
     memory(one),
     memory(all),
     ms(loop.longestOwnMs),

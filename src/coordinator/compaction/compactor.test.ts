@@ -9,10 +9,11 @@ import {
   type World,
   type WorldOptions,
 } from '../../../tests/control/world.ts';
+import { put } from '../../catalog/catalog.ts';
 import type { NodeWork } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
-import type { CollectionId, PartitionId } from '../../model/ids.ts';
+import type { CollectionId, PartitionId, SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
 import type { ManualCompaction } from '../api.ts';
 import { indexes, segments } from '../tables.ts';
@@ -549,5 +550,42 @@ test('no more plans are open than the limit says, and all are carried out in the
   assert.equal(rowsOf(of).length, 1);
   assert.equal(of.world.coordinator.compactionState(compactionId).state, 'completed');
   checkRows(of);
+  await of.world.coordinator.close();
+});
+
+/** As many full segments beside the collection's own as make its planning take several turns. */
+async function filledUp({ world, collectionId, partitionId }: Stage, count: number): Promise<void> {
+  const { catalog, ids } = world.foundations;
+  const [model] = catalog.find(segments, 'collection', collectionId);
+  const first = await ids.range<SegmentId>(count);
+  const full = model!.files.map((file) => ({ ...file, sizeBytes: defaultCompactionLimits.maxSizeBytes }));
+  for (let from = 0; from < count; from += 100)
+    await catalog.commitSure(
+      Array.from({ length: 100 }, (_, i) => {
+        const segmentId = (first + BigInt(from + i)) as SegmentId;
+        return put(segments, { ...model!, segmentId, partitionId, files: full }, undefined);
+      }),
+    );
+}
+
+test('what ends while a large collection is planned in turns is in no plan that starts; the rest is', async () => {
+  const of = await stage({ limits: manualOnly });
+  for (let i = 0; i < 4; i++) await flushed(of, [i]);
+  const [gone, ...left] = rowsOf(of);
+  await filledUp(of, 6000);
+  const { catalog } = of.world.foundations;
+  const { log } = of.world;
+  const look = log.segments.bind(log);
+  let dropping: Promise<unknown> | undefined;
+  log.segments = () => {
+    dropping ??= catalog.commit([put(segments, { ...gone!, state: 'dropped', droppedAtMs: 1 }, gone)]);
+    return look();
+  };
+  const { compactionId } = await of.world.coordinator.compact(all(of));
+  assert.equal(await dropping, 'committed');
+  await run(of.world, 30);
+  const { state, plans } = of.world.coordinator.compactionState(compactionId);
+  assert.deepEqual([state, plans.map((plan) => plan.state)], ['completed', ['completed']]);
+  assert.deepEqual(new Set(plans[0]?.sources), new Set(idsOf(left)));
   await of.world.coordinator.close();
 });

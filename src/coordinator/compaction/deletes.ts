@@ -37,6 +37,7 @@ export class LatestFirst {
   readonly #byTime: readonly SegmentRecord[];
   /** Deletes in the first n segments. */
   readonly #sums: readonly number[];
+  readonly #lists = new Map<number, readonly SegmentRecord[]>();
 
   private constructor(byTime: readonly SegmentRecord[]) {
     this.#byTime = byTime;
@@ -50,9 +51,20 @@ export class LatestFirst {
     );
   }
 
-  /** Those with a delete later than `bound`. */
+  /** Those with a delete later than `bound`. Many plans have the same ones, and then share the list. */
   after(bound: HybridTime): readonly SegmentRecord[] {
-    return this.#byTime.slice(0, this.#countAfter(bound));
+    const count = this.#countAfter(bound);
+    let listed = this.#lists.get(count);
+    if (listed === undefined) {
+      listed = this.#byTime.slice(0, count);
+      this.#lists.set(count, listed);
+    }
+    return listed;
+  }
+
+  /** All that `after` has ever told. */
+  get told(): readonly SegmentRecord[] {
+    return this.#byTime.slice(0, Math.max(0, ...this.#lists.keys()));
   }
 
   /** How many deletes they hold. */

@@ -5,7 +5,8 @@ import type { HybridTime } from '../../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type CollectionId, type PartitionId, type SegmentId } from '../../model/ids.ts';
 import type { SegmentFile, SegmentRecord } from '../../model/records.ts';
 import type { LogSegment } from '../../streamingnode/api.ts';
-import { type CompactionPlan, type PlanInput, type Policy, planCompaction } from './plan.ts';
+import { SLICE } from '../../support/slices.ts';
+import { type CompactionPlan, type PlanInput, type Policy, planCompaction, planSteps } from './plan.ts';
 
 const MB = 1024 * 1024;
 const automatic: Policy = {
@@ -73,6 +74,39 @@ const many = (count: number, of: Parameters<typeof rows>[0] = {}) =>
 const ts = (at: number) => BigInt(at) as HybridTime;
 const kinds = (plans: readonly CompactionPlan[]) =>
   plans.map(({ kind, sources }) => `${kind} ${sources.length}`);
+
+test('a plan over 100,000 segments is made in steps, of which each asks about some thousand segments at most', () => {
+  const large = rows({ sizeMb: 60 });
+  const records = Array.from({ length: 100_000 }, (_, i) =>
+    i % 10 === 0 ? rows() : { ...large, segmentId: nextId++ as SegmentId },
+  );
+  const killing = deletes({ minTs: ts(1), maxTs: (nextId * 10n + 10n) as HybridTime, rowCount: 10_000_000 });
+  let asked = 0;
+  let most = 0;
+  const count = <T>(answer: T) => {
+    asked++;
+    return answer;
+  };
+  const steps = planSteps(
+    input([...records, killing], {
+      isProtected: () => count(false),
+      examinedWith: () => count(0),
+      isBusy: () => count(false),
+    }),
+  );
+  let number = 0;
+  let step = steps.next();
+  for (; step.done !== true; step = steps.next()) {
+    most = Math.max(most, asked);
+    asked = 0;
+    number++;
+  }
+  assert.ok(number > 4 * (records.length / SLICE), `${number} steps`);
+  assert.ok(most <= 3 * SLICE, `${most} questions in one step`);
+  const { plans } = step.value;
+  const merges = plans.filter(({ kind }) => kind === 'merge').length;
+  assert.deepEqual([merges, plans.length - merges], [Math.ceil(10_000 / 30), 90_000]);
+});
 
 test('as many small segments of one partition and channel as the threshold says are merged, fewer are not', () => {
   assert.deepEqual(kinds(planCompaction(input(many(3))).plans), []);

@@ -75,6 +75,9 @@ export interface Planned {
   readonly isResting: boolean;
 }
 
+/** Merges of some dozen segments each. */
+const PLANS_PER_STEP = 64;
+
 const NOTHING = { isProtected: false, isWaiting: false, isResting: false };
 
 const bytesOf = (segment: SegmentRecord, kind: 'rows' | 'deletes'): number =>
@@ -163,6 +166,8 @@ function* planChannel(
   const before = found.plans.length;
   // What it will hold is not known yet, or its record is about to go.
   found.isWaiting ||= channel.hasWriting;
+  /** By the plans of rows. */
+  const read = new Set<SegmentRecord>();
   let looked = 0;
   for (const [partitionId, { flushed, totalRows }] of channel.byPartition) {
     looked += flushed.length + channel.deletes.length;
@@ -177,6 +182,7 @@ function* planChannel(
       const known = knownDeletesTs(covering, inLog);
       const free = yield* filterSteps(flushed, mayTake);
       yield* planRows(free, { totalRows, deletes, known }, input, found.plans);
+      for (const segment of deletes.told) read.add(segment);
     }
   }
   const deletes = yield* filterSteps(
@@ -191,7 +197,13 @@ function* planChannel(
     isBusyWithRows ||= input.isBusy(segmentId);
   });
   if (input.policy.isThorough && isBusyWithRows) found.isWaiting = true;
-  else found.plans.push(...(yield* planDeletes(standing, found.plans.slice(before), input.policy)));
+  else
+    found.plans.push(
+      ...(yield* planDeletes(
+        standing.filter((segment) => !read.has(segment)),
+        input.policy,
+      )),
+    );
 }
 
 interface RowsContext {
@@ -216,10 +228,14 @@ function* planRows(
     isBalanced: !policy.isThorough,
   });
   const merged = new Set<SegmentRecord>();
-  yield* eachStep(groups, (sources) => {
-    for (const segment of sources) merged.add(segment);
-    plans.push(planOf('merge', sources, of, 0));
-  });
+  yield* eachStep(
+    groups,
+    (sources) => {
+      for (const segment of sources) merged.add(segment);
+      plans.push(planOf('merge', sources, of, 0));
+    },
+    PLANS_PER_STEP,
+  );
   yield* eachStep(free, (segment) => {
     if (!merged.has(segment) && isWorthExamining(segment, of, input))
       plans.push(planOf('purge', [segment], of, minKilledOf(segment, of, policy)));
@@ -263,19 +279,10 @@ function isWorthExamining(
   return unapplied >= policy.deleteRatio * totalRows && unapplied >= 2 * examinedWith(segment.segmentId);
 }
 
-/** Not of deletes that a plan of rows is about to read. */
-function* planDeletes(
-  free: readonly SegmentRecord[],
-  rowPlans: readonly CompactionPlan[],
-  policy: Policy,
-): Steps<readonly DeletesPlan[]> {
-  const read = new Set<SegmentRecord>();
-  yield* eachStep(rowPlans, (plan) => {
-    if (plan.kind !== 'merge-deletes') for (const segment of plan.deletes) read.add(segment);
-  });
+/** `free`: no plan of rows is about to read them. */
+function* planDeletes(free: readonly SegmentRecord[], policy: Policy): Steps<readonly DeletesPlan[]> {
   const plans: DeletesPlan[] = [];
-  const unread = free.filter((segment) => !read.has(segment));
-  for (const ofScope of groupBy(unread, ({ partitionId }) => partitionId).values()) {
+  for (const ofScope of groupBy(free, ({ partitionId }) => partitionId).values()) {
     const ordered = yield* sortSteps(ofScope, byTime);
     const groups = yield* groupsOf(ordered, (segment) => bytesOf(segment, 'deletes'), {
       ...policy,

@@ -61,6 +61,8 @@ export class SnapshotReferences {
   readonly #parts: SnapshotReferencesParts;
   readonly #entries = new Map<SnapshotId, Entry>();
   readonly #byCollection = new Map<CollectionId, Set<Entry>>();
+  /** Of these, the ones that came with a protection, be it over or not. */
+  readonly #protecting = new Map<CollectionId, Set<Entry>>();
   /** How many of the collection are not loaded. */
   readonly #notLoaded = new Map<CollectionId, number>();
   readonly #segmentCounts = new IdCounts();
@@ -116,9 +118,11 @@ export class SnapshotReferences {
     if (entry === undefined) return;
     entry.isRemoved = true;
     this.#entries.delete(snapshotId);
-    const ofCollection = this.#byCollection.get(entry.collectionId);
-    ofCollection?.delete(entry);
-    if (ofCollection?.size === 0) this.#byCollection.delete(entry.collectionId);
+    for (const entries of [this.#byCollection, this.#protecting]) {
+      const ofCollection = entries.get(entry.collectionId);
+      ofCollection?.delete(entry);
+      if (ofCollection?.size === 0) entries.delete(entry.collectionId);
+    }
     if (entry.ids === undefined) this.#changeNotLoaded(entry.collectionId, -1);
     // Its ids count a moment longer, which keeps too much, never too little.
     if (entry.counting !== undefined) await entry.counting;
@@ -135,8 +139,10 @@ export class SnapshotReferences {
 
   /** Whether no compaction may replace the segment now. */
   isProtected(collectionId: CollectionId, segmentId: SegmentId): boolean {
+    const protecting = this.#protecting.get(collectionId);
+    if (protecting === undefined || !this.isSegmentReferenced(collectionId, segmentId)) return false;
     const nowMs = this.#parts.clock.nowMs();
-    for (const { protectedUntilMs, ids } of this.#byCollection.get(collectionId) ?? [])
+    for (const { protectedUntilMs, ids } of protecting)
       if (nowMs < protectedUntilMs && (ids === undefined || contains(ids.segmentIds, segmentId))) return true;
     return false;
   }
@@ -233,8 +239,12 @@ export class SnapshotReferences {
       counting: undefined,
     };
     this.#entries.set(snapshotId, entry);
-    const ofCollection = this.#byCollection.get(collectionId) ?? new Set();
-    this.#byCollection.set(collectionId, ofCollection.add(entry));
+    const maps =
+      compactionProtectedUntilMs > 0 ? [this.#byCollection, this.#protecting] : [this.#byCollection];
+    for (const entries of maps) {
+      const ofCollection = entries.get(collectionId) ?? new Set();
+      entries.set(collectionId, ofCollection.add(entry));
+    }
     this.#changeNotLoaded(collectionId, 1);
   }
 

@@ -53,6 +53,13 @@ test('columns are aligned, numbers to the right, and no line ends with blanks', 
   assert.equal(table(columns, []), 'NAME  ROWS  NOTE');
 });
 
+test('a table has any number of lines', () => {
+  const rows = Array.from({ length: 300_000 }, (_, i) => i);
+  const text = table([{ head: 'N', isRight: true, text: String }], rows);
+  assert.equal(text.split('\n').length, 300_001);
+  assert.ok(text.startsWith('     N\n     0\n'));
+});
+
 test('a block leaves out what has no value', () => {
   const pairs = [
     ['rows', '5'],

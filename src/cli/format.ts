@@ -66,7 +66,7 @@ export function table<T>(columns: readonly Column<T>[], rows: readonly T[], inde
     columns.map(({ head }) => head),
     ...rows.map((row) => columns.map((each) => plain(each.text(row)))),
   ];
-  const widths = columns.map((_, i) => Math.max(...lines.map((line) => width(line[i] ?? ''))));
+  const widths = columns.map((_, i) => lines.reduce((most, line) => Math.max(most, width(line[i] ?? '')), 0));
   return lines
     .map((line) => {
       const cells = line.map((cell, i) => {

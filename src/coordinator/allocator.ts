@@ -70,9 +70,18 @@ export class IdSource {
     return first as Id;
   }
 
+  /** False: neither this process nor one before it has given out the id. */
+  mayHaveGiven(id: bigint): boolean {
+    return id < this.#nextLease;
+  }
+
+  get #nextLease(): bigint {
+    return this.#catalog.get(idLeases, 'global')?.nextId ?? FIRST_ID;
+  }
+
   async #lease(count: bigint): Promise<void> {
     const was = this.#catalog.get(idLeases, 'global');
-    const start = was?.nextId ?? FIRST_ID;
+    const start = this.#nextLease;
     const nextId = start + (count > LEASE_SIZE ? count : LEASE_SIZE);
     await this.#catalog.commitSure([put(idLeases, { nextId }, was)]);
     assert(nextId > this.#end, 'ids go backwards');

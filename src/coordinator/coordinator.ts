@@ -87,7 +87,7 @@ class LocalCoordinator implements Coordinator {
     const { catalog, time, streamingNode, registry } = this.#parts;
     const { databases, drops, segments, load, builder, snapshots, compactor } = this.#rooms;
     await snapshots.identify();
-    time.observe(await streamingNode.recover((segmentId) => registry.isOpen(segmentId)));
+    time.observe(await streamingNode.recover((segmentId) => registry.isRecovered(segmentId)));
     catalog.onChange((changes) => {
       load.changed(changes);
       builder.changed(changes);

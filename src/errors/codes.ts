@@ -50,7 +50,7 @@ export const errorCodes = {
   ),
   'store-mismatch': world(
     1010,
-    'Catalog and object store do not belong together; nothing is deleted. Start with the two that were written together.',
+    'Catalog and object store, or log, do not belong together; nothing is deleted. Start with those that were written together.',
   ),
   'parameter-invalid': caller(1100, 'Correct the parameter named in the message.', 'IllegalArgument'),
   'parameter-missing': caller(1101, 'Give the parameter named in the message.', 'IllegalArgument'),

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { isDbError } from '../errors/db-error.ts';
 import { openDataDir } from './data-dir.ts';
 
@@ -38,6 +41,34 @@ test('a lock of a process id that now belongs to another process is stale', () =
     await writeFile(join(path, 'lock.7'), JSON.stringify({ pid: process.pid, started: 'another boot/1' }));
     await (await openDataDir(path)).release();
   }));
+
+test(
+  'a lock of a killed process that nobody has waited for is stale',
+  {
+    skip: process.platform !== 'linux',
+  },
+  () =>
+    withDir(async (path) => {
+      // The shell becomes a process that knows nothing of its child.
+      const parent = spawn('sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60']);
+      try {
+        const [pid] = await once(parent.stdout, 'data');
+        const statOf = async () => {
+          const stat = await readFile(`/proc/${Number(pid)}/stat`, 'utf8');
+          return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        };
+        const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+        const holder = { pid: Number(pid), started: `${boot}/${(await statOf())[19]}` };
+        await writeFile(join(path, 'lock.7'), JSON.stringify(holder));
+        await assert.rejects(openDataDir(path), refused(/in use by process/));
+        while ((await statOf())[0] !== 'Z') await setTimeout(10);
+        await (await openDataDir(path)).release();
+      } finally {
+        parent.kill();
+        await once(parent, 'close');
+      }
+    }),
+);
 
 test('a lock file cut short by a crash is stale', () =>
   withDir(async (path) => {

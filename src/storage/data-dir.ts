@@ -159,16 +159,33 @@ async function isAlive({ pid, started }: Holder): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
-  return started === '' || (await startOf(pid)) === started;
+  return started === '' || ((await startOf(pid)) === started && !(await isZombie(pid)));
+}
+
+/** Ended, but its parent has not asked how. As long as one of its threads still runs, it has not ended. */
+async function isZombie(pid: number): Promise<boolean> {
+  try {
+    return (await statOf(pid))[STATE] === 'Z' && (await readdir(`/proc/${pid}/task`)).length <= 1;
+  } catch {
+    return false;
+  }
 }
 
 /** Boot and start time of a process on Linux; '' where that is not known. */
 async function startOf(pid: number): Promise<string> {
   try {
     const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return `${boot.trim()}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`;
+    return `${boot.trim()}/${(await statOf(pid))[START_TIME]}`;
   } catch {
     return '';
   }
+}
+
+/** Fields of proc_pid_stat(5) after the name, which may hold anything. */
+const STATE = 0;
+const START_TIME = 19;
+
+async function statOf(pid: number): Promise<readonly string[]> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }

@@ -68,7 +68,7 @@ export function decideIdentity(
 
 const adviceFor = ({ state, mustBeEmpty }: StoreIdentityRecord): string =>
   state === 'claiming' && mustBeEmpty
-    ? 'Its ids would begin again and overwrite what is there. Start with the catalog that belongs to these objects, or with an empty store'
+    ? 'Its ids would begin again and overwrite what is there. Start with the catalog that belongs to these objects, or with an empty data directory'
     : 'Nothing is deleted. Stop the server and start it with the catalog and the objects that were written together';
 
 export const encodeMarker = (storeId: bigint): Uint8Array =>

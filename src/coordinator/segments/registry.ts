@@ -63,6 +63,19 @@ export class SegmentRegistry implements SegmentOpener {
     return record?.state === 'growing' || record?.state === 'sealed';
   }
 
+  /**
+   * As `isOpen`, asked for what the log is found to hold at a start. Throws `store-mismatch` for an id that is still to be given out: the log
+   * is not this catalog's, and its rows would be taken for rows of the segment that gets the id.
+   */
+  isRecovered(segmentId: SegmentId): boolean {
+    if (!this.#ids.mayHaveGiven(segmentId))
+      throw new DbError(
+        'store-mismatch',
+        `catalog and log do not belong together: the log holds writes to segment ${segmentId}, an id this catalog has yet to give out. Start with the catalog that belongs to this log, or with an empty data directory`,
+      );
+    return this.isOpen(segmentId);
+  }
+
   async seal(sealed: readonly LogSegment[]): Promise<void> {
     const byId = new Map(sealed.map((segment) => [segment.segmentId, segment]));
     await commitEach(this.#catalog, [...byId], ([segmentId, { rowCount, minTs, maxTs }]) => {

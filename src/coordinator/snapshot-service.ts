@@ -185,6 +185,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin {
       loop('inspector', () => this.#inspector.pass(), this.#inspector.wake, checkIntervalMs),
       loop('collector', () => this.collector.pass(signal), this.#wakeCollector, gcIntervalMs),
     ]);
+    await this.#checker.settle();
     await this.#inspector.settle();
     await this.#removal.settled();
   }

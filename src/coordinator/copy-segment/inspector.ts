@@ -1,6 +1,8 @@
 /**
  * Drives tasks: hands running attempts back to the scheduler after a restart, enqueues pending tasks of executing jobs, and clears
- * away what failed jobs leave. Clearing waits until no node works on the job any more, so that nothing is written after it.
+ * away what failed jobs leave. Clearing waits until no node works on the job any more, so that nothing is written after it. A failed
+ * job stays untidy until all of that is done, and every sweep, the first one after a start too, takes up what is untidy: whatever
+ * stopped the clearing, it goes on.
  */
 import { type Catalog, type Change, put, remove } from '../../catalog/catalog.ts';
 import { messageOf } from '../../errors/db-error.ts';
@@ -8,7 +10,7 @@ import type { JobId } from '../../model/ids.ts';
 import { collectionSegmentsPrefix } from '../../storage/keys.ts';
 import { assert } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
-import { mapLimited } from '../../support/limiter.ts';
+import { Limiter, mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
 import { commitEach } from '../batches.ts';
@@ -30,6 +32,7 @@ export interface InspectorParts extends CopyDispatchParts {
 type FailedJob = CopyJob & { readonly state: 'failed' };
 
 const CANCELS_AT_ONCE = 16;
+const CLEARINGS_AT_ONCE = 8;
 
 export class CopySegmentInspector {
   /** Set when a job began to execute or failed. */
@@ -39,6 +42,9 @@ export class CopySegmentInspector {
   readonly #meta: CopyMeta;
   readonly #due = new Set<JobId>();
   readonly #clearing = new Map<JobId, Promise<void>>();
+  readonly #clearings = new Limiter(CLEARINGS_AT_ONCE);
+  /** Executing jobs whose pending tasks the scheduler holds: it never lets go of a task that is to be done, so they are not offered again. */
+  readonly #handedOver = new Set<JobId>();
   #nextSweepMs = 0;
 
   constructor(parts: InspectorParts) {
@@ -83,7 +89,8 @@ export class CopySegmentInspector {
     if (job?.state !== 'failed' || job.isTidy) return;
     const running =
       this.#clearing.get(jobId) ??
-      this.#clear(job)
+      this.#clearings
+        .run(() => this.#clear(job))
         .catch((error: unknown) =>
           this.#parts.log.warn('failed-restore-not-cleared', { jobId, reason: messageOf(error) }),
         )
@@ -99,10 +106,13 @@ export class CopySegmentInspector {
 
   #inspect(jobId: JobId): void {
     const job = this.#meta.job(jobId);
-    if (job?.state === 'executing')
+    if (job?.state !== 'executing') this.#handedOver.delete(jobId);
+    else if (!this.#handedOver.has(jobId)) {
+      this.#handedOver.add(jobId);
       for (const task of this.#meta.tasksIn(jobId, 'pending'))
         this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
-    else if (job?.state === 'failed') void this.clear(jobId);
+    }
+    if (job?.state === 'failed') void this.clear(jobId);
   }
 
   /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */

@@ -29,8 +29,7 @@ const task = (id: number, state: CopyTaskState, attempt = 0): CopyTask => {
 async function world() {
   const kv = new MemoryKv();
   const clock = new ManualClock(1000);
-  const open = () =>
-    Catalog.open({ kv, tables: [...coreTables, copyJobs, copyTasks], highWater: () => 0n });
+  const open = () => Catalog.open({ kv, tables: [...coreTables, copyJobs, copyTasks], highWater: () => 0n });
   const catalog = await open();
   const meta = new CopyMeta(catalog, clock);
   const told: CopyChange[] = [];

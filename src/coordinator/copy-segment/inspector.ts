@@ -21,6 +21,8 @@ import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
 import { type CopyJob, copyJobs } from './job.ts';
 import type { CopyMeta } from './meta.ts';
+import type { CopyTaskState } from './state.ts';
+import type { CopyTask } from './task.ts';
 
 export interface InspectorParts extends CopyDispatchParts {
   readonly scheduler: Scheduler;
@@ -60,9 +62,9 @@ export class CopySegmentInspector {
 
   /** Once, at start: attempts that were sent before are asked for, not sent again. */
   reload(): void {
-    for (const job of this.#meta.jobs())
-      if (job.state === 'executing')
-        for (const task of this.#meta.tasksIn(job.jobId, 'in-progress'))
+    for (const { jobId, state } of [...this.#meta.jobs()].sort((a, b) => order(a.jobId, b.jobId)))
+      if (state === 'executing')
+        for (const task of this.#tasksIn(jobId, 'in-progress'))
           if (task.state === 'in-progress')
             this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts), {
               nodeId: task.nodeId,
@@ -79,7 +81,7 @@ export class CopySegmentInspector {
     }
     const due = [...this.#due];
     this.#due.clear();
-    for (const jobId of due) this.#inspect(jobId);
+    for (const jobId of due.sort(order)) this.#inspect(jobId);
     return Promise.resolve();
   }
 
@@ -109,10 +111,15 @@ export class CopySegmentInspector {
     if (job?.state !== 'executing') this.#handedOver.delete(jobId);
     else if (!this.#handedOver.has(jobId)) {
       this.#handedOver.add(jobId);
-      for (const task of this.#meta.tasksIn(jobId, 'pending'))
+      for (const task of this.#tasksIn(jobId, 'pending'))
         this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
     }
     if (job?.state === 'failed') void this.clear(jobId);
+  }
+
+  /** In manifest order. */
+  #tasksIn(jobId: JobId, state: CopyTaskState): readonly CopyTask[] {
+    return this.#meta.tasksIn(jobId, state).toSorted((a, b) => order(a.taskId, b.taskId));
   }
 
   /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */
@@ -149,6 +156,9 @@ export class CopySegmentInspector {
     return commitEach(this.#catalog, ids, changeOf);
   }
 }
+
+/** Ids are given in order of creation: older first. */
+const order = (a: bigint, b: bigint): number => (a < b ? -1 : 1);
 
 const removing = <R>(was: R | undefined, change: (was: R) => Change): Change | undefined =>
   was === undefined ? undefined : change(was);

@@ -196,6 +196,25 @@ test('a failed task fails the whole job with the reason of the task, and no open
   await world.stop();
 });
 
+test('the commit that fails a job frees the name and the pin: the same restore begins again at once', async () => {
+  const world = await World.withRows(2);
+  await world.create();
+  const held = hold(world, 'copy', 'rows');
+  const failed = await world.restore();
+  await until(() => held.keys.length > 0, 'copying');
+  const cancelled = world.service.cancelRestore(failed);
+  await until(() => jobOf(world, failed).state === 'failed', 'failed');
+  assert.equal(isTidy(world, failed), false);
+  assert.deepEqual([world.has(target), world.catalog.count(pins)], [false, 0]);
+  const again = await world.restore();
+  held.open();
+  await cancelled;
+  assert.equal((await world.ended(again)).state, 'completed');
+  assert.deepEqual(await world.content(target), await world.content(source));
+  await world.assertClean();
+  await world.stop();
+});
+
 test('an error that passes costs an attempt and never the job: the task is tried again, and only that task', async () => {
   const world = await World.withRows(4, { maxSegmentsPerCopyTask: 1 });
   await world.create();
@@ -266,7 +285,7 @@ test('a commit that lost a race is decided again at once, not at the next tick',
   await world.stop();
 });
 
-test('an ended job is listed for its retention, counted from its end, then it is forgotten; the next sweep looks at nothing of it', async () => {
+test('an ended job is listed for its retention, counted from its end; then its record goes, and its target stays', async () => {
   const world = await World.withRows(1, { jobRetentionMs: 60_000 });
   await world.create();
   const jobId = await world.restore();

@@ -181,7 +181,7 @@ export class CopySegmentChecker {
     }
   }
 
-  /** W5: target segments and tasks, those that are missing, in manifest order; the last commit also moves the job on. */
+  /** O5: target segments and tasks, those that are missing, in manifest order; the last commit also moves the job on. */
   async #prepare(job: CopyJob & { readonly state: 'pending' }): Promise<boolean> {
     const target = this.#meta.target(job);
     if (target === undefined) return true;

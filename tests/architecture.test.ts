@@ -112,15 +112,18 @@ test('every package has a line in docs/dependencies.md, and every line a package
   assert.deepEqual([...firstCells('docs/dependencies.md')].sort(), packages);
 });
 
-test('every rule, invariant and failure that code cites stands in ARCHITECTURE.md', () => {
-  const stated = new Set([...read('ARCHITECTURE.md').matchAll(/^- \*\*([WIR]\d+)\*\*/gm)].map(([, n]) => n));
+test('every rule, invariant, failure and weakness that code cites is stated in its document', () => {
+  const stated = new Set([
+    ...[...read('ARCHITECTURE.md').matchAll(/^- \*\*([OIR]\d+)\*\*/gm)].map(([, n]) => n),
+    ...[...read('docs/weaknesses.md').matchAll(/^\| (W\d+) \||\*\*(W\d+)\*\*/gm)].map(([, n, m]) => n ?? m),
+  ]);
   const sources = ['src', 'tests'].flatMap((folder) =>
     readdirSync(join(project, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .map((name) => join(folder, name)),
   );
   const cited = sources.flatMap((file) =>
-    [...read(file).matchAll(/\b(?:[WI]\d|R\d\d)\b/g)].map(([number]) => ({ file, number })),
+    [...read(file).matchAll(/\b(?:[OI]\d|R\d\d|W\d{1,2})\b/g)].map(([number]) => ({ file, number })),
   );
   assert.ok(cited.length > 20);
   assert.deepEqual(
@@ -135,6 +138,7 @@ test('every file that a document names exists', () => {
     'CONTRIBUTING.md',
     'CHANGELOG.md',
     'docs/formats.md',
+    'docs/seeds.md',
     'docs/weaknesses.md',
   ].concat(readdirSync(join(project, 'docs/design')).map((name) => `docs/design/${name}`));
   const named = documents.flatMap((document) =>
@@ -150,24 +154,62 @@ test('every file that a document names exists', () => {
   );
 });
 
+/** The titles of a file's tests, those made from rows too: what stands in place of `${…}` must be a text, or texts, of that file. */
+function hasTest(path: string, name: string): boolean {
+  if (!existsSync(join(project, path))) return false;
+  const text = read(path);
+  if (text.includes(`test('${name}'`)) return true;
+  const quoted = (part: string) => text.includes(`'${part}'`);
+  return [...text.matchAll(/test\(`([^`]+)`/g)].some(([, title = '']) => {
+    const pattern = title
+      .split(/\$\{[^}]*\}/)
+      .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+      .join('(.+)');
+    const filled = new RegExp(`^${pattern}$`).exec(name)?.slice(1);
+    return filled?.every((part) => quoted(part) || part.split(' ').every(quoted)) === true;
+  });
+}
+
+/** `path`: "name"; "name" … of a text, as path and name. */
+const testsNamedIn = (text: string): readonly { readonly path: string; readonly name: string }[] =>
+  [...text.matchAll(/`([^`]+\.test\.ts)`: ((?:"[^"]+"(?:; )?)+)/g)].flatMap(([, path = '', names = '']) =>
+    [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ path, name })),
+  );
+
 test('every weakness has its row in docs/weaknesses.md, and every test named there exists', () => {
   const rows = [...read('docs/weaknesses.md').matchAll(/^\| (W\d+) \|(.*)\|$/gm)];
-  const known = rows.map(([, number]) => number);
-  for (const number of ['W16', 'W17', 'W18', 'W19', 'W20', 'W21', 'W22', 'W24', 'W28'])
-    assert.ok(known.includes(number), number);
+  const told = [...read('docs/weaknesses.md').matchAll(/\*\*(W\d+)\*\*/g)];
+  const known = [...rows, ...told].map(([, number]) => number);
+  assert.deepEqual(
+    Array.from({ length: 30 }, (_, n) => `W${n + 1}`).filter((number) => !known.includes(number)),
+    [],
+  );
   const named = rows.flatMap(([, number, cells = '']) => {
-    const shownBy = cells.split(' | ').at(-1) ?? '';
-    const found = [...shownBy.matchAll(/`([^`]+\.test\.ts)`: ((?:"[^"]+"(?:; )?)+)/g)].flatMap(
-      ([, path = '', names = '']) =>
-        [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({ number, path, name })),
-    );
+    const found = testsNamedIn(cells.split(' | ').at(-1) ?? '');
     assert.ok(found.length > 0, `${number} names no test`);
     return found;
   });
   assert.deepEqual(
-    named.filter(
-      ({ path, name }) => !existsSync(join(project, path)) || !read(path).includes(`test('${name}'`),
-    ),
+    named.filter(({ path, name }) => !hasTest(path, name)),
     [],
   );
+});
+
+test('every duty of the seeds has in docs/seeds.md a room that exists and a test that exists', () => {
+  const rows = [...read('docs/seeds.md').matchAll(/^\| (?!Duty|---)(.*) \|$/gm)].map(([, row = '']) =>
+    row.split(' | '),
+  );
+  assert.ok(rows.length > 50);
+  for (const [duty = '', room = '', shownBy = '', ...rest] of rows) {
+    assert.equal(rest.length, 1, duty);
+    const files = [...room.matchAll(/`([\w./-]+\.ts)`/g)].map(([, file = '']) => file);
+    assert.ok(files.length > 0, `no room for: ${duty}`);
+    for (const file of files) assert.ok(existsSync(join(project, file)), `${file}: ${duty}`);
+    const text = files.map(read).join('');
+    for (const [, name = ''] of room.matchAll(/`(\w+)`/g))
+      assert.match(text, new RegExp(`\\b${name}\\b`), `${name}: ${duty}`);
+    const tests = testsNamedIn(shownBy);
+    assert.ok(tests.length > 0, `no test for: ${duty}`);
+    for (const { path, name } of tests) assert.ok(hasTest(path, name), `${path}: ${name}`);
+  }
 });

@@ -194,6 +194,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAd
       loop('inspector', () => this.#inspector.pass(), this.#inspector.wake, checkIntervalMs),
       loop('collector', () => this.collector.pass(signal), this.#wakeCollector, gcIntervalMs),
     ]);
+    await this.#checker.settle();
     await this.#inspector.settle();
     await this.#removal.settled();
   }

@@ -1,5 +1,5 @@
 /**
- * The commits of compaction. An output has a record before a node writes for it (W5), and is nobody's until one commit makes it
+ * The commits of compaction. An output has a record before a node writes for it (O5), and is nobody's until one commit makes it
  * flushed and its sources dropped: every row is in exactly one of them. What a commit is based on is looked at inside the gate
  * that captures pass, so that no segment is replaced while a snapshot takes it, or once it is protected.
  */

@@ -1,5 +1,6 @@
 /**
- * Drives jobs: `pass` looks at every job something happened to, and now and then at all of them, and carries out what `decide` says.
+ * Drives jobs: `pass` looks at every job something happened to, and now and then at all of them, and carries out what `decide` says;
+ * each job by itself, so that one whose snapshot cannot be read for long holds up no other.
  * Every step is one commit guarded by the job record it was decided on, or repeatable commits that lead up to one.
  *
  * The commit that turns a job completed publishes the restore: until then no target segment is visible, afterwards all are (I2).
@@ -10,7 +11,7 @@ import { isDbError, messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
 import { unreachable } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
-import { mapLimited } from '../../support/limiter.ts';
+import { Limiter } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
 import { commitEach } from '../batches.ts';
@@ -44,7 +45,8 @@ export interface CheckerParts {
   readonly limits: SnapshotLimits;
 }
 
-const JOBS_AT_ONCE = 4;
+/** Jobs whose snapshot is read and whose targets are written at once; every other step is a few commits. */
+const PREPARATIONS_AT_ONCE = 4;
 /** Segments looked at between two commits while targets are written. */
 const SEGMENTS_PER_READ = 512;
 
@@ -55,6 +57,8 @@ export class CopySegmentChecker {
   readonly #catalog: Catalog;
   readonly #meta: CopyMeta;
   readonly #due = new Set<JobId>();
+  readonly #driving = new Map<JobId, Promise<void>>();
+  readonly #preparations = new Limiter(PREPARATIONS_AT_ONCE);
   readonly #progressStoredAtMs = new Map<JobId, number>();
   #nextSweepMs = 0;
 
@@ -68,15 +72,33 @@ export class CopySegmentChecker {
     });
   }
 
-  async pass(): Promise<void> {
+  /** Starts with what is due; does not wait for it. */
+  pass(): Promise<void> {
     const { clock, limits } = this.#parts;
     if (clock.nowMs() >= this.#nextSweepMs) {
       for (const { jobId } of this.#meta.jobs()) this.#due.add(jobId);
       this.#nextSweepMs = clock.nowMs() + limits.checkIntervalMs;
     }
-    const due = [...this.#due];
-    this.#due.clear();
-    await mapLimited(due, JOBS_AT_ONCE, (jobId) => this.#drive(jobId));
+    for (const jobId of this.#due) {
+      // What is being driven stays due, and comes again when that has ended.
+      if (this.#driving.has(jobId)) continue;
+      this.#due.delete(jobId);
+      const driving = this.#drive(jobId)
+        .catch((error: unknown) =>
+          this.#parts.log.error('restore-job-not-ended', { jobId, reason: messageOf(error) }),
+        )
+        .finally(() => {
+          this.#driving.delete(jobId);
+          if (this.#due.has(jobId)) this.wake.set();
+        });
+      this.#driving.set(jobId, driving);
+    }
+    return Promise.resolve();
+  }
+
+  /** Waits for what is under way. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#driving.values());
   }
 
   /** Ends an open job as failed, as a cancel does. False when it was not open any more. */
@@ -110,7 +132,7 @@ export class CopySegmentChecker {
     }
   }
 
-  /** False: nothing to do, or somebody else was faster, which brings the job here again. */
+  /** False: nothing to do. After a commit, one that lost a race too, there may be more. */
   async #step(job: CopyJob): Promise<boolean> {
     const { clock, limits } = this.#parts;
     const [failed] = this.#meta.tasksIn(job.jobId, 'failed');
@@ -133,26 +155,33 @@ export class CopySegmentChecker {
       case 'wait':
         return false;
       case 'prepare':
-        return job.state === 'pending' && this.#prepare(job);
+        if (job.state === 'pending') await this.#preparations.run(() => this.#prepare(job));
+        return true;
       case 'progress':
         this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.nowMs());
-        return job.state === 'executing' && this.#put(job, { ...job, progress: decision.progress });
+        if (job.state === 'executing') await this.#put(job, { ...job, progress: decision.progress });
+        return true;
       case 'complete':
-        return isOpen(job) && this.#complete(job);
+        if (isOpen(job)) await this.#complete(job);
+        return true;
       case 'fail':
-        return isOpen(job) && this.#fail(job, decision.reason);
+        if (isOpen(job)) await this.#fail(job, decision.reason);
+        return true;
       case 'tidy':
         // What a failed job leaves is the inspector's to clear.
-        return job.state === 'completed' && this.#tidy(job);
+        if (job.state === 'failed') return false;
+        if (job.state === 'completed') await this.#tidy(job);
+        return true;
       case 'forget':
         this.#progressStoredAtMs.delete(job.jobId);
-        return this.#commit([remove(copyJobs, job)]);
+        await this.#commit([remove(copyJobs, job)]);
+        return true;
       default:
         return unreachable(decision);
     }
   }
 
-  /** W5: target segments and tasks, those that are missing, in manifest order; the last commit also moves the job on. */
+  /** O5: target segments and tasks, those that are missing, in manifest order; the last commit also moves the job on. */
   async #prepare(job: CopyJob & { readonly state: 'pending' }): Promise<boolean> {
     const target = this.#meta.target(job);
     if (target === undefined) return true;

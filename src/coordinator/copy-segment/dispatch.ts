@@ -1,5 +1,5 @@
 /**
- * A copy task as the scheduler sees it. The attempt is stored before its command is sent (W6); a result becomes visible in the
+ * A copy task as the scheduler sees it. The attempt is stored before its command is sent (O6); a result becomes visible in the
  * catalog by one commit: files into the target segments, task completed. Whatever lost a race is looked at again.
  */
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';

@@ -1,6 +1,8 @@
 /**
  * Drives tasks: hands running attempts back to the scheduler after a restart, enqueues pending tasks of executing jobs, and clears
- * away what failed jobs leave. Clearing waits until no node works on the job any more, so that nothing is written after it.
+ * away what failed jobs leave. Clearing waits until no node works on the job any more, so that nothing is written after it. A failed
+ * job stays untidy until all of that is done, and every sweep, the first one after a start too, takes up what is untidy: whatever
+ * stopped the clearing, it goes on.
  */
 import { type Catalog, type Change, put, remove } from '../../catalog/catalog.ts';
 import { messageOf } from '../../errors/db-error.ts';
@@ -8,7 +10,7 @@ import type { JobId } from '../../model/ids.ts';
 import { collectionSegmentsPrefix } from '../../storage/keys.ts';
 import { assert } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
-import { mapLimited } from '../../support/limiter.ts';
+import { Limiter, mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
 import { commitEach } from '../batches.ts';
@@ -19,6 +21,8 @@ import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
 import { type CopyJob, copyJobs } from './job.ts';
 import type { CopyMeta } from './meta.ts';
+import type { CopyTaskState } from './state.ts';
+import type { CopyTask } from './task.ts';
 
 export interface InspectorParts extends CopyDispatchParts {
   readonly scheduler: Scheduler;
@@ -30,6 +34,7 @@ export interface InspectorParts extends CopyDispatchParts {
 type FailedJob = CopyJob & { readonly state: 'failed' };
 
 const CANCELS_AT_ONCE = 16;
+const CLEARINGS_AT_ONCE = 8;
 
 export class CopySegmentInspector {
   /** Set when a job began to execute or failed. */
@@ -39,6 +44,9 @@ export class CopySegmentInspector {
   readonly #meta: CopyMeta;
   readonly #due = new Set<JobId>();
   readonly #clearing = new Map<JobId, Promise<void>>();
+  readonly #clearings = new Limiter(CLEARINGS_AT_ONCE);
+  /** Executing jobs whose pending tasks the scheduler holds: it never lets go of a task that is to be done, so they are not offered again. */
+  readonly #handedOver = new Set<JobId>();
   #nextSweepMs = 0;
 
   constructor(parts: InspectorParts) {
@@ -54,9 +62,9 @@ export class CopySegmentInspector {
 
   /** Once, at start: attempts that were sent before are asked for, not sent again. */
   reload(): void {
-    for (const job of this.#meta.jobs())
-      if (job.state === 'executing')
-        for (const task of this.#meta.tasksIn(job.jobId, 'in-progress'))
+    for (const { jobId, state } of [...this.#meta.jobs()].sort((a, b) => order(a.jobId, b.jobId)))
+      if (state === 'executing')
+        for (const task of this.#tasksIn(jobId, 'in-progress'))
           if (task.state === 'in-progress')
             this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts), {
               nodeId: task.nodeId,
@@ -73,7 +81,7 @@ export class CopySegmentInspector {
     }
     const due = [...this.#due];
     this.#due.clear();
-    for (const jobId of due) this.#inspect(jobId);
+    for (const jobId of due.sort(order)) this.#inspect(jobId);
     return Promise.resolve();
   }
 
@@ -83,7 +91,8 @@ export class CopySegmentInspector {
     if (job?.state !== 'failed' || job.isTidy) return;
     const running =
       this.#clearing.get(jobId) ??
-      this.#clear(job)
+      this.#clearings
+        .run(() => this.#clear(job))
         .catch((error: unknown) =>
           this.#parts.log.warn('failed-restore-not-cleared', { jobId, reason: messageOf(error) }),
         )
@@ -99,10 +108,18 @@ export class CopySegmentInspector {
 
   #inspect(jobId: JobId): void {
     const job = this.#meta.job(jobId);
-    if (job?.state === 'executing')
-      for (const task of this.#meta.tasksIn(jobId, 'pending'))
+    if (job?.state !== 'executing') this.#handedOver.delete(jobId);
+    else if (!this.#handedOver.has(jobId)) {
+      this.#handedOver.add(jobId);
+      for (const task of this.#tasksIn(jobId, 'pending'))
         this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
-    else if (job?.state === 'failed') void this.clear(jobId);
+    }
+    if (job?.state === 'failed') void this.clear(jobId);
+  }
+
+  /** In manifest order. */
+  #tasksIn(jobId: JobId, state: CopyTaskState): readonly CopyTask[] {
+    return this.#meta.tasksIn(jobId, state).toSorted((a, b) => order(a.taskId, b.taskId));
   }
 
   /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */
@@ -139,6 +156,9 @@ export class CopySegmentInspector {
     return commitEach(this.#catalog, ids, changeOf);
   }
 }
+
+/** Ids are given in order of creation: older first. */
+const order = (a: bigint, b: bigint): number => (a < b ? -1 : 1);
 
 const removing = <R>(was: R | undefined, change: (was: R) => Change): Change | undefined =>
   was === undefined ? undefined : change(was);

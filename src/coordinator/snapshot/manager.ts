@@ -251,7 +251,7 @@ export class SnapshotManager {
     });
   }
 
-  /** W3: only now, with the metadata durable. The collection's record stands in the commit, so a drop of it that came first wins. */
+  /** O3: only now, with the metadata durable. The collection's record stands in the commit, so a drop of it that came first wins. */
   async #commit(pending: SnapshotRecord, committed: SnapshotRecord): Promise<void> {
     for (;;) {
       const collection = this.#requireAlive(pending.collectionId);

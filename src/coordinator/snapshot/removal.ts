@@ -1,5 +1,5 @@
 /**
- * How a snapshot goes: the record turns deleting, durably (W4: from then on nothing is protected by it); then its objects, metadata
+ * How a snapshot goes: the record turns deleting, durably (O4: from then on nothing is protected by it); then its objects, metadata
  * first, because metadata is what says that the manifests are whole; then the record. Repeatable from any point, and so also the
  * end of a create that failed. The record alone decides: whoever drops waits a short while for the objects, the rest goes behind his back.
  */

@@ -1,4 +1,4 @@
-/** Writes a snapshot's objects: manifests first (W1: every object they name is durable already), metadata last (W2). */
+/** Writes a snapshot's objects: manifests first (O1: every object they name is durable already), metadata last (O2). */
 import { setImmediate } from 'node:timers/promises';
 import { snapshotManifestKey, snapshotMetadataKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';

@@ -20,6 +20,7 @@ const sentences: Readonly<Record<PropertyName | 'broken', string>> = {
   exact: 'each completed restore and each read holds the rows of its moment and no others',
   whole: 'nobody sees part of a restore',
   kept: 'every object that a snapshot or a visible segment needs exists as it was written',
+  once: 'what a restore has copied, and is right, is not copied again',
   ends: 'with faults gone every job and every call ends',
   clean: 'after quiet storage holds what is referenced and the catalog nothing half done',
   broken: 'no assertion of the product fails and it throws nothing but its own errors',

@@ -57,7 +57,7 @@ export class Workload extends AccountSteps {
     if (draw < 32 || snap === undefined) await this.snapshot(coll);
     else if (draw < 38) await this.duel(coll);
     else if (draw < 44) await this.snapshotTwo(coll);
-    else if (draw < 72) await this.restore(coll, snap);
+    else if (draw < 72) await this.restoreSomehow(coll, snap);
     else if (draw < 85) await this.dropSnapshot(coll, snap);
     else if (draw < 93) await this.pin(coll, snap);
     else await this.unpin(coll, snap);
@@ -82,7 +82,7 @@ export class Workload extends AccountSteps {
       if (this.chance(50)) await this.compactNow(coll);
       const snap = await this.snapshot(coll, 'last');
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
-      if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);
+      if (snap !== undefined && this.colls.size < NAMES.length) await (await this.restore(coll, snap))?.ended;
     }
     for (const coll of this.colls)
       for (const snap of coll.snapshots.values()) {

@@ -20,8 +20,7 @@ export abstract class Chaos extends JobSteps {
     } else if (draw < 36) world.crash();
     else if (draw < 50) world.crashSoon(60);
     else if (draw < 58) await world.stallNode(1000 + this.random.below(40_000));
-    else if (draw < 64) await this.damageSource();
-    else if (draw < 76) await world.disturbNode(200 + this.random.below(8000));
+    else if (draw < 73) await world.disturbNode(200 + this.random.below(8000));
     else if (draw < 85) {
       const ms = 1000 + this.random.below(this.chance(20) ? 7_200_000 : 90_000);
       world.note(`jump ${ms}`);

@@ -3,7 +3,7 @@ import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
 import { segments } from '../../src/coordinator/tables.ts';
-import type { JobId } from '../../src/model/ids.ts';
+import type { JobId, SnapshotId } from '../../src/model/ids.ts';
 import { at, type Coll, MORE_NAMES, type Snap, shownIn } from './model.ts';
 import { check } from './properties.ts';
 import { RestoreSteps } from './restore-steps.ts';
@@ -24,7 +24,7 @@ export abstract class JobSteps extends RestoreSteps {
 
   /** Something happens to a restore at a moment of its life, or soon after. */
   protected async meddle(source: Coll, target: Coll): Promise<void> {
-    await this.world.sleep(this.random.below(this.world.shape.isSlow ? 2000 : 150));
+    await this.pause(this.world.shape.isSlow ? 2500 : 40);
     const jobId = target.restoring;
     if (jobId === undefined || target.isGone) return;
     const draw = this.random.below(100);
@@ -173,40 +173,50 @@ export abstract class JobSteps extends RestoreSteps {
    * succeed to the same name when the object is whole again.
    */
   protected async damageSource(): Promise<void> {
-    const coll = this.pick(
-      (c) => !c.isBusy && [...c.snapshots.values()].every((s) => !s.isBusy && s.restores === 0),
-    );
     const name = this.freeName();
-    const snap = this.one([...(coll?.snapshots.values() ?? [])].filter(({ isTorn }) => !isTorn));
-    if (coll === undefined || snap === undefined || name === undefined) return;
+    const found = this.one(await this.#onlyInSnapshots());
+    if (found === undefined || name === undefined || found.coll.isBusy) return;
+    const { coll, snap, key, snapshotId } = found;
     const held = [...coll.snapshots.values()];
+    if (held.some(({ isBusy, restores }) => isBusy || restores > 0)) return;
     for (const each of held) each.isBusy = true;
     this.names.add(name);
     await this.busy(coll, async () => {
-      const life = await this.world.up();
-      const record = this.recordOf(life, coll, snap.name);
-      if (record === undefined) return;
-      const { segments: listed } = await this.keeper.snapshotFiles(record);
-      const { catalog } = life.planes;
-      const file = this.one(
-        listed
-          .filter(({ segmentId }) => catalog.get(segments, segmentId)?.state !== 'flushed')
-          .flatMap(allFiles),
-      );
-      if (file === undefined) return;
       this.noteDone('damage-source');
-      this.keeper.damaged.add(file.key);
-      const whole = await this.world.damage(file.key);
-      await this.#mustFail(coll, snap, name, file.key);
+      this.keeper.damaged.add(key);
+      const whole = await this.world.damage(key);
+      await this.#mustFail(coll, snap, name, key);
       const { planes } = await this.world.up();
-      if (planes.catalog.get(snapshots, record.snapshotId)?.state === 'committed')
-        await this.world.disks.store.put(file.key, whole);
-      this.world.note(`whole again ${file.key}`);
-      this.keeper.damaged.delete(file.key);
+      if (planes.catalog.get(snapshots, snapshotId)?.state === 'committed')
+        await this.world.disks.store.put(key, whole);
+      this.world.note(`whole again ${key}`);
+      this.keeper.damaged.delete(key);
     });
     this.names.delete(name);
     for (const each of held) each.isBusy = false;
     if (!coll.isGone && !this.names.has(name)) await this.restore(coll, snap, name);
+  }
+
+  /** Objects of snapshots that no restore reads, and whose segments have been replaced since. */
+  async #onlyInSnapshots() {
+    const life = await this.world.up();
+    const { catalog } = life.planes;
+    const found: { coll: Coll; snap: Snap; key: string; snapshotId: SnapshotId }[] = [];
+    for (const coll of this.colls) {
+      const snaps = [...coll.snapshots.values()];
+      if (coll.isGone || coll.restoring !== undefined || coll.isBusy) continue;
+      if (snaps.some(({ isBusy, restores }) => isBusy || restores > 0)) continue;
+      for (const snap of snaps) {
+        const record = this.recordOf(life, coll, snap.name);
+        if (record === undefined || snap.isTorn) continue;
+        const { segments: listed } = await this.keeper.snapshotFiles(record);
+        for (const segment of listed)
+          if (catalog.get(segments, segment.segmentId)?.state !== 'flushed')
+            for (const { key } of allFiles(segment))
+              found.push({ coll, snap, key, snapshotId: record.snapshotId });
+      }
+    }
+    return found;
   }
 
   async #mustFail(coll: Coll, snap: Snap, name: string, key: string): Promise<void> {

@@ -82,6 +82,7 @@ export interface LifeOptions {
   readonly random: Random;
   readonly plant: Plant;
   readonly shape: Shape;
+  readonly isSlow: () => boolean;
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
@@ -279,10 +280,10 @@ export class Life {
     const only = new Set(['commit']);
     this.kv.faults.setChances({ ...all, errorBefore: errorBefore / 40, errorAfter: errorAfter / 40, only });
     this.store.isStale = () => errorBefore > 0 && this.#options.random.next() < errorBefore;
-    const { isSlow } = this.#options.shape;
+    const isSlow = this.#options.isSlow();
     for (const { door, faults, store } of this.nodes.values()) {
       faults.setChances(all);
-      store.setChances(isSlow ? { ...all, delay: 0.8, maxDelayMs: 300 } : all);
+      store.setChances(isSlow ? { ...all, delay: 0.8, maxDelayMs: 500 } : all);
       door.reports = { lost: errorBefore, late: errorBefore, repeated: errorBefore, stale: errorBefore };
     }
   }

@@ -83,9 +83,10 @@ export abstract class RestoreSteps extends SnapshotSteps {
   ): Promise<{ readonly jobId: JobId; readonly collectionId: CollectionId } | undefined> {
     const { catalog } = (await this.world.up()).planes;
     if (jobId !== undefined) return catalog.get(copyJobs, jobId);
-    const jobs = [...catalog.all(copyJobs)].filter((job) => job.collectionName === name);
-    const last = jobs.toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1)).at(-1);
-    return last === undefined || catalog.get(collections, last.collectionId) === undefined ? undefined : last;
+    const known = new Set([...this.colls].map(({ id }) => id));
+    return [...catalog.all(copyJobs)].find(
+      ({ collectionId }) => catalog.get(collections, collectionId)?.name === name && !known.has(collectionId),
+    );
   }
 
   /** What the system says of a job; undefined when it is forgotten. */

@@ -60,6 +60,7 @@ async function play(world: World, workload: Workload, options: RunOptions): Prom
     workload.definer(share(15)),
     workload.keeperOfSnapshots(share(10)),
     workload.keeperOfSnapshots(share(10)),
+    workload.restorer(share(8)),
     workload.chaos(share(10)),
   ];
   await within(Promise.all(clients), 20 * MINUTE, 'the work of all clients');

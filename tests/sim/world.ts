@@ -297,6 +297,7 @@ export class World {
       random: this.random,
       plant: this.plant,
       shape: this.shape,
+      isSlow: () => this.shape.isSlow && !this.#isQuiet,
       watch: (look) => this.#watch(() => look(this.jobs)),
       log: this.#log(),
       onCrash: () => this.crash(),

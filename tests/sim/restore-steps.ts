@@ -164,8 +164,9 @@ ${job.totalBytes} bytes, began at ${job.startedAtMs}, took ${job.durationMs}: ${
   /** An ended job stays as it is until it is forgotten. */
   protected async told(jobId: JobId, state: string): Promise<void> {
     const first = this.jobOf(await this.world.up(), jobId);
-    await this.world.sleep(this.random.below(1500));
+    await this.world.sleep(this.random.below(8000));
     const again = this.jobOf(await this.world.up(), jobId);
+    if (again === undefined) this.noteDone('forgotten');
     const isSame =
       again === undefined ||
       (again.state === state &&

@@ -27,5 +27,5 @@ export const shapeOf = (seed: number): Shape => ({
   jobTimeoutMs: seed % 4 === 3 ? SHORT_TIMEOUT_MS : DAY,
   maxSegmentsPerCopyTask: 1 + (seed % 3),
   slots: seed % 7 === 4 ? 1 : 4,
-  isSlow: seed % 2 === 0,
+  isSlow: (seed >> 1) % 2 === 1,
 });

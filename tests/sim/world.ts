@@ -1,4 +1,5 @@
 /** The whole system in one process under one seed: disks that outlive crashes, virtual time, faults on command, and a trace of what happened. */
+import type { Catalog } from '../../src/catalog/catalog.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import { DbError, isDbError, messageOf } from '../../src/errors/db-error.ts';
@@ -100,6 +101,8 @@ export class World {
     if (this.#life === undefined) throw new Error('nothing runs');
     return this.#life;
   }
+
+  readonly catalogNow = (): Catalog => this.life.planes.catalog;
 
   sleep(ms: number): Promise<void> {
     return this.clock.sleep(ms, never());

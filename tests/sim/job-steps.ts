@@ -18,7 +18,7 @@ export abstract class JobSteps extends RestoreSteps {
     else if (draw < 24) await this.restoreDuel(coll, snap);
     else {
       const restoring = await this.restore(coll, snap);
-      if (restoring !== undefined && draw < 65) this.spawn(this.meddle(coll, restoring.target));
+      if (restoring !== undefined && draw < 75) this.spawn(this.meddle(coll, restoring.target));
     }
   }
 
@@ -129,7 +129,7 @@ export abstract class JobSteps extends RestoreSteps {
     const rival = this.one(others) ?? snap;
     if (name === undefined || snap.isTorn) return;
     this.names.add(name);
-    const { disturbances, standstills } = this.world;
+    const { since } = this.world;
     const { epoch } = coll;
     const pair = [...new Set([snap, rival])];
     for (const each of pair) {
@@ -149,7 +149,7 @@ export abstract class JobSteps extends RestoreSteps {
     for (const each of pair) each.isBusy = false;
     const won = both.filter(({ is }) => is === 'ok').length;
     check('exact', won < 2, () => `two restores to ${name} have won`);
-    const isCalm = disturbances === this.world.disturbances && epoch === coll.epoch && epoch % 2 === 0;
+    const isCalm = since.disturbances === this.world.disturbances && epoch === coll.epoch && epoch % 2 === 0;
     check('exact', won === 1 || !isCalm, () => `no restore to ${name} has won`);
     const answered = both.find(({ is }) => is === 'ok');
     const found = await this.restoreOf(name, answered?.is === 'ok' ? answered.value : undefined);
@@ -164,7 +164,7 @@ export abstract class JobSteps extends RestoreSteps {
       return;
     }
     const rows = winner.source.at(winner.ts, shownIn(winner));
-    const target = await this.adopted(name, found, rows, winner.partitions, { disturbances, standstills });
+    const target = await this.adopted(name, found, rows, winner.partitions, since);
     void this.followed(target, winner);
   }
 
@@ -192,7 +192,6 @@ export abstract class JobSteps extends RestoreSteps {
       this.world.note(`whole again ${key}`);
       this.keeper.damaged.delete(key);
     });
-    this.names.delete(name);
     for (const each of held) each.isBusy = false;
     if (!coll.isGone && !this.names.has(name)) await this.restore(coll, snap, name);
   }

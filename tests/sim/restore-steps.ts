@@ -32,7 +32,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
     this.names.add(name);
     const rows = snap.source.at(snap.ts, shownIn(snap));
     snap.restores++;
-    const { disturbances, standstills } = this.world;
+    const { since } = this.world;
     const mode = this.chance(20) ? ('physical' as const) : undefined;
     const outcome = await this.call('restore', coll, (life) =>
       this.ask(life).restoreSnapshot({
@@ -49,7 +49,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
       snap.restores--;
       return undefined;
     }
-    return this.adopted(name, found, rows, snap.partitions, { disturbances, standstills });
+    return this.adopted(name, found, rows, snap.partitions, since);
   }
 
   /** `since`: what the world had seen when the restore was asked for. */

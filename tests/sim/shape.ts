@@ -12,6 +12,8 @@ export interface Shape {
   readonly maxSegmentsPerCopyTask: number;
   /** In some seeds restores take one another's slots. */
   readonly slots: number;
+  /** In a quarter of the seeds most clients restore. */
+  readonly isRestoring: boolean;
   /** Copies take long: more happens to them. */
   readonly isSlow: boolean;
 }
@@ -27,5 +29,6 @@ export const shapeOf = (seed: number): Shape => ({
   jobTimeoutMs: seed % 4 === 3 ? SHORT_TIMEOUT_MS : DAY,
   maxSegmentsPerCopyTask: 1 + (seed % 3),
   slots: seed % 7 === 4 ? 1 : 4,
+  isRestoring: seed % 4 === 2,
   isSlow: (seed >> 1) % 2 === 1,
 });

@@ -55,6 +55,7 @@ export class World {
   disturbances = 0;
   /** Goes up whenever a node stands still or time jumps: a job may time out. */
   standstills = 0;
+  #stalled = 0;
   #life: Life | undefined;
   #up: Promise<void> = Promise.resolve();
   #isUp = true;
@@ -100,6 +101,11 @@ export class World {
   get life(): Life {
     if (this.#life === undefined) throw new Error('nothing runs');
     return this.#life;
+  }
+
+  /** What there was before now; a node that stands still is still to come. */
+  get since(): { readonly disturbances: number; readonly standstills: number } {
+    return { disturbances: this.disturbances, standstills: this.standstills - this.#stalled };
   }
 
   readonly catalogNow = (): Catalog => this.life.planes.catalog;
@@ -212,10 +218,12 @@ export class World {
     if (node === undefined || life.isOver) return;
     this.count('node-stalled');
     this.standstills++;
+    this.#stalled++;
     this.note(`node ${nodeId} stands still for ${forMs}`);
     const goOn = node.store.hold();
     await this.sleep(forMs);
     this.standstills++;
+    this.#stalled--;
     goOn();
     this.note(`node ${nodeId} goes on`);
   }

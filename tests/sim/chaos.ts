@@ -1,30 +1,30 @@
 /** What goes wrong: crashes, lost nodes, failing stores, damage, jumps of the clock; and collections of garbage in the midst of it. */
 import { snapshots } from '../../src/coordinator/snapshot/record.ts';
 import type { SegmentId } from '../../src/model/ids.ts';
+import { JobSteps } from './job-steps.ts';
 import type { Coll } from './model.ts';
 import { check } from './properties.ts';
-import { RestoreSteps } from './restore-steps.ts';
 
 /** Virtual seconds in which references that can be read again have to be read. */
 const REFERENCES_WITHIN = 120;
 
-export abstract class Chaos extends RestoreSteps {
+export abstract class Chaos extends JobSteps {
   protected async disturb(): Promise<void> {
     const { world } = this;
     const draw = this.random.below(100);
-    if (draw < 30) {
+    if (draw < 26) {
       const chance = 0.02 + this.random.next() * 0.15;
       world.setChances({ errorBefore: chance, errorAfter: chance / 2, delay: 0.3, maxDelayMs: 40 });
       await world.sleep(200 + this.random.below(3000));
       world.setChances({});
-    } else if (draw < 42) world.crash();
-    else if (draw < 57) world.crashSoon(60);
-    else if (draw < 72) await world.disturbNode(200 + this.random.below(8000));
-    else if (draw < 84) {
+    } else if (draw < 36) world.crash();
+    else if (draw < 50) world.crashSoon(60);
+    else if (draw < 58) await world.stallNode(1000 + this.random.below(40_000));
+    else if (draw < 73) await world.disturbNode(200 + this.random.below(8000));
+    else if (draw < 85) {
       const ms = 1000 + this.random.below(this.chance(20) ? 7_200_000 : 90_000);
       world.note(`jump ${ms}`);
-      world.disturbances++;
-      world.clock.jump(ms);
+      world.jump(ms);
     } else if (draw < 88) this.jumpToAnEnd();
     else if (draw < 94) await this.damageMetadata();
     else await this.collectUnderFaults();
@@ -43,8 +43,7 @@ export abstract class Chaos extends RestoreSteps {
       .filter((endMs) => endMs > nowMs && Number.isFinite(endMs));
     const end = this.one(ends);
     if (end === undefined) return;
-    world.disturbances++;
-    world.clock.jump(Math.max(1, end - nowMs + this.random.below(400) - 200));
+    world.jump(Math.max(1, end - nowMs + this.random.below(400) - 200));
     world.note(`jump to about ${end}`);
     this.done.set('jump-to-end', (this.done.get('jump-to-end') ?? 0) + 1);
   }
@@ -88,7 +87,7 @@ export abstract class Chaos extends RestoreSteps {
         () => `what ${coll.name} needs counts as known, and ${metadataKey} is damaged`,
       );
       await world.sleep(this.random.below(4000));
-      if (this.chance(30)) world.clock.jump(3_600_000);
+      if (this.chance(30)) world.jump(3_600_000);
     }
     await world.up();
     if (isNeeded()) await world.disks.store.put(metadataKey, whole);

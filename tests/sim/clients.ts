@@ -1,5 +1,7 @@
 /** What every client of the workload stands on: the model, chance, and calls whose errors need an excuse. */
 import type { Coordinator } from '../../src/coordinator/api.ts';
+import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
+import { collections } from '../../src/coordinator/tables.ts';
 import type { DbError } from '../../src/errors/db-error.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
 import type { Random } from '../../src/support/random.ts';
@@ -31,6 +33,12 @@ export abstract class Clients {
     world.onCompacted = () => this.done.set('compacted', (this.done.get('compacted') ?? 0) + 1);
     world.onDelete = (life, key) => this.keeper.deleting(life, key);
     world.onRestart = (life) => this.restarted(life);
+  }
+
+  /** A client of its own; what it throws ends the run. */
+  protected spawn(work: Promise<void>): void {
+    this.spawned.push(work);
+    work.catch((error: unknown) => this.world.fail(error));
   }
 
   protected pause(ms: number): Promise<void> {
@@ -84,8 +92,21 @@ export abstract class Clients {
     return life.planes.coordinator;
   }
 
-  protected freeName(): string | undefined {
-    return this.one(NAMES.filter((name) => !this.names.has(name)));
+  protected freeName(among: readonly string[] = NAMES): string | undefined {
+    return this.one(among.filter((name) => !this.names.has(name)));
+  }
+
+  protected noteDone(what: string): void {
+    this.done.set(what, (this.done.get(what) ?? 0) + 1);
+  }
+
+  /** It is gone, and its name is free. */
+  protected forget(coll: Coll): void {
+    if (coll.isGone) return;
+    coll.isGone = true;
+    coll.epoch++;
+    this.colls.delete(coll);
+    this.names.delete(coll.name);
   }
 
   protected model(
@@ -110,10 +131,20 @@ export abstract class Clients {
       load: 'none',
       index: undefined,
       restoring: undefined,
+      mayFail: [],
+      since: { disturbances: 0, standstills: 0 },
     };
     this.colls.add(coll);
     this.names.add(name);
     return coll;
+  }
+
+  /** Its restore has failed, and whoever follows it has not looked yet. */
+  protected hasFailed(life: Life, { restoring, id }: Coll): boolean {
+    if (restoring === undefined) return false;
+    const { catalog } = life.planes;
+    const job = catalog.get(copyJobs, restoring);
+    return job === undefined ? catalog.get(collections, id) === undefined : job.state === 'failed';
   }
 
   /** What was acknowledged is there after a restart; writes without an answer are over. */
@@ -124,7 +155,7 @@ export abstract class Clients {
     this.lastTs = now;
     for (const coll of this.colls) {
       coll.oracle.endSent(now);
-      if (coll.isBusy || coll.isGone) continue;
+      if (coll.isBusy || coll.isGone || this.hasFailed(life, coll)) continue;
       const found = coordinator.describeCollection(at(coll.name)).collection;
       check('exact', found.collectionId === coll.id, () => `'${coll.name}' is another collection`);
       const listed = new Set(coll.restoring === undefined ? coordinator.listSnapshots(at(coll.name)) : []);

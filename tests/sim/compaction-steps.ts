@@ -29,7 +29,7 @@ export abstract class CompactionSteps extends Chaos {
     });
     if (outcome.is !== 'ok' || asked.life === undefined) return undefined;
     const ended = this.compacted(asked.life, outcome.value.compactionId);
-    this.spawned.push(ended);
+    this.spawn(ended);
     return { ended };
   }
 

@@ -72,13 +72,11 @@ export abstract class DefinitionSteps extends RowSteps {
   }
 
   async drop(coll: Coll): Promise<boolean> {
+    if (coll.restoring !== undefined) coll.mayFail.push(/^the target collection was dropped$/);
     return this.shaking(coll, async () => {
       const outcome = await this.call('drop', coll, (life) => this.ask(life).dropCollection(at(coll.name)));
       if (outcome.is !== 'ok' && (await this.idOf(coll.name)) !== undefined) return false;
-      coll.isGone = true;
-      coll.epoch++;
-      this.colls.delete(coll);
-      this.names.delete(coll.name);
+      this.forget(coll);
       return true;
     });
   }
@@ -138,7 +136,7 @@ export abstract class DefinitionSteps extends RowSteps {
   protected async flush(coll: Coll): Promise<void> {
     const outcome = await this.call('flush', coll, (life) => this.ask(life).flush(coll.id));
     if (outcome.is !== 'ok' || this.chance(50)) return;
-    this.spawned.push(this.flushed(coll, outcome.value));
+    this.spawn(this.flushed(coll, outcome.value));
   }
 
   protected async flushed(coll: Coll, { sealedIds, sealTs }: FlushResult): Promise<void> {

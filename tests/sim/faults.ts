@@ -53,6 +53,7 @@ export class Faults {
   #chances: Chances;
   #isCrashed = false;
   #crashes = 0;
+  #held: Promise<void> | undefined;
 
   constructor(options: FaultsOptions = {}) {
     this.#options = options;
@@ -78,6 +79,19 @@ export class Faults {
     this.#chances = chances;
   }
 
+  /** No call gets further until what is answered is called. */
+  hold(): () => void {
+    let release = (): void => undefined;
+    const held = new Promise<void>((done) => {
+      release = done;
+    });
+    this.#held = held;
+    return () => {
+      if (this.#held === held) this.#held = undefined;
+      release();
+    };
+  }
+
   /** From now on every call rejects, or none is answered (`onCrash`), also those that are running. */
   crash(): void {
     this.#isCrashed = true;
@@ -100,6 +114,7 @@ export class Faults {
     const isDead = () => this.#isCrashed || this.#crashes !== crashes;
     const { clock } = this.#options;
     if (isDead()) return this.#dead(what);
+    while (this.#held !== undefined) await this.#held;
     if (fault?.kind === 'delay' && fault.isAfter !== true) await clock?.sleep(fault.ms, never());
     if (isDead()) return this.#dead(what);
     if (fault?.kind === 'error-before') throw failed(fault.code, `${what}: failed before it had an effect`);

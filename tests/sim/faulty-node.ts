@@ -10,13 +10,19 @@ export interface ReportChances {
   readonly lost?: number;
   readonly late?: number;
   readonly repeated?: number;
+  /** The end of an attempt is told once more much later, when others may have taken its place. */
+  readonly stale?: number;
 }
 
 const never = (): AbortSignal => new AbortController().signal;
 /** How long a caller waits for a node that does not answer. */
 const CALL_TIMEOUT_MS = 300;
+const STALE_WITHIN_MS = 20_000;
 
-/** A data node behind a network: calls fail as `faults` says, reports get lost, come late or twice; `cut`: nothing passes. */
+/**
+ * A data node behind a network: calls fail as `faults` says; reports get lost, come late, twice or out of order; commands come twice, the
+ * second time late; `cut`: nothing passes.
+ */
 export class FaultyNode implements DataNode {
   readonly nodeId: NodeId;
   readonly slots: number;
@@ -24,9 +30,15 @@ export class FaultyNode implements DataNode {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #faults: Faults;
+  readonly #listeners = new Set<(report: NodeTaskReport) => void>();
   reports: ReportChances = {};
   isCut = false;
-  lost = 0;
+  /** Reports that did not arrive once and at once, and commands that arrived twice. */
+  disturbed = 0;
+  /** What is heard of a report. */
+  heard: (report: NodeTaskReport) => NodeTaskReport = (report) => report;
+  /** Told of a command before anything happens to it. */
+  onCreate: (task: NodeTask) => void = () => undefined;
 
   constructor(
     inner: DataNode,
@@ -41,7 +53,8 @@ export class FaultyNode implements DataNode {
   }
 
   create(task: NodeTask): Promise<void> {
-    return this.#call('create', task.taskId, () => this.#inner.create(task));
+    this.onCreate(task);
+    return this.#twice('create', task.taskId, () => this.#inner.create(task));
   }
 
   query(taskId: TaskId, attempt: number): Promise<NodeTaskReport> {
@@ -49,29 +62,50 @@ export class FaultyNode implements DataNode {
   }
 
   drop(taskId: TaskId, attempt: number): Promise<void> {
-    return this.#call('drop', taskId, () => this.#inner.drop(taskId, attempt));
+    return this.#twice('drop', taskId, () => this.#inner.drop(taskId, attempt));
   }
 
   onReport(listener: (report: NodeTaskReport) => void): { stop(): void } {
-    let isStopped = false;
     const deliver = (report: NodeTaskReport) => {
-      if (!isStopped && !this.isCut) listener(report);
+      if (this.#listeners.has(listener) && !this.isCut) listener(this.heard(report));
     };
-    const subscription = this.#inner.onReport((report) => {
-      const { lost = 0, late = 0, repeated = 0 } = this.reports;
-      const draw = this.#random.next();
-      if (draw < lost + late + repeated) this.lost++;
-      if (draw < lost) return;
-      if (draw >= lost + late) deliver(report);
-      if (draw < lost + late + repeated)
-        void this.#clock.sleep(1 + this.#random.below(2000), never()).then(() => deliver(report));
-    });
+    this.#listeners.add(listener);
+    const subscription = this.#inner.onReport((report) => this.#underway(report, deliver));
     return {
       stop: () => {
-        isStopped = true;
+        this.#listeners.delete(listener);
         subscription.stop();
       },
     };
+  }
+
+  #underway(report: NodeTaskReport, deliver: (report: NodeTaskReport) => void): void {
+    const { lost = 0, late = 0, repeated = 0, stale = 0 } = this.reports;
+    const draw = this.#random.next();
+    const isEnd = report.state === 'completed' || report.state === 'failed';
+    if (draw < lost + late + repeated) this.disturbed++;
+    if (draw >= lost + late) deliver(report);
+    if (draw >= lost && draw < lost + late + repeated) void this.#later(2000).then(() => deliver(report));
+    if (!isEnd || this.#random.next() >= stale) return;
+    this.disturbed++;
+    void this.#later(STALE_WITHIN_MS).then(() => {
+      // To whoever listens then.
+      if (!this.isCut) for (const listener of [...this.#listeners]) listener(this.heard(report));
+    });
+  }
+
+  #later(withinMs: number): Promise<void> {
+    return this.#clock.sleep(1 + this.#random.below(withinMs), never());
+  }
+
+  /** A command that is answered and, now and then, arrives once more later. */
+  async #twice(name: string, taskId: TaskId, work: () => Promise<void>): Promise<void> {
+    await this.#call(name, taskId, work);
+    if (this.#random.next() >= (this.reports.stale ?? 0)) return;
+    this.disturbed++;
+    void this.#later(STALE_WITHIN_MS)
+      .then(() => (this.isCut ? undefined : work()))
+      .catch(() => undefined);
   }
 
   close(): Promise<void> {

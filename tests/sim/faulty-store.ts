@@ -1,3 +1,4 @@
+import { DbError } from '../../src/errors/db-error.ts';
 import type {
   CopyOptions,
   CopyResult,
@@ -9,11 +10,21 @@ import type {
 } from '../../src/storage/object-store.ts';
 import { Faults, type FaultsOptions } from './faults.ts';
 
+/** What a copy came to: of these bytes a part only (`isTorn`), or all of them. */
+export type CopyListener = (key: string, isTorn: boolean) => void;
+
 /** An `ObjectStore` that fails as `faults` says, and whose objects can be damaged. Damage changes the object's mark. */
 export class FaultyStore implements ObjectStore {
   readonly location = undefined;
   readonly faults: Faults;
   readonly #inner: ObjectStore;
+  /** Whether the next copy that moves bytes breaks off in the middle, with an error, and leaves what it has. */
+  tears: () => boolean = () => false;
+  /** Told of every copy that moved bytes. */
+  onCopied: CopyListener = () => undefined;
+  /** Whether a listing shows what was there some time ago. */
+  isStale: () => boolean = () => false;
+  #lastListing = new Map<string, readonly ListedObject[]>();
 
   constructor(inner: ObjectStore, options: FaultsOptions = {}) {
     this.#inner = inner;
@@ -37,7 +48,7 @@ export class FaultyStore implements ObjectStore {
   }
 
   list(prefix: string): AsyncIterable<ListedObject> {
-    return this.#listing('list', prefix, () => this.#inner.list(prefix));
+    return this.#listing('list', prefix, () => this.#list(prefix));
   }
 
   listTemporary(): AsyncIterable<TemporaryFile> {
@@ -49,7 +60,15 @@ export class FaultyStore implements ObjectStore {
   }
 
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult> {
-    return this.faults.run('copy', targetKey, () => this.#inner.copy(sourceKey, targetKey, options));
+    return this.faults.run('copy', targetKey, async () => {
+      const result = await this.#inner.copy(sourceKey, targetKey, options);
+      if (result.method === 'present') return result;
+      const isTorn = this.tears();
+      if (isTorn) await this.truncate(targetKey);
+      this.onCopied(targetKey, isTorn);
+      if (isTorn) throw new DbError('storage-failed', `copy '${targetKey}': it broke off in the middle`);
+      return result;
+    });
   }
 
   sharing(): Promise<Sharing> {
@@ -66,6 +85,14 @@ export class FaultyStore implements ObjectStore {
 
   close(): Promise<void> {
     return this.#inner.close();
+  }
+
+  async *#list(prefix: string): AsyncIterable<ListedObject> {
+    const old = this.#lastListing.get(prefix);
+    const listed: ListedObject[] = [];
+    for await (const entry of this.#inner.list(prefix)) listed.push(entry);
+    this.#lastListing.set(prefix, listed);
+    yield* old !== undefined && this.isStale() ? old : listed;
   }
 
   /** One call. An error after its effect comes when half of the entries have been handed out. */

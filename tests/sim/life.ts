@@ -8,7 +8,6 @@ import type { RestoreGate } from '../../src/coordinator/rooms.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
-import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
@@ -40,7 +39,9 @@ import { type Call, type Chances, Faults } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
+import type { JobWatch } from './job-watch.ts';
 import { type Plant, storeWith } from './plants.ts';
+import type { Shape } from './shape.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
@@ -54,11 +55,9 @@ const MB = 2 ** 20;
 /** Virtual time is cheap but not free: waits are short enough that a run sees many of each. */
 export const DROP_TOLERANCE_MS = 60_000;
 const limits = {
-  maxSegmentsPerCopyTask: 2,
   gcIntervalMs: 20_000,
   dropToleranceMs: DROP_TOLERANCE_MS,
   missingToleranceMs: DROP_TOLERANCE_MS,
-  jobRetentionMs: 30 * 86_400_000,
   maxCopyAttempts: 30,
   refIndexLoadIntervalMs: 2000,
   refIndexLoadTimeoutMs: 5000,
@@ -82,7 +81,8 @@ export interface LifeOptions {
   readonly clock: SimClock;
   readonly random: Random;
   readonly plant: Plant;
-  readonly capture: CaptureMode;
+  readonly shape: Shape;
+  readonly isSlow: () => boolean;
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
@@ -90,6 +90,8 @@ export interface LifeOptions {
   readonly onCompacted: () => void;
   /** The coordinator deletes an object now. */
   readonly onDelete: (key: string) => void;
+  /** What it finds ends the run. */
+  readonly watch: (look: (jobs: JobWatch) => void) => void;
   /** The catalog will refuse every write from now on. */
   readonly onDoom: () => void;
 }
@@ -114,6 +116,7 @@ export class Life {
   readonly cluster: Cluster;
   readonly #options: LifeOptions;
   #composed: Planes | undefined;
+  #catalog: Catalog | undefined;
   #chances: Chances = {};
   isOver = false;
   isDoomed = false;
@@ -126,7 +129,10 @@ export class Life {
     this.#options = options;
     this.clock = clock.life();
     this.kv = new FaultyKv(disks.kv, this.#faultsOptions('kv'));
-    const watched = watchedStore(disks.store, (key) => options.onDelete(key));
+    const watched = watchedStore(disks.store, (key) => {
+      options.watch((jobs) => jobs.deleted(key));
+      options.onDelete(key);
+    });
     this.store = new FaultyStore(options.plant.store?.(watched) ?? watched, this.#faultsOptions('store'));
     this.wal = new SimWal(disks.wal, this.clock, random);
     this.cluster = new Cluster(this.clock);
@@ -171,6 +177,7 @@ export class Life {
     const foundations = await openFoundations(kv, clock, snapshotTables);
     const { time, registry } = foundations;
     const catalog: Catalog = foundations.catalog;
+    this.#catalog = catalog;
     const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock });
     const queryNode = this.#queryNode(streamingNode);
     for (let n = 1; n <= NODES; n++) this.addNode(BigInt(n) as NodeId);
@@ -200,12 +207,13 @@ export class Life {
           scheduler,
           checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
           log,
-          limits: { ...limits, capture: this.#options.capture },
+          limits: { ...limits, ...this.#options.shape },
         });
         return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
       },
     });
     catalog.onChange((changes) => {
+      this.#options.watch((jobs) => jobs.committed(catalog, changes));
       for (const { table, was, is } of changes)
         if (table === segments && stateOf(was) === 'writing' && stateOf(is) === 'flushed')
           this.#options.onCompacted();
@@ -216,10 +224,18 @@ export class Life {
 
   /** A data node with an empty memory joins. */
   addNode(nodeId: NodeId): void {
-    const { random, log, disks, plant } = this.#options;
+    const { random, log, disks, plant, shape, watch } = this.#options;
     const { clock, wal } = this;
     const storeFaults = this.#faultsOptions(`node${nodeId}.store`);
     const store = new FaultyStore(plant.store?.(disks.store) ?? disks.store, storeFaults);
+    store.onCopied = (key, isTorn) => {
+      if (isTorn) this.#options.onFault(`node${nodeId}.store torn ${key}`);
+      watch((jobs) => jobs.copied(key, isTorn));
+    };
+    store.tears = () => {
+      const { errorAfter = 0 } = this.#chances;
+      return errorAfter > 0 && random.next() < errorAfter;
+    };
     const workers = inlineWorkers({
       ...flushTasks({ store, wal }),
       ...compactTasks({ store }),
@@ -227,7 +243,7 @@ export class Life {
     });
     const inner = new LocalDataNode({
       nodeId,
-      slots: 4,
+      slots: shape.slots,
       log,
       executors: {
         flush: flushExecutor(workers),
@@ -237,8 +253,11 @@ export class Life {
         'copy-segment': copySegmentExecutor(store, { filesAtOnce: 4 }),
       },
     });
+    inner.onReport((report) => watch((jobs) => jobs.reported(report)));
     const faults = new Faults(this.#faultsOptions(`node${nodeId}`));
     const door = new FaultyNode(plant.node?.(inner) ?? inner, { clock, random, faults });
+    door.heard = plant.heard ?? door.heard;
+    door.onCreate = (task) => watch((jobs) => jobs.sent(this.#catalog, nodeId, task));
     this.nodes.set(nodeId, { door, faults, store: store.faults });
     this.cluster.join(door, LEASE_MS);
     this.setChances(this.#chances);
@@ -261,10 +280,12 @@ export class Life {
     // A catalog write of unknown outcome ends the process: rare, or nothing else would happen.
     const only = new Set(['commit']);
     this.kv.faults.setChances({ ...all, errorBefore: errorBefore / 40, errorAfter: errorAfter / 40, only });
+    this.store.isStale = () => errorBefore > 0 && this.#options.random.next() < errorBefore;
+    const isSlow = this.#options.isSlow();
     for (const { door, faults, store } of this.nodes.values()) {
       faults.setChances(all);
-      store.setChances(all);
-      door.reports = { lost: errorBefore, late: errorBefore, repeated: errorBefore };
+      store.setChances(isSlow ? { ...all, delay: 0.8, maxDelayMs: 500 } : all);
+      door.reports = { lost: errorBefore, late: errorBefore, repeated: errorBefore, stale: errorBefore };
     }
   }
 

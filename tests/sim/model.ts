@@ -49,9 +49,15 @@ export interface Coll {
   load: 'none' | 'loaded' | 'unknown';
   index: IndexType | undefined;
   restoring: JobId | undefined;
+  /** Why its restore may fail. */
+  readonly mayFail: RegExp[];
+  /** What the world had seen when its restore was asked for. */
+  since: { readonly disturbances: number; readonly standstills: number };
 }
 
 export const NAMES = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox', 'gnu'];
+/** Of restores at once from one snapshot. */
+export const MORE_NAMES = ['yak1', 'yak2', 'yak3', 'yak4'];
 export const PARTITIONS = ['_default', 'p1', 'p2'];
 export const SNAPSHOTS = ['s1', 's2', 's3', 's4', 's5'];
 /** What a collection that is going, moving or not there yet may answer. */

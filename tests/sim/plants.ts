@@ -2,13 +2,17 @@
 
 import { put } from '../../src/catalog/catalog.ts';
 import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
+import { CopyTaskDispatch } from '../../src/coordinator/copy-segment/dispatch.ts';
+import { CopyMeta } from '../../src/coordinator/copy-segment/meta.ts';
 import { CatalogMarks } from '../../src/coordinator/gc/marks.ts';
+import { ObjectRemover } from '../../src/coordinator/gc/remover.ts';
 import type { RestoreGate } from '../../src/coordinator/rooms.ts';
 import { SegmentRoom } from '../../src/coordinator/segments/segments.ts';
 import { SnapshotReferences } from '../../src/coordinator/snapshot/meta.ts';
+import { Pins } from '../../src/coordinator/snapshot/pins.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import type { DataNode, NodeOutput, NodeTaskReport, NodeWork } from '../../src/datanode/api.ts';
-import type { BuildId, CollectionId, SegmentId, TaskId } from '../../src/model/ids.ts';
+import type { BuildId, CollectionId, JobId, NodeId, SegmentId, TaskId } from '../../src/model/ids.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 import type { World } from './world.ts';
@@ -19,6 +23,8 @@ export interface Plant {
   readonly node?: (inner: DataNode) => DataNode;
   /** Replaces a method of the product while the seed runs; answers how it is put back. */
   readonly patch?: (world: World) => () => void;
+  /** What becomes of a node's report before anybody hears it. */
+  readonly heard?: (report: NodeTaskReport) => NodeTaskReport;
   /** What becomes of a write between its acknowledgement and the log. */
   readonly write?: (parts: readonly WritePart[]) => readonly WritePart[];
   /** Runs with every collection of garbage, and after every change of a definition. */
@@ -42,6 +48,8 @@ export const storeWith = (inner: ObjectStore, other: Partial<ObjectStore>): Obje
   close: () => inner.close(),
   ...other,
 });
+
+type Completed = NodeTaskReport & { readonly state: 'completed' };
 
 /** A method of a class replaced; answers how it is put back. */
 function patched<T extends object, K extends keyof T>(of: T, name: K, make: (was: T[K]) => T[K]): () => void {
@@ -221,6 +229,127 @@ export const plants = {
       onReport: (listener) => inner.onReport(listener),
       close: () => inner.close(),
     }),
+  }),
+  /** whole: the target's segments are anybody's as soon as they are copied. */
+  halfPublished: (): Plant => ({
+    patch: ({ catalogNow }) =>
+      patched(
+        CopyTaskDispatch.prototype,
+        'completed',
+        (was) =>
+          async function (this: CopyTaskDispatch, report: Completed) {
+            await was.call(this, report);
+            if (report.output.kind !== 'copy-segment') return;
+            for (const { segmentId } of report.output.segments) {
+              const segment = catalogNow().get(segments, segmentId);
+              if (segment?.restoreJobId === undefined) continue;
+              const { restoreJobId: _, ...is } = segment;
+              await catalogNow().commit([put(segments, is, segment)]);
+            }
+          },
+      ),
+  }),
+  /** whole: tasks at work count as done once one is: the job completes without some of its segments. */
+  hastyJob: (): Plant => ({
+    patch: () =>
+      patched(
+        CopyMeta.prototype,
+        'tally',
+        (was) =>
+          function (this: CopyMeta, jobId: JobId) {
+            const tally = was.call(this, jobId);
+            const { completed, failed } = tally.tasks;
+            if (completed === 0) return tally;
+            const all = completed + failed + tally.tasks['in-progress'] + tally.tasks.pending;
+            return { ...tally, tasks: { ...tally.tasks, completed: all } };
+          },
+      ),
+  }),
+  /** exact: whatever attempt of a task a node speaks of, it counts as the one that runs. */
+  believedReports(): Plant {
+    const newest = new Map<TaskId, number>();
+    return {
+      node: (inner) => ({
+        nodeId: inner.nodeId,
+        slots: inner.slots,
+        create(task) {
+          newest.set(task.taskId, Math.max(task.attempt, newest.get(task.taskId) ?? 0));
+          return inner.create(task);
+        },
+        query: (taskId, attempt) => inner.query(taskId, attempt),
+        drop: (taskId, attempt) => inner.drop(taskId, attempt),
+        onReport: (listener) => inner.onReport(listener),
+        close: () => inner.close(),
+      }),
+      heard: (report) => ({ ...report, attempt: newest.get(report.taskId) ?? report.attempt }),
+    };
+  },
+  /** exact: a task is tried again under the number it had. */
+  sameAttempt: (): Plant => ({
+    patch: () =>
+      patched(
+        CopyTaskDispatch.prototype,
+        'dispatch',
+        (was) =>
+          async function (this: CopyTaskDispatch, nodeId: NodeId) {
+            const order = await was.call(this, nodeId);
+            return order && { ...order, attempt: 1 };
+          },
+      ),
+  }),
+  /** exact: a result that is told twice is applied twice. */
+  doubleResult: (): Plant => ({
+    patch: ({ catalogNow }) =>
+      patched(
+        CopyTaskDispatch.prototype,
+        'completed',
+        (was) =>
+          async function (this: CopyTaskDispatch, report: Completed) {
+            await was.call(this, report);
+            if (report.output.kind !== 'copy-segment') return;
+            for (const { segmentId, files } of report.output.segments) {
+              const segment = catalogNow().get(segments, segmentId);
+              if (segment?.restoreJobId === undefined) continue;
+              await catalogNow().commit([
+                put(segments, { ...segment, files: [...segment.files, ...files] }, segment),
+              ]);
+            }
+          },
+      ),
+  }),
+  /** exact: a store that copies without looking, so that a damaged source makes a damaged target. */
+  blindCopy: (): Plant => ({
+    store: (inner) =>
+      storeWith(inner, {
+        async copy(from, to) {
+          const stat = await inner.stat(from);
+          const { etag } = await inner.put(
+            to,
+            stat === undefined ? new Uint8Array(1) : await inner.get(from),
+          );
+          return { method: 'server-side', etag, checkedBytes: 0 };
+        },
+      }),
+  }),
+  /** once: what is there is not looked at: every attempt begins anew. */
+  forgetfulCopy: (): Plant => ({
+    store: (inner) =>
+      storeWith(inner, {
+        async copy(from, to, options) {
+          await inner.delete(to);
+          return inner.copy(from, to, options);
+        },
+      }),
+  }),
+  /** ends: a task whose attempt has failed is not tried again. */
+  lostTask: (): Plant => ({
+    patch: () => patched(CopyTaskDispatch.prototype, 'failed', () => () => Promise.resolve('done')),
+  }),
+  /** clean: the end of a restore leaves its pin. */
+  leftPin: (): Plant => ({ patch: () => patched(Pins.prototype, 'releasing', () => () => []) }),
+  /** clean: a cancel leaves what was copied to the next collection of garbage. */
+  lazyCancel: (): Plant => ({
+    patch: () => patched(ObjectRemover.prototype, 'removeBelow', () => () => Promise.resolve()),
   }),
   /** clean: an object is not deleted. */
   stickyObject: (): Plant => ({

@@ -25,6 +25,17 @@ export interface Run {
 export const DEFAULT_STEPS = 120;
 const MINUTE = 60_000;
 
+/** Percent of the steps, of each client. */
+const usual = {
+  writers: [20, 15],
+  readers: [15, 5],
+  definer: 15,
+  keepers: [10, 10],
+  restorers: [6],
+  chaos: 10,
+};
+const restoring = { writers: [18], readers: [6], definer: 8, keepers: [10], restorers: [14, 14], chaos: 14 };
+
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
   const world = World.start(seed, options);
   const workload = new Workload(world);
@@ -52,15 +63,14 @@ async function play(world: World, workload: Workload, options: RunOptions): Prom
     });
     return ended;
   };
+  const parts = world.shape.isRestoring ? restoring : usual;
   const clients = [
-    workload.writer(share(20)),
-    workload.writer(share(15)),
-    workload.reader(share(15)),
-    workload.reader(share(5)),
-    workload.definer(share(15)),
-    workload.keeperOfSnapshots(share(10)),
-    workload.keeperOfSnapshots(share(10)),
-    workload.chaos(share(10)),
+    ...parts.writers.map((percent) => workload.writer(share(percent))),
+    ...parts.readers.map((percent) => workload.reader(share(percent))),
+    workload.definer(share(parts.definer)),
+    ...parts.keepers.map((percent) => workload.keeperOfSnapshots(share(percent))),
+    ...parts.restorers.map((percent) => workload.restorer(share(percent))),
+    workload.chaos(share(parts.chaos)),
   ];
   await within(Promise.all(clients), 20 * MINUTE, 'the work of all clients');
   world.heal();

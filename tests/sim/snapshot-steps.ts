@@ -78,7 +78,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const to = this.ask(life).timestamp();
     if (to > this.lastTs) this.lastTs = to;
     const { createTs, compactionProtectedUntilMs } = record;
-    const least = this.world.capture === 'flushed' ? flushedTs : from;
+    const least = this.world.shape.capture === 'flushed' ? flushedTs : from;
     check(
       'exact',
       createTs >= least && createTs < to,
@@ -99,7 +99,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       isBusy: false,
     };
     coll.snapshots.set(name, snap);
-    if (this.world.capture === 'acknowledged') {
+    if (this.world.shape.capture === 'acknowledged') {
       await this.contentIsExact(coll, snap);
       return snap;
     }
@@ -163,7 +163,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       const { metadata, segments } = await this.keeper.snapshotFiles(record);
       const partitions = new Map(metadata.partitions.map((p) => [p.partitionId, p.name]));
       const { schema } = metadata.collection;
-      const latest = this.world.capture === 'flushed' ? LATER_THAN_ALL : snap.ts;
+      const latest = this.world.shape.capture === 'flushed' ? LATER_THAN_ALL : snap.ts;
       return await contentOf(disks.store, schema, partitions, segments, until ?? latest);
     } catch (error) {
       if (isThere() && !life.isOver) throw error;

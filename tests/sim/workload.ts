@@ -1,7 +1,7 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
 import { AccountSteps } from './account-steps.ts';
-import { at, type Coll, NAMES } from './model.ts';
+import { at, type Coll, NAMES, type Snap } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
 
@@ -43,6 +43,18 @@ export class Workload extends AccountSteps {
     }
   };
 
+  restorer = async (steps: number): Promise<void> => {
+    for (let i = 0; i < steps; i++) {
+      await this.pause(300);
+      const isOpen = ({ isBusy }: Snap) => !isBusy;
+      const coll = this.pick((c) => [...c.snapshots.values()].some(isOpen));
+      const snap = this.one([...(coll?.snapshots.values() ?? [])].filter(isOpen));
+      if (this.chance(12)) await this.damageSource();
+      else if (coll !== undefined && snap !== undefined) await this.restoreSomehow(coll, snap);
+      await this.keeper.kept();
+    }
+  };
+
   chaos = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(500);
@@ -57,7 +69,7 @@ export class Workload extends AccountSteps {
     if (draw < 32 || snap === undefined) await this.snapshot(coll);
     else if (draw < 38) await this.duel(coll);
     else if (draw < 44) await this.snapshotTwo(coll);
-    else if (draw < 72) await this.restore(coll, snap);
+    else if (draw < 60) await this.restoreSomehow(coll, snap);
     else if (draw < 85) await this.dropSnapshot(coll, snap);
     else if (draw < 93) await this.pin(coll, snap);
     else await this.unpin(coll, snap);
@@ -82,7 +94,7 @@ export class Workload extends AccountSteps {
       if (this.chance(50)) await this.compactNow(coll);
       const snap = await this.snapshot(coll, 'last');
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
-      if (snap !== undefined && this.colls.size < NAMES.length) await await this.restore(coll, snap);
+      if (snap !== undefined && this.colls.size < NAMES.length) await (await this.restore(coll, snap))?.ended;
     }
     for (const coll of this.colls)
       for (const snap of coll.snapshots.values()) {

@@ -1,6 +1,6 @@
 /** The whole system in one process under one seed: disks that outlive crashes, virtual time, faults on command, and a trace of what happened. */
+import type { Catalog } from '../../src/catalog/catalog.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
-import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import { DbError, isDbError, messageOf } from '../../src/errors/db-error.ts';
 import type { NodeId } from '../../src/model/ids.ts';
@@ -10,8 +10,10 @@ import type { Log } from '../../src/support/log.ts';
 import { type Random, seededRandom } from '../../src/support/random.ts';
 import { MemoryWal } from '../../src/wal/memory.ts';
 import type { Chances } from './faults.ts';
+import { JobWatch } from './job-watch.ts';
 import { Life, NODES } from './life.ts';
 import type { Plant } from './plants.ts';
+import { type Shape, shapeOf } from './shape.ts';
 import { SimClock } from './sim-clock.ts';
 
 /** What a crash leaves. */
@@ -42,8 +44,8 @@ export class World {
   readonly clock: SimClock;
   readonly disks: Disks;
   readonly plant: Plant;
-  /** What snapshots hold; a third of the seeds know the way of Milvus 3.0. */
-  readonly capture: CaptureMode;
+  readonly shape: Shape;
+  readonly jobs = new JobWatch();
   readonly trace: string[] = [];
   /** Calls that have no answer yet. */
   readonly open = new Set<string>();
@@ -51,6 +53,9 @@ export class World {
   readonly faults = new Map<string, number>();
   /** Goes up with every fault, crash and lost node: a call during which it stood still met none. */
   disturbances = 0;
+  /** Goes up whenever a node stands still or time jumps: a job may time out. */
+  standstills = 0;
+  #stalled = 0;
   #life: Life | undefined;
   #up: Promise<void> = Promise.resolve();
   #isUp = true;
@@ -73,7 +78,7 @@ export class World {
     this.random = seededRandom(seed);
     this.clock = new SimClock(seededRandom(seed ^ 0x5eed));
     this.plant = options.plant ?? {};
-    this.capture = seed % 3 === 0 ? 'flushed' : 'acknowledged';
+    this.shape = shapeOf(seed);
     this.#verbose = options.verbose ?? false;
     this.broken = new Promise((_, reject) => {
       this.#break = reject;
@@ -97,6 +102,13 @@ export class World {
     if (this.#life === undefined) throw new Error('nothing runs');
     return this.#life;
   }
+
+  /** What there was before now; a node that stands still is still to come. */
+  get since(): { readonly disturbances: number; readonly standstills: number } {
+    return { disturbances: this.disturbances, standstills: this.standstills - this.#stalled };
+  }
+
+  readonly catalogNow = (): Catalog => this.life.planes.catalog;
 
   sleep(ms: number): Promise<void> {
     return this.clock.sleep(ms, never());
@@ -198,6 +210,31 @@ export class World {
     else node.door.isCut = false;
   }
 
+  /** A node takes work, renews its lease and does nothing; then it goes on where it stood. */
+  async stallNode(forMs: number): Promise<void> {
+    const { life } = this;
+    const nodeId = BigInt(1 + this.random.below(NODES)) as NodeId;
+    const node = life.nodes.get(nodeId);
+    if (node === undefined || life.isOver) return;
+    this.count('node-stalled');
+    this.standstills++;
+    this.#stalled++;
+    this.note(`node ${nodeId} stands still for ${forMs}`);
+    const goOn = node.store.hold();
+    await this.sleep(forMs);
+    this.standstills++;
+    this.#stalled--;
+    goOn();
+    this.note(`node ${nodeId} goes on`);
+  }
+
+  /** Time goes on at once. */
+  jump(ms: number): void {
+    this.disturbances++;
+    this.standstills++;
+    this.clock.jump(ms);
+  }
+
   /** One object is not what it was. Answers what it was. */
   async damage(key: string): Promise<Uint8Array> {
     const { store } = this.disks;
@@ -270,7 +307,9 @@ export class World {
       clock: this.clock,
       random: this.random,
       plant: this.plant,
-      capture: this.capture,
+      shape: this.shape,
+      isSlow: () => this.shape.isSlow && !this.#isQuiet,
+      watch: (look) => this.#watch(() => look(this.jobs)),
       log: this.#log(),
       onCrash: () => this.crash(),
       onCompacted: () => this.onCompacted(),
@@ -290,6 +329,11 @@ export class World {
   async #crashLater(life: Life): Promise<void> {
     await this.sleep(this.random.below(1500));
     if (this.#life === life) this.crash();
+  }
+
+  /** Ends the run. */
+  fail(error: unknown): void {
+    this.#break(error);
   }
 
   /** What it throws ends the run. */

@@ -1,0 +1,34 @@
+/** What differs from seed to seed beside chance: options of the server, and what kind of machine it runs on. */
+import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
+
+export interface Shape {
+  /** What snapshots hold; a third of the seeds know the way of Milvus 3.0. */
+  readonly capture: CaptureMode;
+  readonly copyMode: 'shared' | 'physical';
+  /** In a fifth of the seeds ended jobs are forgotten while others still run. */
+  readonly jobRetentionMs: number;
+  /** In a quarter of the seeds a node that stands still fails a job. */
+  readonly jobTimeoutMs: number;
+  readonly maxSegmentsPerCopyTask: number;
+  /** In some seeds restores take one another's slots. */
+  readonly slots: number;
+  /** In a quarter of the seeds most clients restore. */
+  readonly isRestoring: boolean;
+  /** Copies take long: more happens to them. */
+  readonly isSlow: boolean;
+}
+
+export const SHORT_RETENTION_MS = 4000;
+export const SHORT_TIMEOUT_MS = 15_000;
+const DAY = 86_400_000;
+
+export const shapeOf = (seed: number): Shape => ({
+  capture: seed % 3 === 0 ? 'flushed' : 'acknowledged',
+  copyMode: seed % 4 === 1 ? 'physical' : 'shared',
+  jobRetentionMs: seed % 5 === 2 ? SHORT_RETENTION_MS : 30 * DAY,
+  jobTimeoutMs: seed % 4 === 3 ? SHORT_TIMEOUT_MS : DAY,
+  maxSegmentsPerCopyTask: 1 + (seed % 3),
+  slots: seed % 7 === 4 ? 1 : 4,
+  isRestoring: seed % 4 === 2,
+  isSlow: (seed >> 1) % 2 === 1,
+});

@@ -32,7 +32,7 @@ async function one(limits: Partial<SnapshotLimits> = {}) {
   const dispatch = new CopyTaskDispatch(first, {
     catalog,
     meta: new CopyMeta(catalog, disk.clock),
-    source: new SnapshotSource(catalog, disk.store()),
+    source: new SnapshotSource(catalog, disk.store(), 4),
     limits: { ...defaultSnapshotLimits, ...limits },
   });
   const task = (): CopyTask => present(catalog.get(copyTasks, first.taskId), 'the task');

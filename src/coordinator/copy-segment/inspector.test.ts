@@ -36,6 +36,9 @@ class RecordingScheduler implements Scheduler {
     this.cancelled.push(taskId);
     return this.cancelling;
   }
+  canEverTake(): boolean {
+    return true;
+  }
 }
 
 /** Jobs and tasks as a catalog may bring them back after a restart: in no order of theirs. */
@@ -56,7 +59,7 @@ function beside(world: World) {
   const inspector = new CopySegmentInspector({
     catalog,
     meta: new ShuffledMeta(catalog, disk.clock),
-    source: new SnapshotSource(catalog, store),
+    source: new SnapshotSource(catalog, store, 4),
     limits: defaultSnapshotLimits,
     scheduler,
     remover: new ObjectRemover(store, { require: () => Promise.resolve() }),

@@ -3,10 +3,10 @@
  * Arguments narrow the run to files whose path holds one of them.
  */
 import { readdir } from 'node:fs/promises';
-import { endAfterTests } from './end.ts';
+import { endWhenSilent } from './end.ts';
 
 const wanted = process.argv.slice(2);
-endAfterTests();
+endWhenSilent();
 process.on('warning', (warning) => {
   throw warning;
 });

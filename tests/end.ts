@@ -1,18 +1,26 @@
-import { after } from 'node:test';
-import { setTimeout } from 'node:timers';
+import { setInterval } from 'node:timers';
 
-const MAX_MS = 20_000;
+const MAX_SILENCE_MS = 150_000;
+const LOOK_MS = 5000;
 
 /**
- * A process of tests that does not end once they have ended is red, and says what still runs: a failing test that left its world open must
- * not keep everybody waiting for ever.
+ * A process of tests that says nothing for long is red, and tells what still runs: a failing test that left its world open, or one that
+ * waits for ever, must not keep everybody waiting.
  */
-export function endAfterTests(): void {
-  after(() => {
-    setTimeout(() => {
-      const running = process.getActiveResourcesInfo().join(', ');
-      process.stderr.write(`the tests have ended, and something still runs: ${running}\n`);
-      process.exit(1);
-    }, MAX_MS).unref();
-  });
+export function endWhenSilent(): void {
+  let heardAtMs = performance.now();
+  const write = process.stdout.write.bind(process.stdout) as (...of: unknown[]) => boolean;
+  process.stdout.write = (...of: unknown[]) => {
+    heardAtMs = performance.now();
+    return write(...of);
+  };
+  const look = () => {
+    if (performance.now() - heardAtMs < MAX_SILENCE_MS) return;
+    const running = process.getActiveResourcesInfo().join(', ');
+    process.stderr.write(
+      `no test has said anything for ${MAX_SILENCE_MS / 1000} s; still there: ${running}\n`,
+    );
+    process.exit(1);
+  };
+  setInterval(look, LOOK_MS).unref();
 }

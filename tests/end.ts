@@ -1,4 +1,5 @@
 import { setInterval } from 'node:timers';
+import { systemClock } from '../src/support/system-clock.ts';
 
 const MAX_SILENCE_MS = 150_000;
 const LOOK_MS = 5000;
@@ -8,14 +9,14 @@ const LOOK_MS = 5000;
  * waits for ever, must not keep everybody waiting.
  */
 export function endWhenSilent(): void {
-  let heardAtMs = performance.now();
+  let heardAtMs = systemClock.nowMs();
   const write = process.stdout.write.bind(process.stdout) as (...of: unknown[]) => boolean;
   process.stdout.write = (...of: unknown[]) => {
-    heardAtMs = performance.now();
+    heardAtMs = systemClock.nowMs();
     return write(...of);
   };
   const look = () => {
-    if (performance.now() - heardAtMs < MAX_SILENCE_MS) return;
+    if (systemClock.nowMs() - heardAtMs < MAX_SILENCE_MS) return;
     const running = process.getActiveResourcesInfo().join(', ');
     process.stderr.write(
       `no test has said anything for ${MAX_SILENCE_MS / 1000} s; still there: ${running}\n`,

@@ -79,7 +79,7 @@ test('a snapshot of a restored collection restores to the same', async () => {
   await world.stop();
 });
 
-test('R12: of two restores to one target exactly one wins, whatever the database is called', async () => {
+test('R12: of two restores to one target exactly one wins and the other gets duplicate collection, whatever the database is called', async () => {
   const world = await World.withRows(2);
   await world.create();
   const outcomes = await Promise.allSettled([
@@ -89,7 +89,10 @@ test('R12: of two restores to one target exactly one wins, whatever the database
   ]);
   const won = outcomes.filter((o) => o.status === 'fulfilled');
   for (const o of outcomes)
-    if (o.status === 'rejected') assert.ok(isDbError(o.reason, 'collection-duplicate'), `${o.reason}`);
+    if (o.status === 'rejected') {
+      assert.ok(isDbError(o.reason, 'collection-duplicate'), `${o.reason}`);
+      assert.match(o.reason.message, /^duplicate collection: 'x'/);
+    }
   assert.equal(won.length, 1);
   await world.ended(won[0]!.value);
   assert.equal(world.catalog.count(copyJobs), 1);

@@ -287,7 +287,8 @@ test('R25: a running restore keeps its snapshot from being dropped', async () =>
 test('W20: the pin of a restore has no end in time: it holds while the job waits for days, and goes in the commit that ends the job', async () => {
   const world = await World.withRows(2);
   await world.create();
-  const jobId = await world.restoreQueued();
+  await world.loseNode();
+  const jobId = await world.restore();
   const refused = () =>
     assert.rejects(world.service.dropSnapshot(source, 'snap'), (e) => isDbError(e, 'snapshot-pinned'));
   assert.deepEqual(
@@ -423,7 +424,8 @@ test('time without progress ends a restore, time in the queue does not', async (
   hold.open();
   await world.ended(jobId);
   await world.assertClean();
-  const queued = await world.restoreQueued();
+  await world.loseNode();
+  const queued = await world.restore();
   await world.disk.clock.jump(3 * 86_400_000);
   assert.equal(world.service.restoreState(queued).state, 'executing');
   world.cluster.join(world.node);

@@ -1,6 +1,6 @@
 /** What an operator sees: the commands and the HTTP port of a real server. */
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { parseJson } from '../../src/support/json.ts';
@@ -119,6 +119,58 @@ test('gc --dry-run tells what gc then deletes, and keeps what snapshots need', (
     },
     ['--dataCoord.gc.dropTolerance', '0'],
   ));
+
+test('restore start tells beforehand what it does, waits for the end, takes chosen partitions, and shares no file when it is physical', () =>
+  withServer(async ({ client, server, dir }) => {
+    const run = (line: string) => runCli([...line.split(' '), '--server', server.httpAddress]);
+    const rows = async (collection_name: string) =>
+      Number((await succeed(client.getCollectionStatistics({ collection_name }))).data['row_count']);
+    const collection_name = 'items';
+    await createItems(client, collection_name);
+    await succeed(client.createPartition({ collection_name, partition_name: 'old' }));
+    await succeed(client.insert({ collection_name, data: items(100) }));
+    await succeed(client.insert({ collection_name, partition_name: 'old', data: items(30, 500) }));
+    await succeed(client.createSnapshot({ collection_name, snapshot_name: 'first' }));
+
+    const dry = await run('restore start items first again --dry-run --json');
+    assert.deepEqual([dry.code, dry.err], [0, '']);
+    const told = parseJson(dry.out) as { method: string; totalRows: number; freeBytes: number };
+    assert.deepEqual([told.totalRows, told.freeBytes > 0], [130, true]);
+    assert.ok(['hard-link', 'clone', 'stream'].includes(told.method));
+    assert.match(
+      (await run('restore start items/first items --dry-run')).err,
+      /duplicate collection: 'items'/,
+    );
+    assert.equal(Number((await succeed(client.hasCollection({ collection_name: 'again' }))).value), 0);
+
+    const whole = await run('restore start items first again --wait');
+    assert.deepEqual([whole.code, whole.err], [0, '']);
+    assert.match(whole.out, /^Restored first into default\/again: 130 rows, \d+ files, .* in .*\.\n$/);
+    const part = await run('restore start items first part --partition old --physical --wait');
+    assert.deepEqual([part.code, part.err], [0, '']);
+    assert.deepEqual([await rows('again'), await rows('part')], [130, 30]);
+    const { data } = await succeed(client.showPartitions({ collection_name: 'part' })).then((shown) => ({
+      data: shown.partition_names,
+    }));
+    assert.deepEqual([...data].sort(), ['_default', 'old']);
+    const { collectionID } = await succeed(client.describeCollection({ collection_name: 'part' }));
+    assert.deepEqual(await linksBelow(join(dir, 'objects', 'segments', String(collectionID))), [1]);
+
+    const unknown = await run('restore start items first more --partition nope');
+    assert.deepEqual([unknown.code, unknown.out], [1, '']);
+    assert.match(unknown.err, /partition not found\[partition=nope\]/);
+    const started = await run('restore start items first more');
+    assert.match(started.out, /^\d+\n$/);
+    assert.match((await run('restore list more')).out, new RegExp(`\n${started.out.trim()} `));
+  }));
+
+/** How many names files have, each number once. */
+async function linksBelow(directory: string): Promise<readonly number[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const links = await Promise.all(files.map(async (file) => (await stat(join(file.path, file.name))).nlink));
+  return [...new Set(links)];
+}
 
 test('snapshot verify names a file that was damaged on the disk and ends with 3', () =>
   withServer(async ({ client, server, dir }) => {

@@ -104,6 +104,35 @@ for (const flavour of flavours) {
     assert.ok(faults >= 20, `${faults} calls`);
   });
 
+  test(`${name} any write of a restore of one partition leaves all of that partition, and nothing of others, or no target`, async () => {
+    const faults = await everyFault(flavour, async (fault) => {
+      let world = await prepared(5, true);
+      const expected = (await world.content(source)).filter((line) => line.startsWith('old '));
+      const start = () =>
+        world.service.restoreSnapshot({
+          source,
+          name: 'snap',
+          target,
+          partitions: ['old'],
+          mode: 'physical',
+        });
+      world.disk.plan(fault);
+      const jobId = await start().catch(() => undefined);
+      if (jobId !== undefined) await world.ended(jobId).catch(() => undefined);
+      const { hit } = world.disk;
+      world = await world.restart();
+      const [job] = world.catalog.all(copyJobs);
+      assert.equal(world.has(target), job !== undefined);
+      const info = await world.ended(job?.jobId ?? (await start()));
+      assert.deepEqual([info.state, info.totalSegments], ['completed', 2]);
+      assert.deepEqual(await world.content(target), expected);
+      await world.assertClean();
+      await world.stop();
+      return hit;
+    });
+    assert.ok(faults >= 20, `${faults} calls`);
+  });
+
   test(`${name} any write of a cancel leaves nothing of the target, and its name is free`, async () => {
     const faults = await everyFault(flavour, async (fault) => {
       let world = await prepared(5, true);

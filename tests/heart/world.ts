@@ -298,20 +298,11 @@ export class World {
     return this.service.restoreSnapshot({ source, name, target: to });
   }
 
-  /** A restore whose only node is lost in the moment it is admitted: it waits until the node joins again. */
-  async queued(start: () => Promise<JobId>): Promise<JobId> {
-    let isAwaited = true;
-    this.catalog.onChange((changes) => {
-      const isAdmitted = changes.some(({ table, was }) => table === copyJobs && was === undefined);
-      if (!isAwaited || !isAdmitted) return;
-      isAwaited = false;
-      this.cluster.leave(this.node.nodeId);
-    });
-    return await start();
-  }
-
-  restoreQueued(name = 'snap', to = target): Promise<JobId> {
-    return this.queued(() => this.restore(name, to));
+  /** No node works until one joins, and restores are admitted all the same: as when it is lost right after an admission. */
+  async loseNode(): Promise<void> {
+    this.scheduler.canEverTake = () => true;
+    this.cluster.leave(this.node.nodeId);
+    await settle();
   }
 
   /** Lets things run, time included, until the job has ended and was tidied. */

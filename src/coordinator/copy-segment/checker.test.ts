@@ -91,8 +91,7 @@ test('R10: target segments and tasks are all there before the job executes, whic
     for (let at = 1, hit = true; hit; at++) {
       let world = await World.withRows(260, { maxSegmentsPerCopyTask: 1 });
       await world.create();
-      world.cluster.leave(world.node.nodeId);
-      await settle();
+      await world.loseNode();
       world.disk.plan({ at, kind: 'crash', effect, only: 'kv' });
       const before = world.disk.commits;
       await world.restore().catch(() => undefined);
@@ -350,8 +349,7 @@ test('a pass costs what changed: when a task reports, no finished job and no wai
     const world = await World.withRows(segmentCount, { maxSegmentsPerCopyTask: 1 });
     await world.create();
     for (let i = 0; i < 5; i++) await world.ended(await world.restore('snap', to(`done${i}`)));
-    world.cluster.leave(world.node.nodeId);
-    await settle();
+    await world.loseNode();
     const jobId = await world.restore();
     await until(() => jobOf(world, jobId).state === 'executing', 'executing');
     await settle();

@@ -22,8 +22,7 @@ const progress = { bytes: 0, files: 0 };
 async function one(limits: Partial<SnapshotLimits> = {}) {
   const world = await World.withRows(2);
   await world.create();
-  world.cluster.leave(world.node.nodeId);
-  await settle();
+  await world.loseNode();
   const jobId = await world.restore();
   await until(() => world.catalog.count(copyTasks) === 1, 'prepared');
   await settle();

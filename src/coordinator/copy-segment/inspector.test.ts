@@ -121,8 +121,7 @@ test('after a restart running attempts go back to the scheduler to be asked for,
 test('each pending task is handed to the scheduler once, however many passes see it', async () => {
   const world = await World.withRows(6, { maxSegmentsPerCopyTask: 1 });
   await world.create();
-  world.cluster.leave(world.node.nodeId);
-  await settle();
+  await world.loseNode();
   const { scheduler, inspector } = beside(world);
   const jobId = await world.restore();
   await until(() => jobOf(world, jobId)?.state === 'executing', 'executing');
@@ -242,8 +241,7 @@ test('segments that tasks had completed go with a failed job as well: nothing of
 test('the sweep of the inspector is the reaper: a process that begins clears every failed job, a few at a time', async () => {
   let world = await World.withRows(3);
   await world.create();
-  world.cluster.leave(world.node.nodeId);
-  await settle();
+  await world.loseNode();
   const jobIds: JobId[] = [];
   for (let i = 0; i < 20; i++) jobIds.push(await world.restore('snap', to(`x${i}`)));
   await until(() => jobIds.every((id) => jobOf(world, id)?.state === 'executing'), 'executing');

@@ -106,8 +106,9 @@ export class SnapshotSource {
   }
 }
 
+/** Build ids are found in the manifests: the list of them is not kept. */
 const opened = (metadata: SnapshotMetadata, manifests: SelectedManifests): OpenedSnapshot => ({
-  metadata,
+  metadata: { ...metadata, buildIds: [] },
   segments: (first, count) => manifests.segments(first, count),
 });
 
@@ -131,7 +132,7 @@ class SelectedManifests {
     counts: readonly ManifestCount[],
   ) {
     this.#store = store;
-    this.#metadata = metadata;
+    this.#metadata = { ...metadata, buildIds: [] };
     this.#selection = selection;
     let [firstSegment, firstBuild] = [0, 0];
     this.#places = counts.map((count) => {

@@ -316,7 +316,8 @@ test('passes that never end, without any tolerance, take nothing from a restore 
 test('files of a restore that waits for its node are kept, though its segments list none', async () => {
   const world = await World.withRows(3, NO_TOLERANCE);
   await world.create();
-  const jobId = await world.restoreQueued();
+  await world.loseNode();
+  const jobId = await world.restore();
   await settle();
   const [one] = world.catalog.find(segments, 'collection', world.find(target).collectionId);
   assert.deepEqual(one?.files, []);

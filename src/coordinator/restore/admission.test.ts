@@ -228,7 +228,8 @@ test('a job keeps the copy mode it was asked with, over a restart with another c
     return copy(from, to, options);
   };
   const asked = await world.service.restoreSnapshot(request({ mode: 'physical' }));
-  const configured = await world.restoreQueued('snap', { database: '', name: 'configured' });
+  await world.loseNode();
+  const configured = await world.restore('snap', { database: '', name: 'configured' });
   world = await world.restart({ copyMode: 'physical' });
   const jobs = await Promise.all([world.ended(asked), world.ended(configured)]);
   assert.ok(jobs.every(({ state }) => state === 'completed'));

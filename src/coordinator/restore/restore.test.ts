@@ -79,7 +79,7 @@ test('a snapshot of a restored collection restores to the same', async () => {
   await world.stop();
 });
 
-test('R12: of two restores to one target exactly one wins, whatever the database is called', async () => {
+test('R12: of two restores to one target exactly one wins and the other gets duplicate collection, whatever the database is called', async () => {
   const world = await World.withRows(2);
   await world.create();
   const outcomes = await Promise.allSettled([
@@ -89,7 +89,10 @@ test('R12: of two restores to one target exactly one wins, whatever the database
   ]);
   const won = outcomes.filter((o) => o.status === 'fulfilled');
   for (const o of outcomes)
-    if (o.status === 'rejected') assert.ok(isDbError(o.reason, 'collection-duplicate'), `${o.reason}`);
+    if (o.status === 'rejected') {
+      assert.ok(isDbError(o.reason, 'collection-duplicate'), `${o.reason}`);
+      assert.match(o.reason.message, /^duplicate collection: 'x'/);
+    }
   assert.equal(won.length, 1);
   await world.ended(won[0]!.value);
   assert.equal(world.catalog.count(copyJobs), 1);
@@ -284,7 +287,8 @@ test('R25: a running restore keeps its snapshot from being dropped', async () =>
 test('W20: the pin of a restore has no end in time: it holds while the job waits for days, and goes in the commit that ends the job', async () => {
   const world = await World.withRows(2);
   await world.create();
-  const jobId = await world.restoreQueued();
+  await world.loseNode();
+  const jobId = await world.restore();
   const refused = () =>
     assert.rejects(world.service.dropSnapshot(source, 'snap'), (e) => isDbError(e, 'snapshot-pinned'));
   assert.deepEqual(
@@ -420,7 +424,8 @@ test('time without progress ends a restore, time in the queue does not', async (
   hold.open();
   await world.ended(jobId);
   await world.assertClean();
-  const queued = await world.restoreQueued();
+  await world.loseNode();
+  const queued = await world.restore();
   await world.disk.clock.jump(3 * 86_400_000);
   assert.equal(world.service.restoreState(queued).state, 'executing');
   world.cluster.join(world.node);

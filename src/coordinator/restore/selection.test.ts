@@ -114,7 +114,8 @@ test('a restore of chosen partitions survives restarts, over many manifests', as
   for (let i = 0; i < 1100; i++)
     await world.addSegment(world.find(source), i % 3 === 0 ? second : first, `${i}`);
   await world.create();
-  const queued = await world.queued(() => restoreOf(world, ['old']));
+  await world.loseNode();
+  const queued = await restoreOf(world, ['old']);
   await until(() => world.catalog.get(copyJobs, queued)?.state === 'executing', 'executing');
   assert.equal(world.catalog.count(copyTasks), 7);
   world.cluster.join(world.node);

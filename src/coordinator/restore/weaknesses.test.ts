@@ -146,7 +146,8 @@ test('W13: tasks are cut by bytes and files, not by count alone, and large ones 
     slots.push(task.slots);
     enqueue(task, running);
   };
-  const jobId = await world.restoreQueued();
+  await world.loseNode();
+  const jobId = await world.restore();
   await until(() => world.catalog.count(copyTasks) > 6, 'tasks');
   const ranges = world.catalog.find(copyTasks, 'job', jobId).map(({ range }) => range);
   assert.deepEqual(

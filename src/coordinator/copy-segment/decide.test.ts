@@ -27,6 +27,7 @@ const view = (
     movedAtMs: more.movedAtMs ?? 10_000,
   },
   hasTarget: true,
+  hasSource: true,
   failure: undefined,
   nowMs: 10_000,
   progressStoredAtMs: 0,

@@ -250,7 +250,7 @@ const beyondRoutes = (coordinator: AdminDoor): readonly Route[] => [
     'POST',
     '/restore-in-place',
     ['snapshot', 'mode'],
-    'restores DATABASE/COLLECTION/SNAPSHOT aside, then gives the copy the collection\'s name; mode=shared or physical; answers the job',
+    "restores DATABASE/COLLECTION/SNAPSHOT aside, then gives the copy the collection's name; mode=shared or physical; answers the job",
     async ({ query }) => {
       const snapshot = parseSnapshot('snapshot', query['snapshot']);
       const mode = parseOneOf('mode', query['mode'], ['shared', 'physical']);

@@ -24,6 +24,7 @@ import {
   type NodeId,
   type PartitionId,
 } from '../../src/model/ids.ts';
+import type { SegmentFile } from '../../src/model/records.ts';
 import type { RowBatch } from '../../src/model/rows.ts';
 import type { FieldSchema } from '../../src/model/schema.ts';
 import { readDeletes } from '../../src/segment/deletes-file.ts';

@@ -221,7 +221,7 @@ test('a load that can never succeed fails the restore with its reason; one that 
     world.loads.onLoad = () => Promise.reject(new DbError(code, 'there is no vector index'));
     const jobId = await world.service.restoreInPlace(snap);
     await settle();
-    await world.disk.clock.jump(25 * HOUR);
+    if (code === 'resource-exhausted') await world.disk.clock.jump(25 * HOUR);
     const info = await world.ended(jobId);
     assert.equal(info.state, 'failed');
     assert.match(info.reason, words);
@@ -336,10 +336,11 @@ test('a cancel before the swap takes everything aside away, and so does a drop o
       const jobId = await world.service[start](snap);
       for (let i = 0; i < 5; i++) await settle(1);
       assert.deepEqual(names(world), ['words', `words#${jobId}`]);
-      if (how === 'drop') await world.dropCollection({ database: '', name: `words#${jobId}` });
-      const cancelled = how === 'cancel' ? world.service.cancelRestore(jobId) : undefined;
+      const aside = { database: '', name: `words#${jobId}` };
+      const gone =
+        how === 'drop' ? world.dropCollection(aside) : world.service.cancelRestore(jobId).then(assert.ok);
       open();
-      if (cancelled !== undefined) assert.equal(await cancelled, true);
+      await gone;
       const info = await world.ended(jobId);
       assert.deepEqual([info.state, info.collectionName], ['failed', 'words']);
       assert.deepEqual(names(world), ['words']);

@@ -87,11 +87,7 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotRoom
-  extends Snapshots,
-    SnapshotAdmin,
-    RestoreAdmin,
-    SegmentProtection {
+export interface SnapshotRoom extends Snapshots, SnapshotAdmin, RestoreAdmin, SegmentProtection {
   readonly gate: RestoreGate;
   /** Once, before anything is written to the catalog or the store. */
   identify(): Promise<void>;

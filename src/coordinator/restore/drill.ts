@@ -47,7 +47,7 @@ export class RestoreDrills {
     const job = meta.job(jobId);
     const target = job === undefined ? undefined : meta.target(job);
     if (job === undefined || target === undefined || !isOpen(job)) return;
-    const snapshot = await source.open(job.snapshotId);
+    const snapshot = await source.open(job);
     const outcome = await compareRestored(
       this.#parts,
       job,

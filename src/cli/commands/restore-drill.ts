@@ -29,7 +29,8 @@ it could not be tried. Ctrl-C ends the waiting, not the drill: \`restore cancel\
     const ended = await waitFor(client, terminal, job, (now) => progressText(snapshot, now));
     const outcome = ended.purpose?.kind === 'drill' ? ended.purpose.outcome : undefined;
     if (isJson) await terminal.print(toJson(ended));
-    else if (outcome === undefined) throw new ServerError(`drill ${job.jobId} failed: ${plain(ended.reason)}`);
+    else if (outcome === undefined)
+      throw new ServerError(`drill ${job.jobId} failed: ${plain(ended.reason)}`);
     else await terminal.print(outcomeText(plain(snapshot), ended, outcome));
     if (outcome === undefined) return exitCodes.failed;
     return outcome.isSame ? exitCodes.done : exitCodes.damaged;

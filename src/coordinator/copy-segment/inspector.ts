@@ -20,7 +20,7 @@ import type { Scheduler } from '../scheduler/task.ts';
 import { indexes, partitions, segments } from '../tables.ts';
 import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
-import { type CopyJob, copyJobs, isToClear } from './job.ts';
+import { type CopyJob, copyJobs, isOpen, isToClear } from './job.ts';
 import type { CopyMeta } from './meta.ts';
 import type { CopyTaskState } from './state.ts';
 import type { CopyTask } from './task.ts';
@@ -147,7 +147,8 @@ export class CopySegmentInspector {
     source.forget(jobId);
     await this.#removeAll([jobId], () => {
       const was = this.#meta.job(jobId);
-      return was !== undefined && isToClear(was) ? put(copyJobs, { ...was, isTidy: true }, was) : undefined;
+      if (was === undefined || isOpen(was) || was.isTidy) return undefined;
+      return put(copyJobs, { ...was, isTidy: true }, was);
     });
   }
 

@@ -254,7 +254,7 @@ const beyondRoutes = (coordinator: AdminDoor): readonly Route[] => [
     async ({ query }) => {
       const snapshot = parseSnapshot('snapshot', query['snapshot']);
       const mode = parseOneOf('mode', query['mode'], ['shared', 'physical']);
-      return json({ job: coordinator.restoreState(await coordinator.restoreInPlace(snapshot, mode)) });
+      return json(coordinator.restoreState(await coordinator.restoreInPlace(snapshot, mode)));
     },
   ),
   settleRoute(coordinator, 'confirm', 'drops the old collection that a restore in place has kept'),
@@ -266,7 +266,7 @@ const beyondRoutes = (coordinator: AdminDoor): readonly Route[] => [
     'restores DATABASE/COLLECTION/SNAPSHOT aside, compares every row and drops the copy; answers the job, which tells the outcome',
     async ({ query }) => {
       const jobId = await coordinator.drillRestore(parseSnapshot('snapshot', query['snapshot']));
-      return json({ job: coordinator.restoreState(jobId) });
+      return json(coordinator.restoreState(jobId));
     },
   ),
 ];
@@ -275,5 +275,5 @@ const settleRoute = (coordinator: AdminDoor, decision: 'confirm' | 'revert', hel
   work('POST', `/restore-jobs/{id}/${decision}`, [], help, async ({ params }) => {
     const jobId = parseId<JobId>('job', params['id']);
     await coordinator.settleSwap(jobId, decision);
-    return json({ job: coordinator.restoreState(jobId) });
+    return json(coordinator.restoreState(jobId));
   });

@@ -263,6 +263,7 @@ export class FakeDoor implements AdminDoor {
     return { deletedObjects: 3, deletedBytes: 1_234_567, keptObjects: 40, keptBytes: 40_000_000 };
   }
   async restoreInPlace({ at, name }: SnapshotAt, mode?: string) {
+    this.#find({ at, name });
     this.asked.push(`in-place ${at.database}/${at.name}/${name} ${mode}`);
     return 501n as never;
   }
@@ -271,6 +272,7 @@ export class FakeDoor implements AdminDoor {
     this.asked.push(`${decision} ${jobId}`);
   }
   async drillRestore({ at, name }: SnapshotAt) {
+    this.#find({ at, name });
     this.asked.push(`drill ${at.database}/${at.name}/${name}`);
     return 501n as never;
   }

@@ -19,9 +19,7 @@ takes as much room as the snapshot for as long as it runs. Nobody sees the copy.
 it could not be tried. Ctrl-C ends the waiting, not the drill: \`restore cancel\` does.`,
   async run({ args, flags, database, client, terminal, isJson }) {
     const snapshot = snapshotText(snapshotName(args, database));
-    const { job } = await client.ask<{ readonly job: RestoreJobInfo }>('POST', '/restore-drill', {
-      snapshot,
-    });
+    const job = await client.ask<RestoreJobInfo>('POST', '/restore-drill', { snapshot });
     if (flags['no-wait'] === true) {
       await terminal.print(isJson ? toJson(job) : job.jobId);
       return exitCodes.done;

@@ -1,15 +1,12 @@
 import type { RestoreJobInfo } from '../../coordinator/api.ts';
 import { toJson } from '../../support/json.ts';
-import { type Json, ServerError } from '../admin-client.ts';
+import { type Json, pathOf, ServerError } from '../admin-client.ts';
 import { type Call, type Command, snapshotName, snapshotText } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { counted, duration, plain } from '../format.ts';
 import { waitFor } from './restore-start.ts';
 
 type Job = Json<RestoreJobInfo>;
-interface Answer {
-  readonly job: RestoreJobInfo;
-}
 
 export const restoreInPlace: Command = {
   words: ['restore', 'in-place'],
@@ -29,7 +26,7 @@ its snapshots. Then \`restore confirm JOB\` drops the old one, and \`restore rev
     const { args, flags, database, client, terminal, isJson } = call;
     const snapshot = snapshotText(snapshotName(args, database));
     const mode = flags['physical'] === true ? 'physical' : undefined;
-    const { job } = await client.ask<Answer>('POST', '/restore-in-place', { snapshot, mode });
+    const job = await client.ask<RestoreJobInfo>('POST', '/restore-in-place', { snapshot, mode });
     if (flags['wait'] === true) return await ended(call, await waitFor(client, terminal, job, progressText));
     await terminal.print(isJson ? toJson(job) : job.jobId);
     return exitCodes.done;
@@ -80,8 +77,8 @@ const settling = (
   flags: {},
   help: `JOB is an id that \`restore in-place\` printed and \`restore list\` shows. ${help} May be repeated.`,
   async run({ args, client, terminal, isJson }) {
-    const path = `/restore-jobs/${encodeURIComponent(args[0] ?? '')}/${word}`;
-    const { job } = await client.ask<Answer>('POST', path);
+    const path = pathOf('restore-jobs', args[0] ?? '', word);
+    const job = await client.ask<RestoreJobInfo>('POST', path);
     await terminal.print(isJson ? toJson(job) : done(job));
     return exitCodes.done;
   },

@@ -29,6 +29,7 @@ import { MilvusServer } from './proxy/server.ts';
 import { ArenaEngine } from './querynode/arena-engine.ts';
 import { LocalQueryNode } from './querynode/querynode.ts';
 import { WorkerFiles } from './querynode/segment-files.ts';
+import { WorkerFingerprints } from './segment/fingerprint.ts';
 import { WorkerObjectChecker } from './storage/check-object.ts';
 import { type DataDir, openDataDir } from './storage/data-dir.ts';
 import { LocalStore } from './storage/local.ts';
@@ -50,7 +51,7 @@ const WORKER_IDLE_MS = 30 * SECOND;
 const NEVER_MS = 2 ** 31 - 1;
 /** Large inserts are prepared in threads of their own: they must not wait behind flushes, index builds and scans. */
 const WRITE_THREADS = 2;
-/** Verifications read and sum up in threads of their own: neither a flush nor a search waits behind one. */
+/** Verifications and drills read and sum up in threads of their own: neither a flush nor a search waits behind one. */
 const VERIFY_THREADS = 2;
 /** The only data node of a standalone server. Stored with attempts, so that a restart asks the same node. */
 const STANDALONE_NODE = 1n as NodeId;
@@ -162,7 +163,7 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   const queryNode = openQueryNode(config, streamingNode, store, readers);
   closing.add(() => queryNode.close());
   const scheduler = runScheduler(openDataNode(config, dir, store, log, closing), log, closing);
-  const checker = new WorkerObjectChecker(openWorkers(dir, VERIFY_THREADS, closing));
+  const verifiers = openWorkers(dir, VERIFY_THREADS, closing);
   const coordinator = await createCoordinator({
     ...foundations,
     clock: systemClock,
@@ -179,7 +180,8 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
         clock: systemClock,
         random: systemRandom,
         scheduler,
-        checker,
+        checker: new WorkerObjectChecker(verifiers),
+        fingerprints: new WorkerFingerprints(verifiers),
         log,
         limits: snapshotLimits(config),
       }),

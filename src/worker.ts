@@ -3,6 +3,7 @@ import { workerData } from 'node:worker_threads';
 import { indexBuildContext } from './datanode/indexbuild/context.ts';
 import { indexBuildTasks } from './datanode/indexbuild/task.ts';
 import { compactTasks } from './segment/compact.ts';
+import { fingerprintTasks } from './segment/fingerprint.ts';
 import { flushTasks } from './segment/flush.ts';
 import { loadTasks } from './segment/load.ts';
 import { checkObjectTasks } from './storage/check-object.ts';
@@ -25,4 +26,5 @@ serveTasks({
   ...indexBuildTasks(indexBuildContext(store)),
   ...vectorTasks(),
   ...checkObjectTasks(store),
+  ...fingerprintTasks(store),
 });

@@ -31,6 +31,9 @@ export type AdminDoor = Pick<
   | 'previewRestore'
   | 'compactionStats'
   | keyof SnapshotAdmin
+  | 'restoreInPlace'
+  | 'settleSwap'
+  | 'drillRestore'
 >;
 
 export interface Site {
@@ -70,6 +73,7 @@ export function adminRoutes(site: Site): readonly Route[] {
     ...snapshotRoutes(site.coordinator),
     ...garbageRoutes(site.coordinator),
     ...restoreRoutes(site.coordinator),
+    ...beyondRoutes(site.coordinator),
   ];
   const index = read('/', [], 'this text', () => ({
     kind: 'whole',
@@ -240,3 +244,36 @@ const restoreRoutes = (coordinator: AdminDoor): readonly Route[] => [
     },
   ),
 ];
+
+const beyondRoutes = (coordinator: AdminDoor): readonly Route[] => [
+  work(
+    'POST',
+    '/restore-in-place',
+    ['snapshot', 'mode'],
+    "restores DATABASE/COLLECTION/SNAPSHOT aside, then gives the copy the collection's name; mode=shared or physical; answers the job",
+    async ({ query }) => {
+      const snapshot = parseSnapshot('snapshot', query['snapshot']);
+      const mode = parseOneOf('mode', query['mode'], ['shared', 'physical']);
+      return json(coordinator.restoreState(await coordinator.restoreInPlace(snapshot, mode)));
+    },
+  ),
+  settleRoute(coordinator, 'confirm', 'drops the old collection that a restore in place has kept'),
+  settleRoute(coordinator, 'revert', 'gives the old collection its name back and drops the restored one'),
+  work(
+    'POST',
+    '/restore-drill',
+    ['snapshot'],
+    'restores DATABASE/COLLECTION/SNAPSHOT aside, compares every row and drops the copy; answers the job, which tells the outcome',
+    async ({ query }) => {
+      const jobId = await coordinator.drillRestore(parseSnapshot('snapshot', query['snapshot']));
+      return json(coordinator.restoreState(jobId));
+    },
+  ),
+];
+
+const settleRoute = (coordinator: AdminDoor, decision: 'confirm' | 'revert', help: string): Route =>
+  work('POST', `/restore-jobs/{id}/${decision}`, [], help, async ({ params }) => {
+    const jobId = parseId<JobId>('job', params['id']);
+    await coordinator.settleSwap(jobId, decision);
+    return json(coordinator.restoreState(jobId));
+  });

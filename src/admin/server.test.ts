@@ -314,6 +314,32 @@ test('a restore is cancelled once; a second time says that it had ended', () =>
     assert.equal(door.asked.length, 2);
   }));
 
+test('restores in place and drills are started on POST, and settled by the id of their job', () =>
+  withAdmin(async ({ door, ask }) => {
+    const post = (path: string) => ask(path, { method: 'POST' });
+    const snapshot = 'snapshot=default/films/monday';
+    assert.equal((await post(`/restore-in-place?${snapshot}&mode=shared`)).json.jobId, '501');
+    assert.equal((await post(`/restore-drill?${snapshot}`)).json.jobId, '501');
+    for (const decision of ['confirm', 'revert'])
+      assert.equal((await post(`/restore-jobs/501/${decision}`)).json.jobId, '501');
+    assert.deepEqual(door.asked, [
+      'in-place default/films/monday shared',
+      'drill default/films/monday',
+      'confirm 501',
+      'revert 501',
+    ]);
+    for (const [path, status] of [
+      ['/restore-in-place', 400],
+      [`/restore-in-place?${snapshot}&mode=x`, 400],
+      ['/restore-drill?snapshot=films/monday', 400],
+      ['/restore-drill?snapshot=default/films/none', 404],
+      ['/restore-jobs/7/confirm', 404],
+      ['/restore-jobs/x/revert', 400],
+    ] as const)
+      assert.equal((await post(path)).status, status, path);
+    assert.equal((await ask(`/restore-drill?${snapshot}`)).status, 405);
+  }));
+
 const RESTORE = '/restore?from=default/films/monday&to=other/films_again';
 
 test('a restore is started on POST with everything it can be asked, and answers its job', () =>

@@ -382,6 +382,76 @@ test('restore start --wait shows progress on a terminal and ends with what becam
   assert.deepEqual([json.code, parseJson(json.out)], [1, { ...(parseJson(json.out) as object), ...failed }]);
 });
 
+const swapped = {
+  kind: 'in-place',
+  stage: 'swapped',
+  name: 'films',
+  keptName: 'films_before_501',
+  keptSnapshots: 3,
+} as const;
+
+test('restore in-place tells where the old collection is and what to do with it; confirm and revert do it', async () => {
+  const line = 'restore in-place films monday';
+  const door = new FakeDoor();
+  assert.deepEqual(await runOver(door, `${line} --physical`), { code: 0, out: '501\n', err: '' });
+  assert.deepEqual(door.asked, ['in-place default/films/monday physical']);
+  const waiting = { purpose: { ...swapped, stage: 'swapping', trouble: 'no memory' } } as const;
+  const done = { state: 'completed', collectionName: 'films', purpose: swapped } as const;
+  const waited = await runOver(new MovingDoor(waiting, done), `${line} --wait`, { isTTY: true });
+  assert.equal(
+    waited.out,
+    `default/films has the 100,000 rows of monday now, in 1.5 s. The old collection is kept as films_before_501, with 3 snapshots.
+Drop it with \`tidemark restore confirm 501\`, go back to it with \`tidemark restore revert 501\`.
+`,
+  );
+  assert.match(waited.err, /in place {2}about to swap names: no memory/);
+  const failed = { state: 'failed', reason: 'renamed', purpose: { ...swapped, stage: 'copying' } } as const;
+  await assert.rejects(runOver(new MovingDoor(failed), `${line} --wait`), {
+    message: 'restore 501 in place failed: renamed',
+  });
+  const confirmed = await runOver(new MovingDoor({}, done), 'restore confirm 501');
+  assert.equal(confirmed.out, 'Confirmed restore 501: films_before_501 is dropped.\n');
+  const reverted = await runOver(new MovingDoor({}, done), 'restore revert 501');
+  assert.equal(reverted.out, 'Reverted restore 501: films is the old collection again.\n');
+  await assert.rejects(runOver(door, 'restore revert 77'), /restore job not found/);
+});
+
+test('restore drill waits, ends with 3 when something differs, and names it; with 1 when it could not be tried', async () => {
+  const line = 'restore drill films monday';
+  const outcome = { isSame: true, segments: 12, rows: 100_000, deletes: 17, differences: [] };
+  const drill = { kind: 'drill', stage: 'compared', outcome } as const;
+  const comparing = { purpose: { kind: 'drill', stage: 'comparing' } } as const;
+  const sound = new MovingDoor(comparing, { state: 'completed', purpose: drill });
+  const done = await runOver(sound, line, { isTTY: true });
+  assert.deepEqual(
+    [done.code, done.out],
+    [
+      0,
+      'default/films/monday can be restored: the copy is the same. 100,000 rows and 17 deletes in 12 segments, 40.0 MB in 1.5 s; the copy is dropped.\n',
+    ],
+  );
+  assert.match(done.err, /drill of default\/films\/monday: comparing/);
+  const other = {
+    ...drill,
+    outcome: { ...outcome, isSame: false, differences: ['segment 4: rows are others'] },
+  };
+  const failed = { state: 'failed', reason: 'it differs', purpose: other } as const;
+  const found = await runOver(new MovingDoor(failed), line);
+  assert.equal(found.code, 3);
+  assert.match(
+    found.out,
+    /^default\/films\/monday was NOT restored as it is:\n {2}segment 4: rows are others\n100,000/,
+  );
+  assert.equal((await runOver(new MovingDoor(failed), `${line} --json`)).code, 3);
+  const broken = {
+    state: 'failed',
+    reason: 'no room',
+    purpose: { kind: 'drill', stage: 'copying' },
+  } as const;
+  await assert.rejects(runOver(new MovingDoor(broken), line), { message: 'drill 501 failed: no room' });
+  assert.equal((await runOver(new FakeDoor(), `${line} --no-wait`)).out, '501\n');
+});
+
 test('restore start --dry-run tells what would be copied, how, and how long that takes', async () => {
   const door = new FakeDoor();
   const line = 'restore start films monday films_again --dry-run';

@@ -24,6 +24,7 @@ import type {
 } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
+import type { DrillOutcome } from './copy-segment/job.ts';
 
 export interface CollectionName {
   readonly database: string;
@@ -157,7 +158,30 @@ export interface RestoreJobInfo {
   readonly copiedFiles: number;
   readonly totalSegments: number;
   readonly totalRows: number;
+  /** Absent: the target stays as what was asked for. */
+  readonly purpose?: RestorePurposeInfo;
 }
+
+/** What a restore beyond the wire is for, and how far that is. */
+export type RestorePurposeInfo =
+  | {
+      readonly kind: 'in-place';
+      /** `swapping`: all is copied, the target is loaded when the old collection is. `swapped`: the old one waits for a decision. */
+      readonly stage: 'copying' | 'swapping' | 'swapped' | 'confirmed' | 'reverted';
+      readonly name: string;
+      /** What the old collection is called once the names are swapped. */
+      readonly keptName: string;
+      /** Snapshots of the old collection, which go when it is dropped; pinned ones stay. */
+      readonly keptSnapshots: number;
+      /** What the last try met; it is tried again. */
+      readonly trouble?: string;
+    }
+  | {
+      readonly kind: 'drill';
+      readonly stage: 'copying' | 'comparing' | 'compared';
+      readonly outcome?: DrillOutcome;
+      readonly trouble?: string;
+    };
 
 export interface RestoreSnapshot {
   readonly source: CollectionName;
@@ -243,7 +267,7 @@ export interface Coordinator
     Segments,
     Snapshots,
     SnapshotAdmin,
-    Pick<RestoreAdmin, 'previewRestore'>,
+    RestoreAdmin,
     Compactions {
   health(): Health;
   /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */

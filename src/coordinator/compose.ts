@@ -22,7 +22,14 @@ import { type CompactionLimits, defaultCompactionLimits } from './compaction/lim
 import { IndexBuilder } from './indexes/builder.ts';
 import { IndexRoom } from './indexes/indexes.ts';
 import { LoadRoom } from './load/load.ts';
-import type { IndexBuilds, RestoreGate, SegmentFlusher, SegmentProtection } from './rooms.ts';
+import type {
+  AheadLoads,
+  CollectionDrops,
+  IndexBuilds,
+  RestoreGate,
+  SegmentFlusher,
+  SegmentProtection,
+} from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
 import { Flusher } from './segments/flusher.ts';
 import { SegmentRegistry } from './segments/registry.ts';
@@ -80,11 +87,7 @@ export const defaultCoordinatorLimits: CoordinatorLimits = {
 };
 
 /** Snapshots and restores: built on the rooms below, and told when a collection goes. */
-export interface SnapshotRoom
-  extends Snapshots,
-    SnapshotAdmin,
-    Pick<RestoreAdmin, 'previewRestore'>,
-    SegmentProtection {
+export interface SnapshotRoom extends Snapshots, SnapshotAdmin, RestoreAdmin, SegmentProtection {
   readonly gate: RestoreGate;
   /** Once, before anything is written to the catalog or the store. */
   identify(): Promise<void>;
@@ -111,6 +114,8 @@ export interface CoordinatorParts extends Foundations {
     readonly builds: IndexBuilds;
     /** Captures pass it, and so do the commits of compactions. */
     readonly captureGate: CaptureGate;
+    readonly loads: AheadLoads;
+    readonly drops: CollectionDrops;
   }) => SnapshotRoom;
   readonly limits?: Partial<CoordinatorLimits>;
 }
@@ -130,13 +135,15 @@ export interface Rooms {
   readonly compactorWake: Signal;
 }
 
+const gateOf = (room: () => SnapshotRoom): RestoreGate => ({
+  isCompleted: (jobId) => room().gate.isCompleted(jobId),
+  progress: (jobId) => room().gate.progress(jobId),
+});
+
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {
   const { catalog, ids, time, clock, log, streamingNode } = parts;
   // The rooms below ask the gate, which stands on a room above them.
-  const gate: RestoreGate = {
-    isCompleted: (jobId) => snapshots.gate.isCompleted(jobId),
-    progress: (jobId) => snapshots.gate.progress(jobId),
-  };
+  const gate = gateOf(() => snapshots);
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
   const load = new LoadRoom({ ...parts, gate, requireReady });
   const captureGate = new CaptureGate();
@@ -153,6 +160,8 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
     resolve: new CollectionNames(catalog),
     builds: builder,
     captureGate,
+    loads: load,
+    drops: { finishCollection: (collectionId) => drops.finishCollection(collectionId) },
   });
   const compactorWake = new Signal();
   const compactor = new Compactor({

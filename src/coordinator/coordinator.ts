@@ -314,4 +314,13 @@ class LocalCoordinator implements Coordinator {
   cancelRestore(jobId: JobId, reason?: string): Promise<boolean> {
     return this.#operations.run(() => this.#rooms.snapshots.cancelRestore(jobId, reason));
   }
+  restoreInPlace(snapshot: SnapshotAt, mode?: 'shared' | 'physical'): Promise<JobId> {
+    return this.#operations.run(() => this.#rooms.snapshots.restoreInPlace(snapshot, mode));
+  }
+  settleSwap(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void> {
+    return this.#operations.run(() => this.#rooms.snapshots.settleSwap(jobId, decision));
+  }
+  drillRestore(snapshot: SnapshotAt): Promise<JobId> {
+    return this.#operations.run(() => this.#rooms.snapshots.drillRestore(snapshot));
+  }
 }

@@ -1,7 +1,7 @@
 /** What the rooms of the coordinator promise each other. */
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { BuildId, CollectionId, JobId, SegmentId } from '../model/ids.ts';
-import type { CollectionRecord, DatabaseRecord } from '../model/records.ts';
+import type { CollectionRecord, DatabaseRecord, SegmentFile } from '../model/records.ts';
 import type { ObjectPart, PartFinding } from '../storage/check-object.ts';
 import type { CollectionName } from './api.ts';
 
@@ -62,6 +62,32 @@ export interface CollectionLookup {
 export interface NodeCapacity {
   /** Whether a node that is alive can take a task of so many slots, now or when it has done what it does. */
   canEverTake(slots: number): boolean;
+}
+
+/** Asked by in-place restores, answered by load. */
+export interface AheadLoads {
+  /**
+   * Loads a target that nobody may see yet, so that its publication finds every row searchable. Repeatable. Rejects with what the
+   * load met; nothing is taken back then.
+   */
+  loadAhead(collectionId: CollectionId): Promise<void>;
+  isLoadedAhead(collectionId: CollectionId): boolean;
+  /** Nobody is going to read it. Repeatable. */
+  dropAhead(collectionId: CollectionId): Promise<void>;
+  /** As a user's load. */
+  load(at: CollectionName): Promise<void>;
+}
+
+/** Asked by in-place restores, answered by collections. */
+export interface CollectionDrops {
+  /** The record was removed: what follows a drop happens now, or, when it fails, is tried again. */
+  finishCollection(collectionId: CollectionId): Promise<void>;
+}
+
+/** Asked by drills, answered by worker threads. */
+export interface SegmentFingerprints {
+  /** Of a rows or a deletes file, every byte checked. Throws `data-integrity`, `object-not-found`, what the store failed with, the signal's reason. */
+  of(file: SegmentFile, signal: AbortSignal): Promise<{ readonly rowCount: number; readonly digest: string }>;
 }
 
 /** Asked by a verification, answered by worker threads: reading and summing up does not happen on the event loop. */

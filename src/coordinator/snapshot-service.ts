@@ -32,9 +32,10 @@ import type {
   Snapshots,
 } from './api.ts';
 import type { CaptureGate } from './capture-gate.ts';
+import { isAside } from './collections/names.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';
 import { CopySegmentInspector } from './copy-segment/inspector.ts';
-import { type CopyJob, copyJobs } from './copy-segment/job.ts';
+import { type CopyJob, copyJobs, type DrillOutcome } from './copy-segment/job.ts';
 import { CopyMeta } from './copy-segment/meta.ts';
 import { SnapshotSource } from './copy-segment/source.ts';
 import { copyTasks } from './copy-segment/task.ts';
@@ -42,12 +43,24 @@ import { Collector } from './gc/collector.ts';
 import { StoreIdentity, storeIdentities } from './gc/identity.ts';
 import { ObjectRemover } from './gc/remover.ts';
 import { RestoreAdmission } from './restore/admission.ts';
+import { RestoreDrills } from './restore/drill.ts';
+import { RestoreEndings } from './restore/endings.ts';
 import { restoreGate } from './restore/gate.ts';
+import { InPlaceRestores } from './restore/in-place.ts';
 import { previewRestore } from './restore/preview.ts';
-import { restoreJobInfo } from './restore/progress.ts';
+import { purposeInfo, restoreJobInfo } from './restore/progress.ts';
 import { RestoreRates } from './restore/rates.ts';
 import { Restore } from './restore/restore.ts';
-import type { CollectionLookup, IndexBuilds, ObjectChecker, RestoreGate, SegmentFlusher } from './rooms.ts';
+import type {
+  AheadLoads,
+  CollectionDrops,
+  CollectionLookup,
+  IndexBuilds,
+  ObjectChecker,
+  RestoreGate,
+  SegmentFingerprints,
+  SegmentFlusher,
+} from './rooms.ts';
 import type { Scheduler } from './scheduler/task.ts';
 import { KnownDamage } from './snapshot/damage.ts';
 import { SnapshotDiffer } from './snapshot/diff.ts';
@@ -75,6 +88,9 @@ export interface SnapshotServiceOptions {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly checker: ObjectChecker;
+  readonly fingerprints: SegmentFingerprints;
+  readonly loads: AheadLoads;
+  readonly drops: CollectionDrops;
   readonly flusher: SegmentFlusher;
   readonly captureGate: CaptureGate;
   readonly resolve: CollectionLookup;
@@ -83,7 +99,7 @@ export interface SnapshotServiceOptions {
   readonly limits?: Partial<SnapshotLimits>;
 }
 
-export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAdmin, 'previewRestore'> {
+export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   /** Whether the target of a restore may be seen. */
   readonly gate: RestoreGate;
   readonly collector: Collector;
@@ -100,6 +116,9 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAd
   readonly #restore: Restore;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
+  readonly #inPlace: InPlaceRestores;
+  readonly #drills: RestoreDrills;
+  readonly #endings: RestoreEndings;
   readonly #reports: SnapshotReports;
   readonly #verifier: SnapshotVerifier;
   readonly #differ: SnapshotDiffer;
@@ -134,8 +153,17 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAd
     this.#admission = new RestoreAdmission({ ...shared, manager: this.#manager });
     this.#rates = new RestoreRates(catalog, limits.copyMode);
     this.#restore = new Restore({ ...shared, admission: this.#admission });
-    this.#checker = new CopySegmentChecker(shared);
+    this.#checker = new CopySegmentChecker({ ...shared, finish: (job) => this.#endings.begin(job) });
     this.#inspector = new CopySegmentInspector(shared);
+    const ending = {
+      ...shared,
+      restore: this.#restore,
+      end: (jobId: JobId, reason: string, outcome?: DrillOutcome) =>
+        this.#checker.end(jobId, reason, outcome),
+    };
+    this.#inPlace = new InPlaceRestores(ending);
+    this.#drills = new RestoreDrills(ending);
+    this.#endings = new RestoreEndings({ ...ending, inPlace: this.#inPlace, drills: this.#drills });
     this.collector = new Collector({ ...shared, removal: this.#removal });
     this.#reports = new SnapshotReports(shared);
     this.#verifier = new SnapshotVerifier(shared);
@@ -195,6 +223,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAd
       loop('collector', () => this.collector.pass(signal), this.#wakeCollector, gcIntervalMs),
     ]);
     await this.#checker.settle();
+    await this.#endings.close();
     await this.#inspector.settle();
     await this.#removal.settled();
   }
@@ -304,6 +333,18 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAd
     return isEnded;
   }
 
+  restoreInPlace(at: SnapshotAt, mode?: 'shared' | 'physical'): Promise<JobId> {
+    return this.#inPlace.start(at, mode);
+  }
+
+  settleSwap(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void> {
+    return this.#inPlace.settle(jobId, decision);
+  }
+
+  drillRestore(at: SnapshotAt): Promise<JobId> {
+    return this.#drills.start(at);
+  }
+
   lastCollection(): ReturnType<SnapshotAdmin['lastCollection']> {
     return this.collector.last;
   }
@@ -351,10 +392,19 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, Pick<RestoreAd
     const { catalog, clock } = this.#options;
     const target = catalog.get(collections, job.collectionId);
     const database = catalog.get(databases, target?.databaseId ?? job.databaseId);
-    return restoreJobInfo(job, this.#meta.tally(job.jobId), clock.nowMs(), {
+    const isNamed = target !== undefined && !isAside(target.name);
+    const tally = this.#meta.tally(job.jobId);
+    const info = restoreJobInfo(job, tally, clock.nowMs(), {
       databaseName: database?.name ?? job.databaseName,
-      collectionName: target?.name ?? job.collectionName,
+      collectionName: isNamed ? target.name : job.collectionName,
     });
+    const purpose = purposeInfo(
+      job,
+      tally.tasks.completed === job.taskCount,
+      catalog.find(snapshots, 'collection', job.sourceCollectionId).length,
+      this.#endings.trouble(job.jobId),
+    );
+    return purpose === undefined ? info : { ...info, purpose };
   }
 }
 

@@ -262,6 +262,20 @@ export class FakeDoor implements AdminDoor {
     if (this.failure !== undefined) throw this.failure;
     return { deletedObjects: 3, deletedBytes: 1_234_567, keptObjects: 40, keptBytes: 40_000_000 };
   }
+  async restoreInPlace({ at, name }: SnapshotAt, mode?: string) {
+    this.#find({ at, name });
+    this.asked.push(`in-place ${at.database}/${at.name}/${name} ${mode}`);
+    return 501n as never;
+  }
+  async settleSwap(jobId: bigint, decision: string) {
+    this.restoreState(jobId);
+    this.asked.push(`${decision} ${jobId}`);
+  }
+  async drillRestore({ at, name }: SnapshotAt) {
+    this.#find({ at, name });
+    this.asked.push(`drill ${at.database}/${at.name}/${name}`);
+    return 501n as never;
+  }
   async cancelRestore(jobId: bigint, reason = 'cancelled') {
     const found = this.restoreState(jobId);
     this.asked.push(`cancel ${jobId}: ${reason}`);

@@ -24,9 +24,11 @@ import {
   type NodeId,
   type PartitionId,
 } from '../../src/model/ids.ts';
+import type { SegmentFile } from '../../src/model/records.ts';
 import type { RowBatch } from '../../src/model/rows.ts';
 import type { FieldSchema } from '../../src/model/schema.ts';
 import { readDeletes } from '../../src/segment/deletes-file.ts';
+import { fingerprintFile } from '../../src/segment/fingerprint.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { bytesReader, type RangedReader } from '../../src/segment/parquet-reader.ts';
 import { readColumns, readRowsMeta, readTimestamps } from '../../src/segment/rows-file.ts';
@@ -113,7 +115,9 @@ class Node {
       snapshots: (rooms) => {
         flusher = rooms.flusher;
         const checker = { check: (parts: readonly ObjectPart[]) => checkParts(store, parts) };
-        return new SnapshotService({ ...shared, ...rooms, store, checker, random, limits: { capture } });
+        const fingerprints = { of: (file: SegmentFile) => fingerprintFile(store, file) };
+        const limits = { capture };
+        return new SnapshotService({ ...shared, ...rooms, store, checker, fingerprints, random, limits });
       },
     });
     this.#close = async () => {

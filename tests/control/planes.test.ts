@@ -25,6 +25,7 @@ import { DbError } from '../../src/errors/db-error.ts';
 import type { CollectionId, FieldId, NodeId, PartitionId } from '../../src/model/ids.ts';
 import type { RowBatch } from '../../src/model/rows.ts';
 import { compactTasks } from '../../src/segment/compact.ts';
+import { fingerprintFile } from '../../src/segment/fingerprint.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { checkParts } from '../../src/storage/check-object.ts';
 import { MemoryStore } from '../../src/storage/memory.ts';
@@ -122,6 +123,7 @@ async function start({ kv, store, wal }: Disks, seed: number) {
         random,
         scheduler,
         checker: { check: (parts) => checkParts(store, parts) },
+        fingerprints: { of: (file) => fingerprintFile(store, file) },
         log: silentLog,
       });
     },

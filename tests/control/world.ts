@@ -2,7 +2,7 @@
 
 import type { Kv } from '../../src/catalog/kv.ts';
 import { MemoryKv } from '../../src/catalog/memory.ts';
-import type { SnapshotAdmin } from '../../src/coordinator/admin-api.ts';
+import type { RestoreAdmin, SnapshotAdmin } from '../../src/coordinator/admin-api.ts';
 import type { CollectionName, Coordinator, CreateCollection, Snapshots } from '../../src/coordinator/api.ts';
 import type { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import {
@@ -183,7 +183,10 @@ function noSnapshots(
   const none = () => {
     throw new DbError('unimplemented', 'no snapshots in this world');
   };
-  const door: Record<keyof Snapshots | keyof SnapshotAdmin | 'previewRestore', () => never> = {
+  const door: Record<keyof Snapshots | keyof SnapshotAdmin | keyof RestoreAdmin, () => never> = {
+    restoreInPlace: none,
+    settleSwap: none,
+    drillRestore: none,
     snapshotReports: none,
     snapshotReport: none,
     verifySnapshot: none,

@@ -6,6 +6,7 @@ import type { CollectionName, RestoreJobInfo } from '../../src/coordinator/api.t
 import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
+import type { AheadLoads } from '../../src/coordinator/rooms.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import type { SnapshotLimits } from '../../src/coordinator/snapshot/limits.ts';
@@ -47,6 +48,35 @@ export const source: CollectionName = { database: '', name: 'words' };
 export const target: CollectionName = { database: '', name: 'words_restored' };
 const VECTOR = 101 as FieldId;
 
+/** Readers of collections: loaded is what the catalog says is, and what was loaded ahead. */
+class FakeLoads implements AheadLoads {
+  readonly #world: World;
+  readonly ahead = new Set<CollectionId>();
+  /** Runs inside each load. */
+  onLoad: (collectionId: CollectionId) => Promise<void> = () => Promise.resolve();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+  async loadAhead(collectionId: CollectionId): Promise<void> {
+    await this.onLoad(collectionId);
+    if (this.#world.catalog.get(collections, collectionId) === undefined)
+      throw new DbError('collection-not-found', 'gone');
+    this.ahead.add(collectionId);
+  }
+  isLoadedAhead(collectionId: CollectionId): boolean {
+    return this.ahead.has(collectionId);
+  }
+  dropAhead(collectionId: CollectionId): Promise<void> {
+    this.ahead.delete(collectionId);
+    return Promise.resolve();
+  }
+  async load(at: CollectionName): Promise<void> {
+    await this.onLoad(this.#world.find(at).collectionId);
+    await this.#world.setLoad(at, 'loaded');
+  }
+}
+
 export class World {
   readonly disk: Disk;
   readonly catalog: Catalog;
@@ -64,6 +94,7 @@ export class World {
   readonly captureGate = new CaptureGate();
   /** Other names of collections. */
   readonly aliases = new Map<string, string>();
+  readonly loads = new FakeLoads(this);
 
   private constructor(disk: Disk, catalog: Catalog, time: TimeSource, limits: Partial<SnapshotLimits>) {
     this.disk = disk;
@@ -92,6 +123,14 @@ export class World {
       random,
       scheduler: this.scheduler,
       checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
+      fingerprints: {
+        of: async ({ key }) => {
+          const bytes = await store.get(key);
+          return { rowCount: 10, digest: new TextDecoder().decode(bytes) };
+        },
+      },
+      loads: this.loads,
+      drops: { finishCollection: (collectionId) => this.finishDrop(collectionId) },
       log: silentLog,
       limits: { maxSegmentsPerCopyTask: 2, ...limits },
       flusher: {
@@ -270,6 +309,11 @@ export class World {
     const collection = this.find(at);
     const { collectionId } = collection;
     await this.catalog.commitSure([remove(collections, collection)]);
+    await this.finishDrop(collectionId);
+  }
+
+  /** Repeatable. */
+  async finishDrop(collectionId: CollectionId): Promise<void> {
     for (const { segmentId } of this.catalog.find(segments, 'collection', collectionId)) {
       const was = this.catalog.get(segments, segmentId);
       if (was === undefined || was.state === 'dropped') continue;
@@ -281,6 +325,13 @@ export class World {
     for (const table of [indexes, partitions])
       for (const record of this.catalog.find(table as typeof indexes, 'collection', collectionId))
         await this.catalog.commitSure([remove(table as typeof indexes, record)]);
+  }
+
+  async setLoad(at: CollectionName, load: CollectionRecord['load']): Promise<void> {
+    for (;;) {
+      const was = this.find(at);
+      if ((await this.catalog.commit([put(collections, { ...was, load }, was)])) === 'committed') return;
+    }
   }
 
   async renameCollection(at: CollectionName, name: string): Promise<void> {

@@ -25,6 +25,7 @@ import { ArenaEngine } from '../../src/querynode/arena-engine.ts';
 import { LocalQueryNode } from '../../src/querynode/querynode.ts';
 import { WorkerFiles } from '../../src/querynode/segment-files.ts';
 import { compactTasks } from '../../src/segment/compact.ts';
+import { fingerprintTasks, WorkerFingerprints } from '../../src/segment/fingerprint.ts';
 import { flushTasks } from '../../src/segment/flush.ts';
 import { loadTasks } from '../../src/segment/load.ts';
 import { checkObjectTasks, WorkerObjectChecker } from '../../src/storage/check-object.ts';
@@ -206,6 +207,7 @@ export class Life {
           random,
           scheduler,
           checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
+          fingerprints: new WorkerFingerprints(inlineWorkers(fingerprintTasks(store))),
           log,
           limits: { ...limits, ...this.#options.shape },
         });

@@ -1,6 +1,8 @@
 import type { Command } from '../command.ts';
 import { gc } from './gc.ts';
 import { restoreCancel } from './restore-cancel.ts';
+import { restoreDrill } from './restore-drill.ts';
+import { restoreConfirm, restoreInPlace, restoreRevert } from './restore-in-place.ts';
 import { restoreList } from './restore-list.ts';
 import { restoreStart } from './restore-start.ts';
 import { snapshotDescribe } from './snapshot-describe.ts';
@@ -17,6 +19,10 @@ export const commands: readonly Command[] = [
   snapshotDiff,
   snapshotPins,
   restoreStart,
+  restoreInPlace,
+  restoreConfirm,
+  restoreRevert,
+  restoreDrill,
   restoreList,
   restoreCancel,
   gc,

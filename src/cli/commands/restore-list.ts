@@ -16,6 +16,7 @@ const columns: readonly Column<Row>[] = [
   { head: 'STARTED', text: ({ startedAtMs }) => localTime(startedAtMs) },
   { head: 'TOOK', isRight: true, text: ({ durationMs }) => duration(durationMs) },
   { head: 'SIZE', isRight: true, text: ({ totalBytes }) => size(totalBytes) },
+  { head: 'FOR', text: ({ purpose }) => (purpose === undefined ? '' : `${purpose.kind}: ${purpose.stage}`) },
   { head: 'REASON', text: ({ reason }) => reason },
 ];
 

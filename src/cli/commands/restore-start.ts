@@ -98,10 +98,16 @@ function previewText(found: Preview, { from, to }: Query): string {
 
 const isOver = ({ state }: Job): boolean => state === 'completed' || state === 'failed';
 
-async function waitFor(client: AdminClient, terminal: Terminal, started: Job): Promise<Job> {
+/** Until it has ended. `text`: what a terminal shows of it meanwhile. */
+export async function waitFor(
+  client: AdminClient,
+  terminal: Terminal,
+  started: Job,
+  text: (job: Job) => string = progressText,
+): Promise<Job> {
   let job = started;
   while (!isOver(job)) {
-    terminal.progress(progressText(job));
+    terminal.progress(text(job));
     await systemClock.sleep(LOOK_MS, client.signal);
     job = await client.ask<RestoreJobInfo>('GET', pathOf('restore-jobs', job.jobId));
   }

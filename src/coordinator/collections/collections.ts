@@ -21,6 +21,7 @@ import {
   DEFAULT_PARTITION,
   findCollection,
   findPartition,
+  isAside,
   requireCollection,
   requireCollectionById,
   requireDatabase,
@@ -124,7 +125,10 @@ export class CollectionRoom {
 
   listCollections(database: string): readonly CollectionInfo[] {
     const { databaseId } = requireDatabase(this.#catalog, database);
-    return this.#catalog.find(collections, 'database', databaseId).map((record) => this.#info(record));
+    return this.#catalog
+      .find(collections, 'database', databaseId)
+      .filter(({ name }) => !isAside(name))
+      .map((record) => this.#info(record));
   }
 
   /** An empty `newDatabase` means that the collection stays where it is. */

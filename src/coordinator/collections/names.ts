@@ -4,7 +4,7 @@
  */
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
-import type { CollectionId, DatabaseId } from '../../model/ids.ts';
+import type { CollectionId, DatabaseId, JobId } from '../../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
 import type { CollectionName } from '../api.ts';
 import { collections, databases, partitions } from '../tables.ts';
@@ -74,6 +74,23 @@ export function checkCollectionName(name: string): void {
     throw wrong('the first character of a collection name must be an underscore or letter');
   if (!/^[A-Za-z0-9_$]+$/.test(name))
     throw wrong('collection name can only contain numbers, letters, dollars and underscores');
+}
+
+/** No name that a user can give holds it. */
+const ASIDE_MARK = '#';
+
+/** Of a collection that a job makes for itself: nobody's name, and not listed. */
+export const asideName = (name: string, jobId: JobId): string => `${name}${ASIDE_MARK}${jobId}`;
+
+export const isAside = (name: string): boolean => name.includes(ASIDE_MARK);
+
+/** What the old collection is called after an in-place restore: the first of these names that is free. */
+export function keptName(name: string, jobId: JobId, isTaken: (name: string) => boolean): string {
+  for (let n = 1; ; n++) {
+    const end = n === 1 ? `_before_${jobId}` : `_before_${jobId}_${n}`;
+    const kept = `${name.slice(0, MAX_NAME_LENGTH - end.length)}${end}`;
+    if (!isTaken(kept)) return kept;
+  }
 }
 
 /** Names to records for snapshots and restores, which must not reach into this room. */

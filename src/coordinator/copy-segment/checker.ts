@@ -23,16 +23,18 @@ import { decide, type JobDecision, progressOf } from './decide.ts';
 import {
   type CopyJob,
   copyJobs,
+  type DrillOutcome,
   groupIntoTasks,
   idAt,
   isOpen,
+  isToClear,
   type OpenCopyJob,
   type SegmentSize,
 } from './job.ts';
 import type { CopyMeta } from './meta.ts';
 import { targetSegment } from './request.ts';
 import type { SnapshotSource } from './source.ts';
-import { copyJobMachine } from './state.ts';
+import { copyJobMachine, swapMachine } from './state.ts';
 import { copyTasks, isPermanent } from './task.ts';
 
 export interface CheckerParts {
@@ -43,6 +45,8 @@ export interface CheckerParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: SnapshotLimits;
+  /** Begins what ends a job with a purpose, unless it is under way. */
+  readonly finish: (job: OpenCopyJob) => void;
 }
 
 /** Jobs whose snapshot is read and whose targets are written at once; every other step is a few commits. */
@@ -101,12 +105,12 @@ export class CopySegmentChecker {
     await Promise.all(this.#driving.values());
   }
 
-  /** Ends an open job as failed, as a cancel does. False when it was not open any more. */
-  async end(jobId: JobId, reason: string): Promise<boolean> {
+  /** Ends an open job as failed, as a cancel does. False when it was not open any more. `outcome`: what a drill has found. */
+  async end(jobId: JobId, reason: string, outcome?: DrillOutcome): Promise<boolean> {
     for (;;) {
       const job = this.#meta.job(jobId);
       if (job === undefined || !isOpen(job)) return false;
-      if (await this.#fail(job, reason)) return true;
+      if (await this.#fail(job, reason, outcome)) return true;
     }
   }
 
@@ -141,6 +145,7 @@ export class CopySegmentChecker {
         job,
         tally: this.#meta.tally(job.jobId),
         hasTarget: this.#meta.target(job) !== undefined,
+        hasSource: this.#catalog.get(collections, job.sourceCollectionId) !== undefined,
         failure: failed?.state === 'failed' ? failed.reason : undefined,
         nowMs: clock.nowMs(),
         progressStoredAtMs: this.#progressStoredAtMs.get(job.jobId) ?? 0,
@@ -164,12 +169,18 @@ export class CopySegmentChecker {
       case 'complete':
         if (isOpen(job)) await this.#complete(job);
         return true;
+      case 'finish':
+        if (isOpen(job)) this.#parts.finish(job);
+        return false;
+      case 'settle':
+        await this.#settle(job);
+        return true;
       case 'fail':
         if (isOpen(job)) await this.#fail(job, decision.reason);
         return true;
       case 'tidy':
-        // What a failed job leaves is the inspector's to clear.
-        if (job.state === 'failed') return false;
+        // What a failed job leaves, and every drill, is the inspector's to clear.
+        if (isToClear(job)) return false;
         if (job.state === 'completed') await this.#tidy(job);
         return true;
       case 'forget':
@@ -222,7 +233,7 @@ export class CopySegmentChecker {
     return this.#commit([put(copyJobs, is, job), ...this.#parts.pins.releasing(job.pinId)]);
   }
 
-  #fail(job: OpenCopyJob, reason: string): Promise<boolean> {
+  #fail(job: OpenCopyJob, reason: string, outcome?: DrillOutcome): Promise<boolean> {
     const progress = Math.max(
       job.state === 'executing' ? job.progress : 0,
       progressOf(job, this.#meta.tally(job.jobId)),
@@ -231,7 +242,19 @@ export class CopySegmentChecker {
     const endedAtMs = this.#parts.clock.nowMs();
     const target = this.#meta.target(job);
     return this.#commit([
-      put(copyJobs, { ...job, state, endedAtMs, isTidy: false, reason, progress }, job),
+      put(
+        copyJobs,
+        {
+          ...job,
+          ...(outcome === undefined ? {} : { purpose: { kind: 'drill', outcome } as const }),
+          state,
+          endedAtMs,
+          isTidy: false,
+          reason,
+          progress,
+        },
+        job,
+      ),
       ...(target === undefined ? [] : [remove(collections, target)]),
       ...this.#parts.pins.releasing(job.pinId),
     ]);
@@ -262,6 +285,15 @@ export class CopySegmentChecker {
     await removeTasks(this.#catalog, this.#meta, jobId);
     this.#parts.source.forget(job.jobId);
     return this.#put(job, { ...job, isTidy: true });
+  }
+
+  #settle(job: CopyJob): Promise<boolean> | boolean {
+    const { purpose } = job;
+    if (purpose?.kind !== 'in-place') return false;
+    return this.#put(job, {
+      ...job,
+      purpose: { ...purpose, stage: swapMachine.next(purpose.stage, 'confirm') },
+    });
   }
 
   #put(was: CopyJob, is: CopyJob): Promise<boolean> {

@@ -27,12 +27,15 @@ const view = (
     movedAtMs: more.movedAtMs ?? 10_000,
   },
   hasTarget: true,
+  hasSource: true,
   failure: undefined,
   nowMs: 10_000,
   progressStoredAtMs: 0,
   ...more,
 });
 
+const drill = { kind: 'drill' };
+const swap = (stage: string) => ({ kind: 'in-place', stage, name: 'a', keptName: 'b' });
 const gone = { kind: 'fail', reason: 'the target collection was dropped' } as const;
 const rows: readonly [string, JobView, JobDecision][] = [
   ['a new job is prepared', view(pending, [0, 0, 0, 0]), { kind: 'prepare' }],
@@ -43,6 +46,42 @@ const rows: readonly [string, JobView, JobDecision][] = [
     { kind: 'complete' },
   ],
   ['a target dropped before the start', view(pending, [0, 0, 0, 0], { hasTarget: false }), gone],
+  [
+    'a drill without segments has its comparison still to come',
+    view(job({ state: 'pending', segmentCount: 0, taskCount: 0, purpose: drill }), [0, 0, 0, 0]),
+    { kind: 'finish' },
+  ],
+  [
+    'all is copied for a purpose',
+    view(job({ state: 'executing', progress: 99, purpose: swap('copying') }), [0, 0, 2, 0]),
+    { kind: 'finish' },
+  ],
+  [
+    'all is copied, and what it is for does not get on',
+    view(job({ state: 'executing', progress: 99, purpose: drill }), [0, 0, 2, 0], { movedAtMs: 9000 }),
+    { kind: 'fail', reason: 'timeout: no progress for 1000 ms' },
+  ],
+  [
+    'a swap that nobody has settled is not forgotten',
+    view(job({ state: 'completed', ...ended, isTidy: true, purpose: swap('swapped') }), [0, 0, 0, 0], {
+      nowMs: 1e9,
+    }),
+    { kind: 'wait' },
+  ],
+  [
+    'a swap whose old collection is gone is settled',
+    view(job({ state: 'completed', ...ended, isTidy: true, purpose: swap('swapped') }), [0, 0, 0, 0], {
+      hasSource: false,
+    }),
+    { kind: 'settle' },
+  ],
+  [
+    'a settled swap is forgotten as any restore',
+    view(job({ state: 'completed', ...ended, isTidy: true, purpose: swap('reverted') }), [0, 0, 0, 0], {
+      nowMs: 1e9,
+    }),
+    { kind: 'forget' },
+  ],
   ['tasks in the queue', view(executing, [2, 0, 0, 0]), { kind: 'wait' }],
   ['a task at work', view(executing, [1, 1, 0, 0]), { kind: 'wait' }],
   [

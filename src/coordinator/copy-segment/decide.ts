@@ -1,6 +1,6 @@
 /** What to do next with a job. Pure: every rule of the checker stands here. */
 import { unreachable } from '../../support/assert.ts';
-import type { CopyJob } from './job.ts';
+import { type CopyJob, isUnsettled } from './job.ts';
 import type { JobTally } from './meta.ts';
 
 export interface JobView {
@@ -10,6 +10,8 @@ export interface JobView {
   readonly hasTarget: boolean;
   /** Why the first failed task failed. */
   readonly failure: string | undefined;
+  /** Whether the collection that the snapshot is of is still there. */
+  readonly hasSource: boolean;
   readonly nowMs: number;
   /** When this job's progress was last stored. */
   readonly progressStoredAtMs: number;
@@ -27,6 +29,10 @@ export type JobDecision =
   | { readonly kind: 'prepare' }
   | { readonly kind: 'progress'; readonly progress: number }
   | { readonly kind: 'complete' }
+  /** All is copied; what the restore is for, a swap or a comparison, ends the job. */
+  | { readonly kind: 'finish' }
+  /** The old collection of an in-place restore was dropped: nothing waits for a decision any more. */
+  | { readonly kind: 'settle' }
   | { readonly kind: 'fail'; readonly reason: string }
   /** completed: targets become ordinary records. failed: nothing is left of the target. */
   | { readonly kind: 'tidy' }
@@ -39,17 +45,22 @@ export function decide(view: JobView, limits: JobLimits): JobDecision {
   switch (job.state) {
     case 'pending':
       if (!view.hasTarget) return targetGone;
-      return job.segmentCount === 0 ? { kind: 'complete' } : { kind: 'prepare' };
+      return job.segmentCount === 0 ? copied(job) : { kind: 'prepare' };
     case 'executing':
       return decideExecuting(view, job.progress, limits);
     case 'completed':
     case 'failed':
       if (!job.isTidy) return { kind: 'tidy' };
+      if (isUnsettled(job)) return view.hasSource ? wait : { kind: 'settle' };
       return view.nowMs >= job.endedAtMs + limits.jobRetentionMs ? { kind: 'forget' } : wait;
     default:
       return unreachable(job);
   }
 }
+
+const copied = ({ purpose }: CopyJob): JobDecision => ({
+  kind: purpose === undefined ? 'complete' : 'finish',
+});
 
 const targetGone: JobDecision = { kind: 'fail', reason: 'the target collection was dropped' };
 
@@ -58,10 +69,13 @@ function decideExecuting(view: JobView, shown: number, limits: JobLimits): JobDe
   const { job, tally, nowMs } = view;
   if (!view.hasTarget) return targetGone;
   if (view.failure !== undefined) return { kind: 'fail', reason: view.failure };
-  if (tally.tasks.completed === job.taskCount) return { kind: 'complete' };
-  // A job that waits in the queue is nobody's fault: time counts only while a node works on it.
-  const isStalled = tally.tasks['in-progress'] > 0 && nowMs - tally.movedAtMs >= limits.jobTimeoutMs;
+  const isCopied = tally.tasks.completed === job.taskCount;
+  if (isCopied && job.purpose === undefined) return copied(job);
+  // A job that waits in the queue is nobody's fault: time counts only while a node, or its ending, works on it.
+  const isAtWork = isCopied || tally.tasks['in-progress'] > 0;
+  const isStalled = isAtWork && nowMs - tally.movedAtMs >= limits.jobTimeoutMs;
   if (isStalled) return { kind: 'fail', reason: `timeout: no progress for ${limits.jobTimeoutMs} ms` };
+  if (isCopied) return copied(job);
   const progress = progressOf(job, tally);
   const isDue = nowMs - view.progressStoredAtMs >= limits.progressIntervalMs;
   return progress > shown && isDue ? { kind: 'progress', progress } : wait;

@@ -62,6 +62,7 @@ function beside(world: World) {
     source: new SnapshotSource(catalog, store, 4),
     limits: defaultSnapshotLimits,
     scheduler,
+    loads: world.loads,
     remover: new ObjectRemover(store, { require: () => Promise.resolve() }),
     clock: disk.clock,
     log: silentLog,

@@ -15,23 +15,23 @@ import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
 import { commitEach } from '../batches.ts';
 import type { ObjectRemover } from '../gc/remover.ts';
+import type { AheadLoads } from '../rooms.ts';
 import type { Scheduler } from '../scheduler/task.ts';
 import { indexes, partitions, segments } from '../tables.ts';
 import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
-import { type CopyJob, copyJobs } from './job.ts';
+import { type CopyJob, copyJobs, isOpen, isToClear } from './job.ts';
 import type { CopyMeta } from './meta.ts';
 import type { CopyTaskState } from './state.ts';
 import type { CopyTask } from './task.ts';
 
 export interface InspectorParts extends CopyDispatchParts {
   readonly scheduler: Scheduler;
+  readonly loads: AheadLoads;
   readonly remover: ObjectRemover;
   readonly clock: Clock;
   readonly log: Log;
 }
-
-type FailedJob = CopyJob & { readonly state: 'failed' };
 
 const CANCELS_AT_ONCE = 16;
 const CLEARINGS_AT_ONCE = 8;
@@ -88,7 +88,7 @@ export class CopySegmentInspector {
   /** Resolves when nothing is left of the failed job, or clearing has failed for now. */
   async clear(jobId: JobId): Promise<void> {
     const job = this.#meta.job(jobId);
-    if (job?.state !== 'failed' || job.isTidy) return;
+    if (job === undefined || !isToClear(job)) return;
     const running =
       this.#clearing.get(jobId) ??
       this.#clearings
@@ -114,7 +114,7 @@ export class CopySegmentInspector {
       for (const task of this.#tasksIn(jobId, 'pending'))
         this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
     }
-    if (job?.state === 'failed') void this.clear(jobId);
+    if (job !== undefined && isToClear(job)) void this.clear(jobId);
   }
 
   /** In manifest order. */
@@ -123,11 +123,12 @@ export class CopySegmentInspector {
   }
 
   /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */
-  async #clear(job: FailedJob): Promise<void> {
+  async #clear(job: CopyJob): Promise<void> {
     const { jobId, collectionId } = job;
     const { scheduler, remover, source } = this.#parts;
-    assert(this.#meta.target(job) === undefined, `failed job ${jobId} still has its target`);
+    assert(this.#meta.target(job) === undefined, `ended job ${jobId} still has its target`);
     await mapLimited(this.#meta.tasksOf(jobId), CANCELS_AT_ONCE, ({ taskId }) => scheduler.cancel(taskId));
+    if (job.purpose?.kind === 'in-place') await this.#parts.loads.dropAhead(collectionId);
     // The collection was this job's alone, and never visible: nothing else can lie here.
     await remover.removeBelow(collectionSegmentsPrefix(collectionId));
     await this.#removeAll(
@@ -146,9 +147,8 @@ export class CopySegmentInspector {
     source.forget(jobId);
     await this.#removeAll([jobId], () => {
       const was = this.#meta.job(jobId);
-      return was?.state === 'failed' && !was.isTidy
-        ? put(copyJobs, { ...was, isTidy: true }, was)
-        : undefined;
+      if (was === undefined || isOpen(was) || was.isTidy) return undefined;
+      return put(copyJobs, { ...was, isTidy: true }, was);
     });
   }
 

@@ -97,6 +97,14 @@ export type CopyJob = CopyJobBase &
 
 export type OpenCopyJob = CopyJob & { readonly state: 'pending' | 'executing' };
 
+/** Its target is to go, and has no record any more. `completed`: a drill that found no difference. */
+export const isToClear = (job: CopyJob): boolean =>
+  (job.state === 'failed' || (job.state === 'completed' && job.purpose?.kind === 'drill')) && !job.isTidy;
+
+/** An in-place restore whose old collection waits for somebody's decision. */
+export const isUnsettled = ({ purpose }: CopyJob): boolean =>
+  purpose?.kind === 'in-place' && purpose.stage === 'swapped';
+
 export const copyJobs: TableSpec<JobId, CopyJob> = {
   name: 'copy-job',
   version: 1,

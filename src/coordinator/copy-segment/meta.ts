@@ -100,6 +100,11 @@ export class CopyMeta {
     this.#tell(jobId, 'progress');
   }
 
+  /** An ending, as a comparison, has got further. */
+  noteMoved(jobId: JobId): void {
+    this.#tally(jobId).movedAtMs = this.#clock.nowMs();
+  }
+
   /** Told whenever something of a job has changed. `job`: its record or its target. */
   onChange(listener: (jobId: JobId, what: CopyChange) => void): void {
     this.#listeners.add(listener);

@@ -2,6 +2,7 @@
 import type { Catalog } from '../../catalog/catalog.ts';
 import type { BuildId, CollectionId, JobId, SegmentId, SnapshotId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
+import { isOpen, isToClear } from '../copy-segment/job.ts';
 import type { CopyMeta } from '../copy-segment/meta.ts';
 import type { IndexBuilds } from '../rooms.ts';
 import type { SnapshotReferences } from '../snapshot/meta.ts';
@@ -71,9 +72,7 @@ export class CatalogMarks implements Marks {
   }
 
   restoreOf(collectionId: CollectionId): JobId | undefined {
-    return this.#parts.meta
-      .jobsOf(collectionId)
-      .find((job) => job.state !== 'completed' && !(job.state === 'failed' && job.isTidy))?.jobId;
+    return this.#parts.meta.jobsOf(collectionId).find((job) => isOpen(job) || isToClear(job))?.jobId;
   }
 
   #stateOf(record: SnapshotRecord): MarkedSnapshot['state'] {

@@ -11,7 +11,7 @@ import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { CollectionInfo, CollectionName, Collections } from '../api.ts';
 import { collectionGone, findCollection, requireDatabase } from '../collections/names.ts';
-import type { RestoreGate } from '../rooms.ts';
+import type { AheadLoads, RestoreGate } from '../rooms.ts';
 import { collections, indexes, partitions, segments } from '../tables.ts';
 import { viewOf } from './view.ts';
 
@@ -37,13 +37,15 @@ interface Loaded {
   next: Promise<void> | undefined;
   /** What the last view met; the next pass sends another. */
   trouble: string | undefined;
+  /** Began before its restore was published: its readers are shown what they will see then. */
+  isAhead: boolean;
 }
 
 const RETRIES_AT_ONCE = 4;
 /** Reported while nothing is known: a loading collection is never at 100. */
 const MAX_LOADING_PROGRESS = 99;
 
-export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadState'> {
+export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadState'>, AheadLoads {
   readonly #parts: LoadRoomParts;
   readonly #loaded = new Map<CollectionId, Loaded>();
   /** Ends of the last changes of what the catalog says. */
@@ -74,6 +76,26 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       if (collection.load !== 'loaded') await this.#takeBack(entry, collectionId);
       throw error;
     }
+  }
+
+  /** The record does not say that it is loaded: only the commit that publishes the restore does. */
+  async loadAhead(collectionId: CollectionId): Promise<void> {
+    const collection = this.#get(collectionId);
+    if (collection === undefined) throw collectionGone(collectionId);
+    this.#requireIndexes(collection);
+    const entry = this.#entry(collectionId);
+    entry.isAhead = true;
+    await this.#sync(entry, collectionId);
+    if (this.#loaded.get(collectionId) !== entry) throw released(collection);
+  }
+
+  isLoadedAhead(collectionId: CollectionId): boolean {
+    const entry = this.#loaded.get(collectionId);
+    return entry?.isReady === true && entry.taken === entry.version;
+  }
+
+  async dropAhead(collectionId: CollectionId): Promise<void> {
+    if (this.#loaded.has(collectionId)) await this.#forget(collectionId);
   }
 
   async #begin(collectionId: CollectionId): Promise<Loaded> {
@@ -207,6 +229,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       current: undefined,
       next: undefined,
       trouble: undefined,
+      isAhead: false,
     };
     this.#loaded.set(collectionId, entry);
     return entry;
@@ -236,7 +259,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     const collection = this.#get(collectionId);
     if (this.#isClosed) throw stopping();
     if (collection === undefined || this.#loaded.get(collectionId) !== entry) return;
-    const view = viewOf(catalog, collection, gate);
+    const view = viewOf(catalog, collection, entry.isAhead ? published : gate);
     const { version } = entry;
     entry.sent = version;
     try {
@@ -291,6 +314,9 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       );
   }
 }
+
+/** Every restore. */
+const published: RestoreGate = { isCompleted: () => true, progress: () => 100 };
 
 const stopping = (): DbError =>
   new DbError('service-unavailable', 'the server is stopping; loading goes on after its restart');

@@ -4,7 +4,7 @@
  */
 import type { Catalog } from '../../catalog/catalog.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
-import type { PartitionId } from '../../model/ids.ts';
+import type { JobId, PartitionId } from '../../model/ids.ts';
 import type { DatabaseRecord } from '../../model/records.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { RestoreSnapshot } from '../api.ts';
@@ -14,6 +14,7 @@ import {
   isOpen,
   MAX_FILES_PER_TASK,
   MAX_SEGMENTS_PER_TASK,
+  type RestorePurpose,
 } from '../copy-segment/job.ts';
 import type { CopyMeta } from '../copy-segment/meta.ts';
 import { countSelected, MANIFESTS_KEPT, type ManifestCount, selectedOf } from '../copy-segment/source.ts';
@@ -60,6 +61,13 @@ export interface Admission extends RestoreNames {
   readonly freeBytes: number | undefined;
 }
 
+/** A restore whose target is nobody's for now. */
+export interface Aside {
+  purpose(jobId: JobId): RestorePurpose;
+  /** Throws when it must not be; asked again in the moment of the deciding commit, which the database's record guards. */
+  check(snapshot: SnapshotRecord, database: DatabaseRecord): void;
+}
+
 /** What a restore leaves free: the catalog, the log and flushes live there, too. */
 export const SPARE_BYTES = 64 * 2 ** 20;
 
@@ -71,7 +79,7 @@ export class RestoreAdmission {
   }
 
   /** Names alone. Asked again right before the commit that makes the target. */
-  check({ source, name, target }: RestoreSnapshot): RestoreNames {
+  check({ source, name, target }: RestoreSnapshot, aside?: Aside): RestoreNames {
     const { resolve, manager, limits } = this.#parts;
     checkSnapshotName(name, limits.maxNameLength);
     requireCollectionName(source.name, 'restore snapshot');
@@ -80,6 +88,10 @@ export class RestoreAdmission {
     resolve.checkCollectionName(target.name);
     const snapshot = manager.require(resolve.requireCollection(source), name);
     const database = resolve.requireDatabase(target.database);
+    if (aside !== undefined) {
+      aside.check(snapshot, database);
+      return { snapshot, database };
+    }
     const taken = this.#findTarget(database.name, target.name);
     if (taken !== undefined)
       throw new DbError(
@@ -92,8 +104,8 @@ export class RestoreAdmission {
   }
 
   /** As `check`, and still the same snapshot: one of its name may have been dropped and made again. */
-  checkAgain(request: RestoreSnapshot, before: SnapshotRecord): RestoreNames {
-    const now = this.check(request);
+  checkAgain(request: RestoreSnapshot, before: SnapshotRecord, aside?: Aside): RestoreNames {
+    const now = this.check(request, aside);
     if (now.snapshot.snapshotId !== before.snapshotId)
       throw snapshotNotFound(request.name, request.source.name);
     return now;
@@ -103,15 +115,16 @@ export class RestoreAdmission {
   async admit(
     request: RestoreSnapshot,
     visit: (segments: readonly SnapshotSegment[]) => Promise<void> = () => Promise.resolve(),
+    aside?: Aside,
   ): Promise<Admission> {
-    const names = this.check(request);
+    const names = this.check(request, aside);
     const { limits } = this.#parts;
     const grouping: CopyGrouping = {
       maxSegments: Math.min(MAX_SEGMENTS_PER_TASK, limits.maxSegmentsPerCopyTask),
       maxBytes: limits.maxBytesPerCopyTask,
       maxFiles: MAX_FILES_PER_TASK,
     };
-    const read = await this.#read(request, names.snapshot, grouping, visit);
+    const read = await this.#read(request, names.snapshot, grouping, visit, aside);
     this.#checkNodes(read.size);
     const copyMode = request.mode ?? limits.copyMode;
     return { ...names, ...read, grouping, copyMode, ...(await this.#checkRoom(read.size, copyMode)) };
@@ -123,6 +136,7 @@ export class RestoreAdmission {
     snapshot: SnapshotRecord,
     grouping: CopyGrouping,
     visit: (segments: readonly SnapshotSegment[]) => Promise<void>,
+    aside: Aside | undefined,
   ) {
     const { store, limits } = this.#parts;
     try {
@@ -141,7 +155,7 @@ export class RestoreAdmission {
       }
       return { metadata, selection, size: sizer.size(), counts, firstManifests };
     } catch (error) {
-      this.checkAgain(request, snapshot);
+      this.checkAgain(request, snapshot, aside);
       throw error;
     }
   }

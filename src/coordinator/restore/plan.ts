@@ -99,6 +99,8 @@ export interface RestoreRequest {
   readonly ids: RestoreIds;
   readonly database: DatabaseRecord;
   readonly targetName: string;
+  /** What the job is listed under: the target's name, unless that is nobody's. */
+  readonly askedName: string;
   /** Absent: all partitions. */
   readonly selection: readonly PartitionId[] | undefined;
   readonly copyMode: 'shared' | 'physical';
@@ -145,7 +147,7 @@ export function planRestore(request: RestoreRequest): RestorePlan {
 }
 
 function planJob(request: RestoreRequest): CopyJob {
-  const { snapshot, size, grouping, ids, database, targetName, nowMs } = request;
+  const { snapshot, size, grouping, ids, database, askedName, nowMs } = request;
   const { selection, copyMode, purpose } = request;
   const { buildCount: _, largestTaskBytes: __, ...totals } = size;
   return {
@@ -157,7 +159,7 @@ function planJob(request: RestoreRequest): CopyJob {
     sourceCollectionId: snapshot.collectionId,
     databaseId: database.databaseId,
     databaseName: database.name,
-    collectionName: targetName,
+    collectionName: askedName,
     grouping,
     createdAtMs: nowMs,
     copyMode,

@@ -1,5 +1,5 @@
 /** A job as its users see it. Pure. */
-import type { RestoreJobInfo } from '../api.ts';
+import type { RestoreJobInfo, RestorePurposeInfo } from '../api.ts';
 import type { CopyJob } from '../copy-segment/job.ts';
 import type { JobTally } from '../copy-segment/meta.ts';
 
@@ -28,6 +28,24 @@ export function restoreJobInfo(
     totalSegments: job.segmentCount,
     totalRows: job.totalRows,
   };
+}
+
+/** What the job restores for, and how far that is. `isCopied`: every file is. */
+export function purposeInfo(
+  { state, purpose }: CopyJob,
+  isCopied: boolean,
+  keptSnapshots: number,
+  trouble: string | undefined,
+): RestorePurposeInfo | undefined {
+  if (purpose === undefined) return undefined;
+  const isEnding = isCopied && (state === 'pending' || state === 'executing');
+  const met = trouble === undefined ? {} : { trouble };
+  if (purpose.kind === 'drill') {
+    if (purpose.outcome !== undefined) return { ...purpose, stage: 'compared' };
+    return { kind: 'drill', stage: isEnding ? 'comparing' : 'copying', ...met };
+  }
+  const stage = isEnding ? 'swapping' : purpose.stage;
+  return { ...purpose, stage, keptSnapshots, ...met };
 }
 
 /** Never goes back, not over a restart either: below 100 only what was stored is shown. */

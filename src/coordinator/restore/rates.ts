@@ -50,7 +50,8 @@ export class RestoreRates {
   }
 
   #note(job: CopyJob & { readonly state: 'completed' }): void {
-    if (job.totalFiles === 0) return;
+    // A job with a purpose took time for that, too.
+    if (job.totalFiles === 0 || job.purpose !== undefined) return;
     const mode = job.copyMode ?? this.#defaultMode;
     const { bytes, files, ms } = this.#achieved.get(mode) ?? { bytes: 0, files: 0, ms: 0 };
     this.#achieved.set(mode, {

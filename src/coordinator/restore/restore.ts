@@ -19,12 +19,12 @@ import type { Log } from '../../support/log.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { RestoreSnapshot } from '../api.ts';
 import { commitEach } from '../batches.ts';
-import { claimNames } from '../collections/names.ts';
+import { asideName, claimNames } from '../collections/names.ts';
 import { copyJobs, type RestorePurpose } from '../copy-segment/job.ts';
 import type { SnapshotSource } from '../copy-segment/source.ts';
 import type { Pins } from '../snapshot/pins.ts';
 import { collections, indexes, partitions } from '../tables.ts';
-import type { Admission, RestoreAdmission, RestoreNames } from './admission.ts';
+import type { Admission, Aside, RestoreAdmission, RestoreNames } from './admission.ts';
 import { planRestore, type RestoreIds, type RestorePlan } from './plan.ts';
 
 export interface RestoreParts {
@@ -50,11 +50,15 @@ export class Restore {
     this.#catalog = parts.catalog;
   }
 
-  /** Resolves once target and job are durable; the copying goes on without the caller. `purpose`: what is to become of the target. */
-  async start(request: RestoreSnapshot, purpose?: RestorePurpose): Promise<JobId> {
+  /**
+   * Resolves once target and job are durable; the copying goes on without the caller. `aside`: the target gets a name of its own, and
+   * the request's is what the job is listed under.
+   */
+  async start(request: RestoreSnapshot, aside?: Aside): Promise<JobId> {
     const { admission, source } = this.#parts;
-    const admitted = await admission.admit(request);
+    const admitted = await admission.admit(request, undefined, aside);
     const ids = await this.#allocate(admitted);
+    const purpose = aside?.purpose(ids.jobId);
     const plan = (names: RestoreNames) => this.#plan(request, { ...admitted, ...names }, ids, purpose);
     const first = plan(admitted);
     // Before the commit that wakes the checker.
@@ -62,7 +66,7 @@ export class Restore {
     try {
       const remaining = await this.#writeAhead(first.planned);
       for (;;) {
-        const now = admission.checkAgain(request, admitted.snapshot);
+        const now = admission.checkAgain(request, admitted.snapshot, aside);
         const { planned, pinning } = plan(now);
         const outcome = await this.#catalog.commit([
           ...remaining,
@@ -87,12 +91,14 @@ export class Restore {
     purpose: RestorePurpose | undefined,
   ): { readonly planned: RestorePlan; readonly pinning: readonly Change[] } {
     const { pins, time, clock } = this.#parts;
+    const { name } = request.target;
     const owner = { kind: 'restore', jobId: ids.jobId } as const;
     const pin = pins.pinning(admitted.snapshot, owner, undefined);
     const planned = planRestore({
       ...admitted,
       ids: { ...ids, pinId: pin.pinId },
-      targetName: request.target.name,
+      targetName: purpose === undefined ? name : asideName(name, ids.jobId),
+      askedName: name,
       purpose,
       createdTs: time.next(),
       nowMs: clock.nowMs(),

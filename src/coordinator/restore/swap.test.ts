@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CollectionRecord } from '../../model/records.ts';
+import { asideName, checkCollectionName, isAside, keptName } from '../collections/names.ts';
+import type { CopyJob } from '../copy-segment/job.ts';
+import { type SwapStage, swapMachine } from '../copy-segment/state.ts';
+import {
+  type Decision,
+  decideSettle,
+  decideSwap,
+  type SettleStep,
+  type SwapStep,
+  type SwapView,
+} from './swap.ts';
+
+const collection = (collectionId: bigint, name: string, more: object = {}): CollectionRecord =>
+  ({ collectionId, databaseId: 1n, name, load: 'none', ...more }) as unknown as CollectionRecord;
+
+const old = collection(1n, 'words');
+const aside = collection(2n, 'words#9');
+const other = collection(3n, 'words');
+
+const view = (stage: SwapStage, more: Partial<SwapView> = {}): SwapView => ({
+  purpose: { kind: 'in-place', stage, name: 'words', keptName: 'words_before_9' },
+  job: { databaseId: 1n, state: stage === 'copying' ? 'executing' : 'completed' } as unknown as CopyJob,
+  source: old,
+  target: aside,
+  holder: old,
+  ...more,
+});
+
+const loaded = { ...old, load: 'loaded' } as const;
+const failing = (kind: SwapStep) => (kind.kind === 'fail' ? kind.reason : kind.kind);
+
+const swaps: readonly [string, Partial<SwapView>, boolean, string | RegExp][] = [
+  ['nothing is in the way', {}, false, 'swap'],
+  ['the target is gone', { target: undefined }, false, 'none'],
+  ['both are gone', { target: undefined, source: undefined }, false, 'none'],
+  ['the old one is loaded, the target not', { source: loaded }, false, 'load'],
+  ['both are loaded', { source: loaded }, true, 'swap'],
+  ['the old one was released', {}, true, 'swap'],
+  ['the old one was dropped', { source: undefined, holder: undefined }, false, 'take'],
+  ['dropped, and made again', { source: undefined, holder: other }, false, /dropped, and another/],
+  ['renamed', { source: collection(1n, 'w2'), holder: undefined }, false, /renamed to 'w2'/],
+  ['renamed and loaded', { source: { ...loaded, name: 'w2' } }, true, /renamed to 'w2'/],
+  ['moved', { source: collection(1n, 'words', { databaseId: 5n }) }, false, /renamed/],
+];
+for (const [name, more, isLoadedAhead, expected] of swaps)
+  test(`swap: ${name}`, () => {
+    const got = failing(decideSwap(view('copying', more), isLoadedAhead));
+    if (typeof expected === 'string') assert.equal(got, expected);
+    else assert.match(got, expected);
+  });
+
+const kept = collection(1n, 'words_before_9');
+const restored = collection(2n, 'words');
+const settled = { source: kept, target: restored, holder: restored };
+const wanted: readonly [string, SwapStage, Decision, Partial<SwapView>, SettleStep | RegExp][] = [
+  ['before the swap', 'copying', 'confirm', {}, /not swapped yet/],
+  ['before the swap', 'copying', 'revert', {}, /not swapped yet/],
+  ['again', 'confirmed', 'confirm', settled, { kind: 'none' }],
+  ['after a confirm', 'confirmed', 'revert', settled, /was given up/],
+  ['after a revert', 'reverted', 'confirm', settled, /has its name back/],
+  ['again', 'reverted', 'revert', settled, { kind: 'none' }],
+  ['the old one is kept', 'swapped', 'confirm', settled, { kind: 'confirm', drop: kept }],
+  [
+    'the old one is gone',
+    'swapped',
+    'confirm',
+    { ...settled, source: undefined },
+    { kind: 'confirm', drop: undefined },
+  ],
+  [
+    'the old one was renamed',
+    'swapped',
+    'confirm',
+    { ...settled, source: collection(1n, 'mine') },
+    { kind: 'confirm', drop: undefined },
+  ],
+  ['both are there', 'swapped', 'revert', settled, { kind: 'revert', back: kept, drop: restored }],
+  ['the old one is gone', 'swapped', 'revert', { ...settled, source: undefined }, /was dropped/],
+  [
+    'the restored one is gone',
+    'swapped',
+    'revert',
+    { ...settled, target: undefined, holder: undefined },
+    { kind: 'revert', back: kept, drop: undefined },
+  ],
+  [
+    'the restored one was renamed',
+    'swapped',
+    'revert',
+    { ...settled, target: collection(2n, 'r'), holder: undefined },
+    { kind: 'revert', back: kept, drop: undefined },
+  ],
+  [
+    'another has the name',
+    'swapped',
+    'revert',
+    { ...settled, holder: other },
+    /another collection is called 'words'/,
+  ],
+  [
+    'the old one was renamed back',
+    'swapped',
+    'revert',
+    { source: old, target: collection(2n, 'r'), holder: old },
+    { kind: 'revert', back: old, drop: undefined },
+  ],
+];
+for (const [name, stage, decision, more, expected] of wanted)
+  test(`${decision} when ${stage}: ${name}`, () => {
+    const got = decideSettle(view(stage, more), decision);
+    if (expected instanceof RegExp) assert.match(got.kind === 'refuse' ? got.why : got.kind, expected);
+    else assert.deepEqual(got, expected);
+  });
+
+test('revert loads the old collection first when readers of the name have a loaded one', () => {
+  const target = { ...restored, load: 'loaded' } as const;
+  const step = decideSettle(view('swapped', { source: kept, target, holder: target }), 'revert');
+  assert.deepEqual(step, { kind: 'load', collection: kept });
+});
+
+test('what has failed is refused with the reason it failed for', () => {
+  const job = { state: 'failed', reason: 'a file is missing' } as CopyJob;
+  const step = decideSettle(view('copying', { job }), 'revert');
+  assert.ok(step.kind === 'refuse' && /it has failed: a file is missing/.test(step.why));
+});
+
+test('the stages of a swap: swapped once, then confirmed or reverted for good', () => {
+  const { table } = swapMachine;
+  const allowed = Object.entries(table).flatMap(([from, events]) =>
+    Object.entries(events).flatMap(([event, to]) => (to === null ? [] : [`${from} ${event} ${to}`])),
+  );
+  assert.deepEqual(allowed, [
+    'copying swap swapped',
+    'copying take confirmed',
+    'swapped confirm confirmed',
+    'swapped revert reverted',
+  ]);
+});
+
+test('an aside name is no name a user can give; a kept name is one, at any length, and free', () => {
+  const name = 'w'.repeat(255);
+  assert.equal(isAside(asideName(name, 9n as never)), true);
+  assert.throws(() => checkCollectionName(asideName('w', 9n as never)));
+  assert.equal(
+    keptName('words', 9n as never, () => false),
+    'words_before_9',
+  );
+  const taken = new Set([keptName(name, 9n as never, () => false)]);
+  const second = keptName(name, 9n as never, (each) => taken.has(each));
+  for (const each of [...taken, second]) {
+    checkCollectionName(each);
+    assert.equal(each.length, 255);
+    assert.equal(isAside(each), false);
+  }
+  assert.equal(taken.has(second), false);
+});

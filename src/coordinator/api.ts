@@ -35,6 +35,8 @@ export interface CollectionInfo {
   readonly collection: CollectionRecord;
   readonly databaseName: string;
   readonly partitions: readonly PartitionRecord[];
+  /** The restore that still fills it: until that is completed nothing of it can be used. */
+  readonly restoringJobId?: JobId;
 }
 
 export interface CreateCollection {

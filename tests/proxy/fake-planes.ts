@@ -17,7 +17,7 @@ import type {
 import { DbError } from '../../src/errors/db-error.ts';
 import type { CheckedFilter } from '../../src/expr/check.ts';
 import type { HybridTime } from '../../src/model/hybrid-time.ts';
-import type { CompactionId, FieldId, SegmentId } from '../../src/model/ids.ts';
+import type { CompactionId, FieldId, JobId, SegmentId } from '../../src/model/ids.ts';
 import type { DatabaseRecord, IndexRecord, PartitionRecord } from '../../src/model/records.ts';
 import type { PrimaryKey, PrimaryKeys } from '../../src/model/rows.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
@@ -121,7 +121,7 @@ export class FakePlanes {
     return found;
   }
 
-  #create(request: CreateCollection, restoreJobId?: bigint) {
+  #create(request: CreateCollection, restoringJobId?: JobId) {
     const database = request.database === '' ? 'default' : request.database;
     const at = `${database}/${request.name}`;
     if (this.collections.has(at))
@@ -138,10 +138,10 @@ export class FakePlanes {
       channels: Array.from({ length: request.shardsNum }, (_, n) => `tidemark-dml_${n}_${collectionId}v${n}`),
       createdTs: this.#now(),
       load: 'none' as const,
-      ...(restoreJobId === undefined ? {} : { restoreJobId: restoreJobId as never }),
     };
     const info = {
       collection,
+      ...(restoringJobId === undefined ? {} : { restoringJobId }),
       databaseName: database,
       partitions: [this.#partition(collectionId, '_default')],
     };
@@ -189,8 +189,8 @@ export class FakePlanes {
     describeCollectionById: (id: bigint) => this.#byId(id).info,
     requireReady: (at: CollectionName) => {
       const { info } = this.stored(at);
-      if (info.collection.restoreJobId !== undefined)
-        throw new DbError('collection-on-recovering', `job ${info.collection.restoreJobId} is restoring it`);
+      if (info.restoringJobId !== undefined)
+        throw new DbError('collection-on-recovering', `job ${info.restoringJobId} is restoring it`);
       return info;
     },
     listCollections: (database: string) =>

@@ -217,10 +217,13 @@ export class CollectionRoom {
   #info(collection: CollectionRecord): CollectionInfo {
     const database = this.#catalog.get(databases, collection.databaseId);
     if (database === undefined) throw collectionGone(collection.collectionId);
+    const { restoreJobId } = collection;
+    const isRestoring = restoreJobId !== undefined && !this.#gate.isCompleted(restoreJobId);
     return {
       collection,
       databaseName: database.name,
       partitions: [...this.#catalog.find(partitions, 'collection', collection.collectionId)].sort(byId),
+      ...(isRestoring ? { restoringJobId: restoreJobId } : {}),
     };
   }
 }

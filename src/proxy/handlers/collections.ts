@@ -60,10 +60,10 @@ export const hasCollection: Handler<'HasCollection'> = (request, call) => {
 /** Shown by a collection that a restore is still filling: the job to follow. */
 export const RESTORING_PROPERTY = 'tidemark.restoring_job_id';
 
-function describe({ collection, databaseName, partitions }: CollectionInfo) {
-  const { restoreJobId } = collection;
+function describe({ collection, databaseName, partitions, restoringJobId }: CollectionInfo) {
   const properties = fromProperties(collection.properties);
-  if (restoreJobId !== undefined) properties.push({ key: RESTORING_PROPERTY, value: String(restoreJobId) });
+  if (restoringJobId !== undefined)
+    properties.push({ key: RESTORING_PROPERTY, value: String(restoringJobId) });
   return {
     status: success,
     schema: encodeSchema(collection.name, collection.schema, databaseName),

@@ -89,7 +89,7 @@ export const flushAll: Handler<'FlushAll'> = async (request, call) => {
     one === '' ? call.coordinator.listDatabases().map(({ name }) => name) : [requireName('database', one)];
   const ids: CollectionId[] = databases
     .flatMap((name) => call.coordinator.listCollections(name))
-    .filter(({ collection }) => collection.restoreJobId === undefined)
+    .filter(({ restoringJobId }) => restoringJobId === undefined)
     .map(({ collection }) => collection.collectionId);
   for (const collectionId of ids) await call.coordinator.flush(collectionId);
   return { status: success, flush_all_ts: call.coordinator.timestamp() };

@@ -367,6 +367,37 @@ test('a missing object fails the plan, is named in health, and is not tried agai
   await of.world.coordinator.close();
 });
 
+test('a failure that has passed is no trouble any more, whether its segments are compacted then or left as they are', async () => {
+  const of = await stage();
+  const { coordinator, clock } = of.world;
+  await flushed(of, [1, 2, 3]);
+  const kept = new Map(of.files.files);
+  of.files.files.clear();
+  await flushed(of, [8, 9], 'L0');
+  await run(of.world);
+  assert.match(coordinator.health().reasons.join(), /compaction \(purge\)/);
+  for (const [key, items] of kept) of.files.files.set(key, items);
+  clock.ms += defaultCompactionLimits.retryAfterMs;
+  await of.world.tick();
+  await run(of.world);
+  assert.equal(coordinator.compactionStats().completed, 1, 'no row is dead');
+  assert.deepEqual(coordinator.health().reasons, []);
+  await flushed(of, [4]);
+  await flushed(of, [5]);
+  await flushed(of, [6]);
+  const lost = rowsOf(of).at(-1)!;
+  of.files.files.delete(lost.files[0]!.key);
+  await run(of.world);
+  assert.match(coordinator.health().reasons.join(), /compaction \(merge\)/);
+  await of.world.coordinator.compact({ ...all(of), segmentIds: idsOf(rowsOf(of)).slice(0, 3) });
+  clock.ms += defaultCompactionLimits.retryAfterMs;
+  await of.world.tick();
+  await run(of.world);
+  assert.deepEqual(idsOf(rowsOf(of))[0], lost.segmentId, 'nothing is to be done with it alone');
+  assert.deepEqual(coordinator.health().reasons, []);
+  await coordinator.close();
+});
+
 test('an answer that cannot be true changes nothing', async () => {
   const of = await stage();
   const node = of.files.node(of.world);

@@ -122,7 +122,7 @@ export class Compactor implements Compactions {
   }
 
   troubles(): readonly string[] {
-    return this.#runner.open.troubles();
+    return this.#runner.open.troubles(this.#parts.clock.nowMs());
   }
 
   /** Ends what reads or writes these segments; resolves when no node works on it. */

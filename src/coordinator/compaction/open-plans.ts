@@ -90,6 +90,7 @@ export class OpenPlans {
 
   noteExamined(segmentId: SegmentId, unapplied: number): void {
     this.#examined.set(segmentId, unapplied);
+    this.#failures.delete(segmentId);
   }
 
   noteFailed({ plan }: OpenPlan, reason: string, retryAtMs: number): void {
@@ -108,8 +109,12 @@ export class OpenPlans {
     this.#failures.delete(segmentId);
   }
 
-  troubles(): readonly string[] {
-    return [...new Set([...this.#failures.values()].map(({ name, reason }) => `${name}: ${reason}`))];
+  /** Failures of segments that rest, or are tried again: of those that no plan wants any more nobody knows whether it has passed. */
+  troubles(nowMs: number): readonly string[] {
+    const open = [...this.#failures].filter(
+      ([segmentId]) => this.isResting(segmentId, nowMs) || this.isSource(segmentId),
+    );
+    return [...new Set(open.map(([, { name, reason }]) => `${name}: ${reason}`))];
   }
 }
 

@@ -367,6 +367,27 @@ test('a missing object fails the plan, is named in health, and is not tried agai
   await of.world.coordinator.close();
 });
 
+test('segments of a partition whose drop is not finished are not planned again and again', async () => {
+  const of = await stage();
+  const { coordinator, log } = of.world;
+  await coordinator.createPartition(named('books'), 'p');
+  const info = coordinator.describeCollection(named('books'));
+  const partitionId = info.partitions.find(({ name }) => name === 'p')!.partitionId;
+  for (let i = 0; i < 3; i++) await flushed({ ...of, partitionId }, [i]);
+  const drop = log.drop.bind(log);
+  log.drop = () => Promise.reject(new DbError('storage-failed', 'the log cannot be cut'));
+  await flushed({ ...of, partitionId }, [3]);
+  await coordinator.dropPartition(named('books'), 'p').catch(() => undefined);
+  await run(of.world);
+  assert.equal(rowsOf(of).length, 4, 'still there');
+  assert.ok(coordinator.compactionStats().failed <= 1);
+  log.drop = drop;
+  await of.world.tick();
+  await run(of.world);
+  assert.deepEqual(recordsOf(of), []);
+  await coordinator.close();
+});
+
 test('a failure that has passed is no trouble any more, whether its segments are compacted then or left as they are', async () => {
   const of = await stage();
   const { coordinator, clock } = of.world;

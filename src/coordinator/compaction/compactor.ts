@@ -5,7 +5,13 @@
  */
 import type { Change } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
-import type { CollectionId, CompactionId, SegmentId } from '../../model/ids.ts';
+import {
+  ALL_PARTITIONS,
+  type CollectionId,
+  type CompactionId,
+  type PartitionId,
+  type SegmentId,
+} from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import type { StreamingNode } from '../../streamingnode/api.ts';
 import type { Signal } from '../../support/signal.ts';
@@ -246,10 +252,16 @@ export class Compactor implements Compactions {
   ): Promise<Planned> {
     const { catalog, protection } = this.#parts;
     const { open } = this.#runner;
+    // Of a partition whose drop is under way nothing is ever seen again, neither rows nor deletes.
+    const living = new Set<PartitionId>([ALL_PARTITIONS]);
+    for (const { partitionId } of catalog.find(partitions, 'collection', collectionId))
+      living.add(partitionId);
     return inTurns(
       planSteps({
         ...rules,
-        segments: catalog.find(segments, 'collection', collectionId),
+        segments: catalog
+          .find(segments, 'collection', collectionId)
+          .filter(({ partitionId }) => living.has(partitionId)),
         log: this.#log(collectionId),
         isProtected: (segmentId) => protection.isProtected(collectionId, segmentId),
         isBusy: (segmentId) => open.isSource(segmentId),

@@ -45,7 +45,7 @@ export interface Policy {
 }
 
 export interface PlanInput {
-  /** Every record of the collection, whatever its state. */
+  /** Every record of the collection, whatever its state; without those of dropped partitions. */
   readonly segments: readonly SegmentRecord[];
   /** Of the collection. Read in the same synchronous step as `segments`. */
   readonly log: readonly LogSegment[];

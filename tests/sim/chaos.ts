@@ -18,6 +18,7 @@ export abstract class Chaos extends JobSteps {
       await world.sleep(200 + this.random.below(3000));
       world.setChances({});
     } else if (draw < 36) world.crash();
+    else if (draw < 41) world.breakLog();
     else if (draw < 50) world.crashSoon(60);
     else if (draw < 58) await world.stallNode(1000 + this.random.below(40_000));
     else if (draw < 73) await world.disturbNode(200 + this.random.below(8000));

@@ -181,6 +181,17 @@ export class World {
     this.#start();
   }
 
+  /** The next sync of the log fails. Reads and flushes go on until somebody notices. */
+  breakLog(): void {
+    const life = this.#life;
+    if (life === undefined || life.isOver) return;
+    this.count('log broken');
+    this.note('log broken');
+    life.wal.break();
+    if (this.random.below(2) === 0) this.crashSoon(40);
+    void this.#crashLater(life, 4000);
+  }
+
   /** The process dies at one of the next calls to a store or the catalog, before or after its effect. */
   crashSoon(withinCalls: number): void {
     const life = this.#life;
@@ -314,7 +325,7 @@ export class World {
       onCrash: () => this.crash(),
       onCompacted: () => this.onCompacted(),
       onDelete: (key) => this.#watch(() => this.onDelete(life, key)),
-      onDoom: () => void this.#crashLater(life),
+      onDoom: () => void this.#crashLater(life, 1500),
       onFault: (what) => {
         const [port = '', kind = ''] = what.split(' ');
         this.count(`${port.replace(/\d/, '')} ${kind}`);
@@ -326,8 +337,8 @@ export class World {
   }
 
   /** Somebody notices that the process can write no more, and starts it again. */
-  async #crashLater(life: Life): Promise<void> {
-    await this.sleep(this.random.below(1500));
+  async #crashLater(life: Life, withinMs: number): Promise<void> {
+    await this.sleep(this.random.below(withinMs));
     if (this.#life === life) this.crash();
   }
 

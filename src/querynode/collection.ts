@@ -304,7 +304,7 @@ export class CollectionRows {
         await this.#insertSliced(part, present(write.segmentIds[i], 'segment'), write.ts, pacer);
   }
 
-  /** Nobody reads between the slices: reads wait behind the write. Handovers do not. */
+  /** Nobody reads between the slices: reads wait behind the write, and so do handovers of what was written before them. */
   async #insertSliced(part: InsertPart, segmentId: SegmentId, ts: HybridTime, pacer: Pacer): Promise<void> {
     const { rowCount } = part.rows;
     const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount);

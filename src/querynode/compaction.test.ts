@@ -101,9 +101,31 @@ test('a write that still waits behind a large one when its segment is compacted 
   const ts = insert(rowsFrom(0, 3));
   await catalog.flush(log.unflushed.length - 1);
   await catalog.compact(0, true);
-  await publish();
+  const published = publish();
+  await turns(5);
   assert.ok(node.visibleTs < ts, 'the write still waits');
+  await published;
+  assert.ok(node.visibleTs >= ts, 'the handover has waited for it');
   assert.equal(await count(), 3);
+  await node.close();
+});
+
+test('a read that waits behind a large write sees nothing of an upsert that came after it and is flushed meanwhile', async () => {
+  const { log, insert, erase, flushAll, publish, node, tags, count } = await world();
+  insert(rowsFrom(0, 3));
+  await flushAll();
+  await publish();
+  erase(rowsFrom(1000, 100_000).map(({ key }) => key));
+  const before = [tags(), count()];
+  await turns(1);
+  log.write([
+    ...deleteParts('Int64', ALL_PARTITIONS, [2]),
+    ...insertParts('Int64', first, [{ key: 2, tag: 7 }]),
+  ]);
+  await flushAll();
+  await publish();
+  assert.deepEqual(await Promise.all(before), [[0, 1, 2], 3]);
+  assert.deepEqual(await tags(), [0, 7, 2]);
   await node.close();
 });
 

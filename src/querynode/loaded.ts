@@ -64,12 +64,14 @@ export class LoadedCollection {
   update(view: CollectionView): Promise<void> {
     this.rows.noteDropped(view.partitionIds);
     const handedOver = this.rows.handedOver(view);
+    // Files may hold rows of writes that still wait: a read before them must not see those, and never half a write.
+    const written = this.rows.settled();
     const applied = this.#views
       .catch(() => undefined)
       .then(() => {
         if (!this.isLoaded) return undefined;
         this.rows.removeDropped();
-        return this.#apply(view, handedOver);
+        return this.#apply(view, handedOver, written);
       });
     this.#views = applied.then(
       () => (this.isLoaded ? this.rows.prune(this.#pacer()) : undefined),
@@ -140,7 +142,10 @@ export class LoadedCollection {
         // The other half need not go on.
         if (!this.signal.aborted) this.#stop.abort(error);
       });
-    await Promise.all([ends(this.#readLog(log, positions, wanted)), ends(this.#apply(view, []))]);
+    await Promise.all([
+      ends(this.#readLog(log, positions, wanted)),
+      ends(this.#apply(view, [], Promise.resolve())),
+    ]);
     if (failures.length > 0) throw failures[0];
     this.signal.throwIfAborted();
     this.#state = 'loaded';
@@ -150,9 +155,10 @@ export class LoadedCollection {
     return new Pacer(this.#settings.turns, this.signal);
   }
 
-  #apply(view: CollectionView, handedOver: readonly SegmentId[]): Promise<void> {
+  #apply(view: CollectionView, handedOver: readonly SegmentId[], written: Promise<void>): Promise<void> {
     return applyView(this.rows, view, handedOver, {
       ...this.#settings,
+      written,
       signal: this.signal,
       pacer: this.#pacer(),
       onLoaded: () => {

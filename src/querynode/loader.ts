@@ -47,6 +47,8 @@ export interface LoadOptions {
   /** Segments loaded at once. */
   readonly parallelLoads: number;
   readonly onLoaded: (record: SegmentRecord) => void;
+  /** Resolves when every write that the files may hold is applied: only then readers see them. */
+  readonly written: Promise<void>;
 }
 
 export interface UpdatePlan extends SegmentsDiff {
@@ -110,6 +112,7 @@ export async function applyView(
       if (unit !== undefined)
         reindexed.push({ record, indexes: await loadIndexes(record, unit, view, options) });
     });
+    await options.written;
     options.signal.throwIfAborted();
   } catch (error) {
     for (const { unit } of loaded) rows.discard(unit);

@@ -1,5 +1,5 @@
 /** Snapshots, restores and their garbage, wired: what the coordinator's door offers of them, and the loops behind it. */
-import type { AnyTable, Catalog, Change } from '../catalog/catalog.ts';
+import type { AnyTable, Catalog } from '../catalog/catalog.ts';
 import { DbError } from '../errors/db-error.ts';
 import type { BuildId, CollectionId, JobId, PinId, SegmentId, SnapshotId } from '../model/ids.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -42,14 +42,11 @@ import { copyTasks } from './copy-segment/task.ts';
 import { Collector } from './gc/collector.ts';
 import { StoreIdentity, storeIdentities } from './gc/identity.ts';
 import { ObjectRemover } from './gc/remover.ts';
-import { RestoreAdmission } from './restore/admission.ts';
 import { RestoreDrills } from './restore/drill.ts';
 import { RestoreEndings } from './restore/endings.ts';
 import { restoreGate } from './restore/gate.ts';
 import { InPlaceRestores } from './restore/in-place.ts';
-import { previewRestore } from './restore/preview.ts';
 import { purposeInfo, restoreJobInfo } from './restore/progress.ts';
-import { RestoreRates } from './restore/rates.ts';
 import { Restore } from './restore/restore.ts';
 import type {
   AheadLoads,
@@ -68,9 +65,10 @@ import { defaultSnapshotLimits, type SnapshotLimits } from './snapshot/limits.ts
 import { SnapshotLookup } from './snapshot/lookup.ts';
 import { SnapshotManager } from './snapshot/manager.ts';
 import { SnapshotReferences } from './snapshot/meta.ts';
+import { overdueCreations } from './snapshot/overdue.ts';
 import { pinInfos } from './snapshot/pin-infos.ts';
-import { Pins } from './snapshot/pins.ts';
-import { type PinRecord, pins, snapshots } from './snapshot/record.ts';
+import { freesSnapshot, Pins } from './snapshot/pins.ts';
+import { pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
 import { SnapshotReports } from './snapshot/report.ts';
 import { SnapshotVerifier } from './snapshot/verify.ts';
@@ -111,8 +109,6 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   readonly #identity: StoreIdentity;
   readonly #removal: SnapshotRemoval;
   readonly #manager: SnapshotManager;
-  readonly #admission: RestoreAdmission;
-  readonly #rates: RestoreRates;
   readonly #restore: Restore;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
@@ -150,9 +146,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     };
     this.#removal = new SnapshotRemoval(shared);
     this.#manager = new SnapshotManager({ ...shared, removal: this.#removal });
-    this.#admission = new RestoreAdmission({ ...shared, manager: this.#manager });
-    this.#rates = new RestoreRates(catalog, limits.copyMode);
-    this.#restore = new Restore({ ...shared, admission: this.#admission });
+    this.#restore = new Restore({ ...shared, manager: this.#manager });
     this.#checker = new CopySegmentChecker({ ...shared, finish: (job) => this.#endings.begin(job) });
     this.#inspector = new CopySegmentInspector(shared);
     const ending = {
@@ -169,7 +163,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     this.#verifier = new SnapshotVerifier(shared);
     this.#differ = new SnapshotDiffer({ ...shared, reports: this.#reports });
     catalog.onChange((changes) => {
-      if (changes.some((change) => this.#frees(change))) this.#wakeCollector.set();
+      if (changes.some((change) => freesSnapshot(catalog, change))) this.#wakeCollector.set();
     });
   }
 
@@ -267,14 +261,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   /** The store is not ours, references could not be read, creations take too long. */
   troubles(): readonly string[] {
     const { catalog, clock } = this.#options;
-    const overdueMs = clock.nowMs() - this.#limits.pendingTimeoutMs;
-    const overdue = catalog
-      .find(snapshots, 'state', 'pending')
-      .filter(({ pendingAtMs }) => pendingAtMs < overdueMs)
-      .map(
-        ({ name, collectionId, pendingAtMs }) =>
-          `snapshot '${name}' of collection ${collectionId} has been pending since ${toIso(pendingAtMs)}`,
-      );
+    const overdue = overdueCreations(catalog, clock.nowMs() - this.#limits.pendingTimeoutMs);
     return [...this.#identity.troubles(), ...this.#references.troubles(), ...overdue];
   }
 
@@ -288,10 +275,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   }
 
   previewRestore(request: RestoreSnapshot, signal: AbortSignal): Promise<RestorePreview> {
-    const { store } = this.#options;
-    const { objectsAtOnce } = this.#limits;
-    const parts = { store, admission: this.#admission, rates: this.#rates, objectsAtOnce };
-    return previewRestore(parts, request, signal);
+    return this.#restore.preview(request, signal);
   }
 
   restoreState(jobId: JobId): RestoreJobInfo {
@@ -380,14 +364,6 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     return this.#references.isBuildReferenced(collectionId, buildId);
   }
 
-  /** A pin has ended, and its snapshot has outlived its collection only because of it. */
-  #frees({ table, was, is }: Change): boolean {
-    if (table !== pins || was === undefined || is !== undefined) return false;
-    const { catalog } = this.#options;
-    const snapshot = catalog.get(snapshots, (was as PinRecord).snapshotId);
-    return snapshot !== undefined && catalog.get(collections, snapshot.collectionId) === undefined;
-  }
-
   #info(job: CopyJob): RestoreJobInfo {
     const { catalog, clock } = this.#options;
     const target = catalog.get(collections, job.collectionId);
@@ -407,5 +383,3 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     return purpose === undefined ? info : { ...info, purpose };
   }
 }
-
-const toIso = (ms: number): string => new Date(ms).toISOString();

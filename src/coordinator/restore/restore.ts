@@ -16,6 +16,7 @@ import type {
 } from '../../model/ids.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
+import type { RestorePreview } from '../admin-api.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { RestoreSnapshot } from '../api.ts';
 import { commitEach } from '../batches.ts';
@@ -24,15 +25,21 @@ import { copyJobs, type RestorePurpose } from '../copy-segment/job.ts';
 import type { SnapshotSource } from '../copy-segment/source.ts';
 import type { Pins } from '../snapshot/pins.ts';
 import { collections, indexes, partitions } from '../tables.ts';
-import type { Admission, Aside, RestoreAdmission, RestoreNames } from './admission.ts';
+import {
+  type Admission,
+  type AdmissionParts,
+  type Aside,
+  RestoreAdmission,
+  type RestoreNames,
+} from './admission.ts';
 import { planRestore, type RestoreIds, type RestorePlan } from './plan.ts';
+import { previewRestore } from './preview.ts';
+import { RestoreRates } from './rates.ts';
 
-export interface RestoreParts {
-  readonly catalog: Catalog;
+export interface RestoreParts extends AdmissionParts {
   readonly ids: IdSource;
   readonly time: TimeSource;
   readonly clock: Clock;
-  readonly admission: RestoreAdmission;
   readonly pins: Pins;
   readonly source: SnapshotSource;
   readonly log: Log;
@@ -44,10 +51,22 @@ const DECIDING_CHANGES = 5;
 export class Restore {
   readonly #parts: RestoreParts;
   readonly #catalog: Catalog;
+  readonly #admission: RestoreAdmission;
+  readonly #rates: RestoreRates;
 
   constructor(parts: RestoreParts) {
     this.#parts = parts;
     this.#catalog = parts.catalog;
+    this.#admission = new RestoreAdmission(parts);
+    this.#rates = new RestoreRates(parts.catalog, parts.limits.copyMode);
+  }
+
+  /** What `start` would do. Makes and changes nothing. */
+  preview(request: RestoreSnapshot, signal: AbortSignal): Promise<RestorePreview> {
+    const { store, limits } = this.#parts;
+    const { objectsAtOnce } = limits;
+    const parts = { store, admission: this.#admission, rates: this.#rates, objectsAtOnce };
+    return previewRestore(parts, request, signal);
   }
 
   /**
@@ -55,8 +74,8 @@ export class Restore {
    * the request's is what the job is listed under.
    */
   async start(request: RestoreSnapshot, aside?: Aside): Promise<JobId> {
-    const { admission, source } = this.#parts;
-    const admitted = await admission.admit(request, undefined, aside);
+    const { source } = this.#parts;
+    const admitted = await this.#admission.admit(request, undefined, aside);
     const ids = await this.#allocate(admitted);
     const purpose = aside?.purpose(ids.jobId);
     const plan = (names: RestoreNames) => this.#plan(request, { ...admitted, ...names }, ids, purpose);
@@ -66,7 +85,7 @@ export class Restore {
     try {
       const remaining = await this.#writeAhead(first.planned);
       for (;;) {
-        const now = admission.checkAgain(request, admitted.snapshot, aside);
+        const now = this.#admission.checkAgain(request, admitted.snapshot, aside);
         const { planned, pinning } = plan(now);
         const outcome = await this.#catalog.commit([
           ...remaining,

@@ -7,10 +7,18 @@ import type { PinId, SnapshotId } from '../../model/ids.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { Random } from '../../support/random.ts';
 import { commitEach } from '../batches.ts';
+import { collections } from '../tables.ts';
 import { type PinRecord, pins, type SnapshotRecord, snapshots } from './record.ts';
 
 export const isActive = ({ expiresAtMs }: PinRecord, nowMs: number): boolean =>
   expiresAtMs === undefined || expiresAtMs >= nowMs;
+
+/** A pin has ended, and its snapshot has outlived its collection only because of it. */
+export function freesSnapshot(catalog: Catalog, { table, was, is }: Change): boolean {
+  if (table !== pins || was === undefined || is !== undefined) return false;
+  const snapshot = catalog.get(snapshots, (was as PinRecord).snapshotId);
+  return snapshot !== undefined && catalog.get(collections, snapshot.collectionId) === undefined;
+}
 
 export class Pins {
   readonly #catalog: Catalog;

@@ -3,7 +3,7 @@ export const exitCodes = {
   done: 0,
   failed: 1,
   usage: 2,
-  /** `snapshot verify` and `snapshot describe`: the snapshot is damaged. `restore start --dry-run`: objects are missing or have another size. */
+  /** `snapshot verify` and `snapshot describe`: the snapshot is damaged. `restore start --dry-run`: objects are missing or have another size. `restore drill`: the copy differs. */
   damaged: 3,
   /** `snapshot diff`: they differ. */
   different: 4,

@@ -28,7 +28,8 @@ Options
 Each of these can also stand in the file or in the environment; a flag wins over the environment, that over the file:
 ${serverOptions()}
 
-Exit codes: 0 done, stopped as asked, 1 failed, could not start or go on, 2 wrong usage, 3 a snapshot is damaged (verify, describe, dry run),
+Exit codes: 0 done, stopped as asked, 1 failed, could not start or go on, 2 wrong usage, 3 a snapshot is damaged (verify, describe, dry run,
+drill),
 4 two snapshots differ (diff), 130 stopped by Ctrl-C.`;
 }
 

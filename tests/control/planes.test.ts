@@ -13,7 +13,7 @@ import type { SegmentFlusher } from '../../src/coordinator/rooms.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
-import { segments } from '../../src/coordinator/tables.ts';
+import { collections, segments } from '../../src/coordinator/tables.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
@@ -255,5 +255,54 @@ test('a snapshot of rows nobody flushed is restored with its indexes, loaded, an
   await coordinator.dropCollection(named('copy'));
   assert.deepEqual(coordinator.listCollections(''), []);
   assert.deepEqual(coordinator.health(), { isHealthy: true, reasons: [] });
+  await node.close();
+});
+
+test('readers of a name that is replaced in place find a loaded collection, old or new and whole, at every commit', async () => {
+  const node = await start({ kv: new MemoryKv(), store: new MemoryStore(() => 0), wal: new MemoryWal() }, 1);
+  const { coordinator, catalog, queries, streamingNode } = node;
+  const at = named('books');
+  const { collectionId, channels } = await coordinator.createCollection(asked('books'));
+  await coordinator.createIndex(at, 'vec', '', { index_type: 'HNSW', M: '4' });
+  const { partitionId } = coordinator.describeCollection(at).partitions[0]!;
+  const write = (count: number) =>
+    streamingNode.write(collectionId, [
+      { kind: 'insert', channel: channels[0]!, partitionId, rows: batch(count) },
+    ]);
+  await write(30);
+  await coordinator.createSnapshot({ at, name: 's', description: '', compactionProtectionSeconds: 0 });
+  await write(12);
+  await coordinator.load(at);
+  const seen: string[] = [];
+  const read = () => {
+    const found = coordinator.describeCollection(at).collection;
+    const { state } = coordinator.loadState(at);
+    const what = `${found.collectionId === collectionId ? 'old' : 'new'} ${queries.rowsOf(found.collectionId)} ${state}`;
+    if (seen.at(-1) !== what) seen.push(what);
+  };
+  catalog.onChange(read);
+  const jobId = await coordinator.restoreInPlace({ at, name: 's' });
+  const { databaseId } = coordinator.describeCollection(at).collection;
+  assert.ok(catalog.find(collections, 'database', databaseId).some(({ name }) => name === `books#${jobId}`));
+  assert.deepEqual(
+    coordinator.listCollections('').map(({ collection }) => collection.name),
+    ['books'],
+    'what is restored aside is not listed',
+  );
+  await until(() => coordinator.restoreState(jobId).state === 'completed', 'completed');
+  assert.deepEqual(seen, ['old 42 loaded', 'new 30 loaded']);
+  await coordinator.settleSwap(jobId, 'revert');
+  assert.deepEqual(seen, ['old 42 loaded', 'new 30 loaded', 'old 42 loaded']);
+  assert.equal(queries.views.size, 1, 'the restored one was released');
+  const drill = await coordinator.drillRestore({ at, name: 's' });
+  await until(() => coordinator.restoreState(drill).state === 'completed', 'compared');
+  const { purpose } = coordinator.restoreState(drill);
+  assert.ok(purpose?.kind === 'drill');
+  assert.deepEqual(purpose.outcome, { isSame: true, segments: 1, rows: 30, deletes: 0, differences: [] });
+  const again = await coordinator.restoreInPlace({ at, name: 's' });
+  await until(() => coordinator.restoreState(again).state === 'completed', 'completed again');
+  await coordinator.settleSwap(again, 'confirm');
+  assert.equal(seen.at(-1), 'new 30 loaded');
+  assert.equal(queries.views.size, 1, 'the old one was released');
   await node.close();
 });

@@ -12,7 +12,7 @@ import {
   type SnapshotRoom,
 } from '../../src/coordinator/compose.ts';
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
-import type { RestoreGate, SegmentFlusher } from '../../src/coordinator/rooms.ts';
+import type { AheadLoads, RestoreGate, SegmentFlusher } from '../../src/coordinator/rooms.ts';
 import { DbError } from '../../src/errors/db-error.ts';
 import type { CollectionId, FieldId, JobId, PartitionId, SegmentId } from '../../src/model/ids.ts';
 import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
@@ -104,6 +104,7 @@ export interface World {
   readonly cascaded: CollectionId[];
   /** Captures of snapshots pass it. */
   readonly captureGate: CaptureGate;
+  readonly loads: AheadLoads;
   /** Segments under the compaction protection of a snapshot. */
   readonly protectedIds: Set<SegmentId>;
   /** One turn of every background loop, and what follows from it. */
@@ -134,6 +135,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const protectedIds = new Set<SegmentId>();
   let flusher: SegmentFlusher | undefined;
   let captureGate: CaptureGate | undefined;
+  let loads: AheadLoads | undefined;
   const coordinator = await createCoordinator({
     ...foundations,
     clock,
@@ -144,11 +146,13 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     snapshots: (rooms) => {
       flusher = rooms.flusher;
       captureGate = rooms.captureGate;
+      loads = rooms.loads;
       return noSnapshots(gate, cascaded, protectedIds);
     },
     limits: options.limits ?? {},
   });
-  if (flusher === undefined || captureGate === undefined) throw new Error('the snapshots were not built');
+  if (flusher === undefined || captureGate === undefined || loads === undefined)
+    throw new Error('the snapshots were not built');
   return {
     coordinator,
     foundations,
@@ -162,6 +166,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     flusher,
     cascaded,
     captureGate,
+    loads,
     protectedIds,
     async tick() {
       await settle();

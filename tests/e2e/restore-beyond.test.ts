@@ -1,5 +1,7 @@
 /** In-place restores and drills as an operator makes them, under clients that go on reading. */
 import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { parseJson } from '../../src/support/json.ts';
@@ -182,6 +184,25 @@ describe('restores in place and drills', () => {
     assert.match(out, /1,500 rows and 6 deletes in 2 segments/);
   });
 });
+
+test('a drill of a snapshot with a damaged file ends with 3 and names it', () =>
+  withServer(async ({ client, server, dir }) => {
+    await createItems(client, 'films');
+    await succeed(client.insert({ collection_name: 'films', data: items(500) }));
+    await succeed(client.createSnapshot({ collection_name: 'films', snapshot_name: 'monday' }));
+    const objects = await readdir(join(dir, 'objects'), { recursive: true });
+    const key = objects.find((each) => each.endsWith('rows.parquet')) ?? '';
+    const path = join(dir, 'objects', key);
+    const bytes = await readFile(path);
+    bytes[200] = (bytes[200] ?? 0) ^ 1;
+    await writeFile(path, bytes);
+    const line = 'restore drill films monday --server';
+    const { code, out, err } = await runCli([...line.split(' '), server.httpAddress]);
+    assert.deepEqual([code, err], [3, '']);
+    assert.ok(out.startsWith('default/films/monday was NOT restored as it is:\n'), out);
+    assert.ok(out.includes(key), out);
+    assert.equal((await succeed(client.listCollections())).data.length, 1);
+  }));
 
 test('an in-place restore that waits and a drill that runs when the server is killed go on after its restart', () =>
   withServer(async (fixture) => {

@@ -414,6 +414,20 @@ for (const part of ['rows', 'stats', 'index'])
     await world.stop();
   });
 
+test('a drill of a damaged snapshot fails with what is damaged as its outcome', async () => {
+  const { world } = await prepared();
+  const [key] = await world.disk.keys(`segments/${world.find(source).collectionId}`);
+  await world.disk.memoryStore.delete(key!);
+  const info = await world.ended(await world.service.drillRestore(snap));
+  assert.equal(info.state, 'failed');
+  assert.ok(info.reason.includes(key!), info.reason);
+  const differences = [info.reason];
+  const outcome = { isSame: false, segments: 0, rows: 0, deletes: 0, differences };
+  assert.deepEqual(info.purpose, { kind: 'drill', stage: 'compared', outcome });
+  assert.deepEqual(names(world), ['words']);
+  await world.stop();
+});
+
 test('a store that fails while a drill compares is asked again; one that goes on failing ends the drill', async () => {
   for (const failures of [5, Number.POSITIVE_INFINITY]) {
     const { world } = await prepared();

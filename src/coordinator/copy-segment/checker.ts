@@ -7,6 +7,7 @@
  * The commit that turns it failed takes the target collection and the pin away with it.
  */
 import { type Catalog, type Change, MAX_CHANGES_PER_COMMIT, put, remove } from '../../catalog/catalog.ts';
+import type { ErrorName } from '../../errors/codes.ts';
 import { isDbError, messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
 import { unreachable } from '../../support/assert.ts';
@@ -123,7 +124,7 @@ export class CopySegmentChecker {
         if (!(await this.#step(job))) return;
       } catch (error) {
         if (isOpen(job) && isDbError(error) && isPermanent(error.code)) {
-          await this.end(jobId, error.message);
+          await this.end(jobId, error.message, damageFound(job, error.code, error.message));
           continue;
         }
         this.#parts.log.warn('restore-job-step-failed', {
@@ -134,6 +135,12 @@ export class CopySegmentChecker {
         return;
       }
     }
+  }
+
+  #damageIn(job: CopyJob, reason: string): DrillOutcome | undefined {
+    const [failed] = this.#meta.tasksIn(job.jobId, 'failed');
+    const isCause = failed?.state === 'failed' && failed.reason === reason;
+    return isCause ? damageFound(job, failed.code, reason) : undefined;
   }
 
   /** False: nothing to do. After a commit, one that lost a race too, there may be more. */
@@ -176,7 +183,7 @@ export class CopySegmentChecker {
         await this.#settle(job);
         return true;
       case 'fail':
-        if (isOpen(job)) await this.#fail(job, decision.reason);
+        if (isOpen(job)) await this.#fail(job, decision.reason, this.#damageIn(job, decision.reason));
         return true;
       case 'tidy':
         // What a failed job leaves, and every drill, is the inspector's to clear.
@@ -304,6 +311,12 @@ export class CopySegmentChecker {
     return (await this.#catalog.commit(changes)) === 'committed';
   }
 }
+
+/** A drill that cannot copy the snapshot because of the snapshot has found what it looks for. */
+const damageFound = ({ purpose }: CopyJob, code: ErrorName, reason: string): DrillOutcome | undefined =>
+  purpose?.kind === 'drill' && (code === 'object-not-found' || code === 'data-integrity')
+    ? { isSame: false, segments: 0, rows: 0, deletes: 0, differences: [reason] }
+    : undefined;
 
 /** Tasks of an ended job say nothing that the job does not. */
 export async function removeTasks(catalog: Catalog, meta: CopyMeta, jobId: JobId): Promise<void> {

@@ -337,3 +337,80 @@ test('however a release and a load meet, the catalog says loaded exactly when th
   }
   await coordinator.close();
 });
+
+/** Rows of a collection that a job is still filling, and an index. */
+async function restoring(world: World) {
+  const { collectionId, partitionId, at } = await books(world);
+  await world.log.rows(collectionId, partitionId, 7);
+  await flush(world, collectionId);
+  const { catalog } = world.foundations;
+  const restoreJobId = 9n as JobId;
+  for (const was of catalog.find(segments, 'collection', collectionId))
+    await catalog.commitSure([put(segments, { ...was, restoreJobId }, was)]);
+  const collection = catalog.get(collections, collectionId)!;
+  await catalog.commitSure([put(collections, { ...collection, restoreJobId }, collection)]);
+  world.gate.running.set(restoreJobId, 99);
+  return { collectionId, at, restoreJobId };
+}
+
+test('a target of a restore is loaded ahead with every row, while nobody else may load it', async () => {
+  const world = await startWorld();
+  const { collectionId, at, restoreJobId } = await restoring(world);
+  await assert.rejects(world.coordinator.load(at), (e) => isDbError(e, 'collection-on-recovering'));
+  assert.equal(world.loads.isLoadedAhead(collectionId), false);
+  world.queries.gate = () => Promise.reject(new DbError('resource-exhausted', 'no memory'));
+  await assert.rejects(world.loads.loadAhead(collectionId), /no memory/);
+  assert.equal(world.loads.isLoadedAhead(collectionId), false);
+  world.queries.gate = () => Promise.resolve();
+  await world.loads.loadAhead(collectionId);
+  await world.loads.loadAhead(collectionId);
+  assert.deepEqual([world.loads.isLoadedAhead(collectionId), world.queries.rowsOf(collectionId)], [true, 7]);
+  assert.equal(world.coordinator.describeCollection(at).collection.load, 'none');
+  // Published by one commit: what is told of it afterwards shows the same rows.
+  const { catalog } = world.foundations;
+  world.gate.running.delete(restoreJobId);
+  const was = catalog.get(collections, collectionId)!;
+  await catalog.commitSure([put(collections, { ...was, load: 'loaded' }, was)]);
+  assert.deepEqual(world.coordinator.loadState(at), { state: 'loaded', progress: 100 });
+  for (const segment of catalog.find(segments, 'collection', collectionId)) {
+    const { restoreJobId: _, ...is } = segment;
+    await catalog.commitSure([put(segments, is, segment)]);
+  }
+  await settle();
+  assert.equal(world.queries.rowsOf(collectionId), 7);
+  assert.equal(world.queries.calls.filter((call) => call.startsWith('load')).length, 2);
+  await world.coordinator.close();
+});
+
+test('what was loaded ahead and is not published after all is released; a load under way ends', async () => {
+  const world = await startWorld();
+  const { collectionId } = await restoring(world);
+  await world.loads.loadAhead(collectionId);
+  await world.loads.dropAhead(collectionId);
+  await world.loads.dropAhead(collectionId);
+  assert.equal(world.loads.isLoadedAhead(collectionId), false);
+  assert.throws(
+    () => world.queries.rowsOf(collectionId),
+    (e) => isDbError(e, 'collection-not-loaded'),
+  );
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const loading = world.loads.loadAhead(collectionId);
+  const dropped = world.loads.dropAhead(collectionId);
+  gate.resolve();
+  await assert.rejects(loading, /was released while it was loading/);
+  await dropped;
+  assert.equal(world.queries.views.size, 0);
+  await assert.rejects(world.loads.loadAhead(99n as CollectionId), (e) =>
+    isDbError(e, 'collection-not-found'),
+  );
+  await world.coordinator.close();
+});
+
+test('a target without an index on its vectors is not loaded ahead', async () => {
+  const world = await startWorld();
+  const { collectionId } = await world.coordinator.createCollection(asked('bare'));
+  await assert.rejects(world.loads.loadAhead(collectionId), (e) => isDbError(e, 'index-not-found'));
+  assert.equal(world.loads.isLoadedAhead(collectionId), false);
+  await world.coordinator.close();
+});

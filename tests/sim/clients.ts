@@ -132,7 +132,7 @@ export abstract class Clients {
       index: undefined,
       restoring: undefined,
       mayFail: [],
-      since: { disturbances: 0, standstills: 0 },
+      since: this.world.since,
     };
     this.colls.add(coll);
     this.names.add(name);

@@ -17,7 +17,7 @@ export interface ReportChances {
 const never = (): AbortSignal => new AbortController().signal;
 /** How long a caller waits for a node that does not answer. */
 const CALL_TIMEOUT_MS = 300;
-const STALE_WITHIN_MS = 20_000;
+const STALE_WITHIN_MS = 8000;
 
 /**
  * A data node behind a network: calls fail as `faults` says; reports get lost, come late, twice or out of order; commands come twice, the

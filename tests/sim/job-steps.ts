@@ -4,10 +4,21 @@ import { snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import type { JobId, SnapshotId } from '../../src/model/ids.ts';
+import type { Life } from './life.ts';
 import { at, type Coll, MORE_NAMES, type Snap, shownIn } from './model.ts';
 import { check } from './properties.ts';
-import { RestoreSteps } from './restore-steps.ts';
+import { RestoreSteps, type Restoring } from './restore-steps.ts';
 
+/** An object, one of the snapshots that name it, and all of them. */
+interface Held {
+  readonly coll: Coll;
+  readonly snap: Snap;
+  readonly key: string;
+  readonly snapshotId: SnapshotId;
+  readonly holders: Snap[];
+}
+
+const isInUse = ({ isBusy, isTorn, restores }: Snap): boolean => isBusy || isTorn || restores > 0;
 const CANCELLED = 'the simulation has cancelled it';
 
 export abstract class JobSteps extends RestoreSteps {
@@ -172,14 +183,13 @@ export abstract class JobSteps extends RestoreSteps {
    * An object that only snapshots name is missing, short or changed for a while. A restore must fail and name it, leave nothing, and
    * succeed to the same name when the object is whole again.
    */
-  protected async damageSource(): Promise<void> {
+  protected async damageSource(): Promise<Restoring | undefined> {
     const name = this.freeName();
     const found = this.one(await this.#onlyInSnapshots());
-    if (found === undefined || name === undefined || found.coll.isBusy) return;
-    const { coll, snap, key, snapshotId } = found;
-    const held = [...coll.snapshots.values()];
-    if (held.some(({ isBusy, restores }) => isBusy || restores > 0)) return;
-    for (const each of held) each.isBusy = true;
+    if (found === undefined || name === undefined || found.coll.isBusy) return undefined;
+    const { coll, snap, key, snapshotId, holders } = found;
+    if (holders.some(isInUse)) return undefined;
+    for (const each of holders) each.isBusy = true;
     this.names.add(name);
     await this.busy(coll, async () => {
       this.noteDone('damage-source');
@@ -192,30 +202,32 @@ export abstract class JobSteps extends RestoreSteps {
       this.world.note(`whole again ${key}`);
       this.keeper.damaged.delete(key);
     });
-    for (const each of held) each.isBusy = false;
-    if (!coll.isGone && !this.names.has(name)) await this.restore(coll, snap, name);
+    for (const each of holders) each.isBusy = false;
+    return coll.isGone || this.names.has(name) ? undefined : this.restore(coll, snap, name);
   }
 
   /** Objects of snapshots that no restore reads, and whose segments have been replaced since. */
-  async #onlyInSnapshots() {
+  async #onlyInSnapshots(): Promise<readonly Held[]> {
     const life = await this.world.up();
-    const { catalog } = life.planes;
-    const found: { coll: Coll; snap: Snap; key: string; snapshotId: SnapshotId }[] = [];
-    for (const coll of this.colls) {
-      const snaps = [...coll.snapshots.values()];
-      if (coll.isGone || coll.restoring !== undefined || coll.isBusy) continue;
-      if (snaps.some(({ isBusy, restores }) => isBusy || restores > 0)) continue;
-      for (const snap of snaps) {
-        const record = this.recordOf(life, coll, snap.name);
-        if (record === undefined || snap.isTorn) continue;
-        const { segments: listed } = await this.keeper.snapshotFiles(record);
-        for (const segment of listed)
-          if (catalog.get(segments, segment.segmentId)?.state !== 'flushed')
-            for (const { key } of allFiles(segment))
-              found.push({ coll, snap, key, snapshotId: record.snapshotId });
+    const found = new Map<string, Held>();
+    for (const coll of this.colls)
+      if (!coll.isGone && coll.restoring === undefined && !coll.isBusy)
+        for (const snap of coll.snapshots.values()) await this.#heldBy(life, coll, snap, found);
+    return [...found.values()].filter(({ holders }) => !holders.some(isInUse));
+  }
+
+  async #heldBy(life: Life, coll: Coll, snap: Snap, found: Map<string, Held>): Promise<void> {
+    const record = this.recordOf(life, coll, snap.name);
+    if (record === undefined) return;
+    const { segments: listed } = await this.keeper.snapshotFiles(record);
+    for (const segment of listed) {
+      if (life.planes.catalog.get(segments, segment.segmentId)?.state === 'flushed') continue;
+      for (const { key } of allFiles(segment)) {
+        const known = found.get(key);
+        if (known !== undefined) known.holders.push(snap);
+        else found.set(key, { coll, snap, key, snapshotId: record.snapshotId, holders: [snap] });
       }
     }
-    return found;
   }
 
   async #mustFail(coll: Coll, snap: Snap, name: string, key: string): Promise<void> {

@@ -84,6 +84,8 @@ export interface LifeOptions {
   readonly plant: Plant;
   readonly shape: Shape;
   readonly isSlow: () => boolean;
+  /** Faults are gone for good. */
+  readonly isQuiet: () => boolean;
   readonly log: Log;
   readonly onCrash: () => void;
   readonly onFault: (what: string) => void;
@@ -284,10 +286,17 @@ export class Life {
     this.kv.faults.setChances({ ...all, errorBefore: errorBefore / 40, errorAfter: errorAfter / 40, only });
     this.store.isStale = () => errorBefore > 0 && this.#options.random.next() < errorBefore;
     const isSlow = this.#options.isSlow();
+    // A network is never in order; that fails nobody's call.
+    const noise = this.#options.isQuiet() ? 0 : 0.06;
     for (const { door, faults, store } of this.nodes.values()) {
       faults.setChances(all);
       store.setChances(isSlow ? { ...all, delay: 0.8, maxDelayMs: 500 } : all);
-      door.reports = { lost: errorBefore, late: errorBefore, repeated: errorBefore, stale: errorBefore };
+      door.reports = {
+        lost: errorBefore,
+        late: Math.max(noise, errorBefore),
+        repeated: Math.max(noise, errorBefore),
+        stale: 3 * noise,
+      };
     }
   }
 

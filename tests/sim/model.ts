@@ -28,6 +28,12 @@ export interface Snap {
   restores: number;
 }
 
+export interface Since {
+  readonly nowMs: number;
+  readonly disturbances: number;
+  readonly standstills: number;
+}
+
 export interface Coll {
   name: string;
   readonly id: CollectionId;
@@ -52,7 +58,7 @@ export interface Coll {
   /** Why its restore may fail. */
   readonly mayFail: RegExp[];
   /** What the world had seen when its restore was asked for. */
-  since: { readonly disturbances: number; readonly standstills: number };
+  since: Since;
 }
 
 export const NAMES = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox', 'gnu'];

@@ -30,7 +30,9 @@ export abstract class RestoreSteps extends SnapshotSteps {
   /** Asks for one; the name must be free, and the snapshot busy. */
   protected async begin(coll: Coll, snap: Snap, name: string): Promise<Coll | undefined> {
     this.names.add(name);
-    const rows = snap.source.at(snap.ts, shownIn(snap));
+    const chosen = this.chance(25) ? this.#chosen(snap) : undefined;
+    const partitions = chosen ?? snap.partitions;
+    const rows = snap.source.at(snap.ts, shownIn({ partitions }));
     snap.restores++;
     const { since } = this.world;
     const mode = this.chance(20) ? ('physical' as const) : undefined;
@@ -40,6 +42,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
         name: snap.name,
         target: at(name),
         ...(mode === undefined ? {} : { mode }),
+        ...(chosen === undefined ? {} : { partitions: chosen }),
       }),
     );
     const found = await this.restoreOf(name, outcome.is === 'ok' ? outcome.value : undefined);
@@ -49,7 +52,15 @@ export abstract class RestoreSteps extends SnapshotSteps {
       snap.restores--;
       return undefined;
     }
-    return this.adopted(name, found, rows, snap.partitions, since);
+    if (chosen !== undefined) this.noteDone('restore-partly');
+    // Every collection has `_default`: of what was chosen or not, empty.
+    const made = [...new Set(['_default', ...partitions])];
+    return this.adopted(name, found, rows, made, since);
+  }
+
+  #chosen({ partitions }: Snap): readonly string[] {
+    const some = partitions.filter(() => this.chance(50));
+    return some.length > 0 ? some : partitions.slice(0, 1);
   }
 
   /** `since`: what the world had seen when the restore was asked for. */
@@ -101,7 +112,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
 
   protected async follow(target: Coll, jobId: JobId): Promise<void> {
     let progress = 0;
-    let openMs = this.world.clock.nowMs();
+    let openMs = target.since.nowMs;
     for (;;) {
       const life = await this.world.up();
       const info = this.jobOf(life, jobId);

@@ -32,9 +32,16 @@ const usual = {
   definer: 15,
   keepers: [10, 10],
   restorers: [6],
-  chaos: 10,
+  chaos: [10],
 };
-const restoring = { writers: [18], readers: [6], definer: 8, keepers: [10], restorers: [14, 14], chaos: 14 };
+const restoring = {
+  writers: [18],
+  readers: [6],
+  definer: 8,
+  keepers: [10],
+  restorers: [14, 14],
+  chaos: [8, 8],
+};
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
   const world = World.start(seed, options);
@@ -70,7 +77,7 @@ async function play(world: World, workload: Workload, options: RunOptions): Prom
     workload.definer(share(parts.definer)),
     ...parts.keepers.map((percent) => workload.keeperOfSnapshots(share(percent))),
     ...parts.restorers.map((percent) => workload.restorer(share(percent))),
-    workload.chaos(share(parts.chaos)),
+    ...parts.chaos.map((percent) => workload.chaos(share(percent))),
   ];
   await within(Promise.all(clients), 20 * MINUTE, 'the work of all clients');
   world.heal();

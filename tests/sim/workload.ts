@@ -96,6 +96,7 @@ export class Workload extends AccountSteps {
       check('ends', snap !== undefined, () => `no snapshot of ${coll.name} can be made`);
       if (snap !== undefined && this.colls.size < NAMES.length) await (await this.restore(coll, snap))?.ended;
     }
+    if (this.chance(50)) await (await this.damageSource())?.ended;
     for (const coll of this.colls)
       for (const snap of coll.snapshots.values()) {
         await this.contentIsExact(coll, snap);

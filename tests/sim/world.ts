@@ -12,6 +12,7 @@ import { MemoryWal } from '../../src/wal/memory.ts';
 import type { Chances } from './faults.ts';
 import { JobWatch } from './job-watch.ts';
 import { Life, NODES } from './life.ts';
+import type { Since } from './model.ts';
 import type { Plant } from './plants.ts';
 import { type Shape, shapeOf } from './shape.ts';
 import { SimClock } from './sim-clock.ts';
@@ -104,8 +105,12 @@ export class World {
   }
 
   /** What there was before now; a node that stands still is still to come. */
-  get since(): { readonly disturbances: number; readonly standstills: number } {
-    return { disturbances: this.disturbances, standstills: this.standstills - this.#stalled };
+  get since(): Since {
+    return {
+      nowMs: this.clock.nowMs(),
+      disturbances: this.disturbances,
+      standstills: this.standstills - this.#stalled,
+    };
   }
 
   readonly catalogNow = (): Catalog => this.life.planes.catalog;
@@ -319,6 +324,7 @@ export class World {
       random: this.random,
       plant: this.plant,
       shape: this.shape,
+      isQuiet: () => this.#isQuiet,
       isSlow: () => this.shape.isSlow && !this.#isQuiet,
       watch: (look) => this.#watch(() => look(this.jobs)),
       log: this.#log(),

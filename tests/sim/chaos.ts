@@ -1,14 +1,14 @@
 /** What goes wrong: crashes, lost nodes, failing stores, damage, jumps of the clock; and collections of garbage in the midst of it. */
 import { snapshots } from '../../src/coordinator/snapshot/record.ts';
 import type { SegmentId } from '../../src/model/ids.ts';
-import { JobSteps } from './job-steps.ts';
 import type { Coll } from './model.ts';
 import { check } from './properties.ts';
+import { SwapSteps } from './swap-steps.ts';
 
 /** Virtual seconds in which references that can be read again have to be read. */
 const REFERENCES_WITHIN = 120;
 
-export abstract class Chaos extends JobSteps {
+export abstract class Chaos extends SwapSteps {
   protected async disturb(): Promise<void> {
     const { world } = this;
     const draw = this.random.below(100);

@@ -50,7 +50,12 @@ export class Workload extends AccountSteps {
       const coll = this.pick((c) => [...c.snapshots.values()].some(isOpen));
       const snap = this.one([...(coll?.snapshots.values() ?? [])].filter(isOpen));
       if (this.chance(12)) await this.damageSource();
-      else if (coll !== undefined && snap !== undefined) await this.restoreSomehow(coll, snap);
+      else if (coll !== undefined && snap !== undefined) {
+        const draw = this.random.below(100);
+        if (draw < 14) this.spawn(this.drill(coll, snap));
+        else if (draw < 26) this.spawn(this.inPlace(coll, snap));
+        else await this.restoreSomehow(coll, snap);
+      }
       await this.keeper.kept();
     }
   };

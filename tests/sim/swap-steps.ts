@@ -1,0 +1,181 @@
+/** Restores in place and restore drills, followed to their end. What is replaced is a collection that no other client knows. */
+import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
+import { collections } from '../../src/coordinator/tables.ts';
+import type { CollectionId, JobId } from '../../src/model/ids.ts';
+import { JobSteps } from './job-steps.ts';
+import { at, type Coll, indexOf, MORE_NAMES, type Since, type Snap, shownIn } from './model.ts';
+import { check, Violation } from './properties.ts';
+
+const WITHIN_TRIES = 3000;
+
+export abstract class SwapSteps extends JobSteps {
+  /** A drill says that the copy is the same, and leaves nothing. */
+  protected async drill(coll: Coll, snap: Snap): Promise<void> {
+    if (snap.isTorn) return;
+    snap.isBusy = true;
+    snap.restores++;
+    const { since } = this.world;
+    const outcome = await this.call('drill', coll, (life) =>
+      this.ask(life).drillRestore({ at: at(coll.name), name: snap.name }),
+    );
+    snap.isBusy = false;
+    const jobIds = outcome.is === 'ok' ? [outcome.value] : await this.#openDrills(coll, snap);
+    for (const jobId of jobIds) await this.#drilled(jobId, since);
+    snap.restores--;
+  }
+
+  async #openDrills(coll: Coll, snap: Snap): Promise<readonly JobId[]> {
+    const { catalog } = (await this.world.up()).planes;
+    return [...catalog.all(copyJobs)]
+      .filter(
+        ({ purpose, sourceCollectionId }) => purpose?.kind === 'drill' && sourceCollectionId === coll.id,
+      )
+      .filter(({ snapshotName }) => snapshotName === snap.name)
+      .map(({ jobId }) => jobId);
+  }
+
+  async #drilled(jobId: JobId, since: Since): Promise<void> {
+    for (;;) {
+      const life = await this.world.up();
+      const job = life.planes.catalog.get(copyJobs, jobId);
+      const info = this.jobOf(life, jobId);
+      if (info === undefined || job === undefined) return;
+      this.listed(life, info);
+      const target = life.planes.catalog.get(collections, job.collectionId);
+      if (info.state === 'failed') return this.#mayHaveFailed('drill', info.reason, since);
+      if (info.state === 'completed') {
+        const outcome = info.purpose?.kind === 'drill' ? info.purpose.outcome : undefined;
+        check('exact', outcome?.isSame === true, () => `drill ${jobId}: ${outcome?.differences.join('; ')}`);
+        check('clean', target === undefined, () => `drill ${jobId} leaves its copy`);
+        this.noteDone('drilled');
+        return;
+      }
+      await this.world.sleep(50 + this.random.below(200));
+    }
+  }
+
+  /** Only time without progress ends what has no other reason, and only while something was in its way. */
+  #mayHaveFailed(what: string, reason: string, since: Since): void {
+    const isExcused = reason.startsWith('timeout') && this.world.disturbances > since.disturbances;
+    if (!isExcused) throw new Violation('ends', `${what} failed: ${reason}`);
+    this.noteDone('timed-out');
+  }
+
+  /** The rows of a snapshot take the place of what came after it; then one or the other goes. */
+  protected async inPlace(coll: Coll, snap: Snap): Promise<void> {
+    const name = this.freeName(MORE_NAMES);
+    if (name === undefined || snap.isTorn || this.world.shape.capture === 'flushed') return;
+    const restoring = await this.restore(coll, snap, name);
+    if (restoring === undefined) return;
+    const { target: old } = restoring;
+    const jobId = old.restoring as JobId;
+    await restoring.ended;
+    if (old.isGone || old.isBusy) return;
+    // From here on nobody else uses it.
+    old.restoring = jobId;
+    old.isBusy = true;
+    const taken = await this.snapshot(old);
+    for (let i = 0; i < 3; i++) await this.write(old);
+    if (taken !== undefined) await this.#replaced(old, taken, name);
+    if (!old.isGone) await this.drop(old);
+  }
+
+  async #replaced(old: Coll, taken: Snap, name: string): Promise<void> {
+    const { since } = this.world;
+    const outcome = await this.call('in-place', old, (life) =>
+      this.ask(life).restoreInPlace({ at: at(name), name: taken.name }),
+    );
+    const jobId = outcome.is === 'ok' ? outcome.value : await this.#openSwap(old.id);
+    if (jobId === undefined) return;
+    if (!(await this.#swapped(old, jobId, name, since))) {
+      check('whole', (await this.#holderOf(name)) === old.id, () => `${name} has failed, and is another`);
+      await this.#isRead(old);
+      return;
+    }
+    const job = this.world.life.planes.catalog.get(copyJobs, jobId);
+    const kept = job?.purpose?.kind === 'in-place' ? job.purpose.keptName : undefined;
+    if (job === undefined || kept === undefined) throw new Violation('ends', `swap ${jobId} is forgotten`);
+    old.name = kept;
+    this.names.add(kept);
+    const fresh = this.model(
+      name,
+      job.collectionId,
+      taken.source.at(taken.ts, shownIn(taken)),
+      taken.partitions,
+    );
+    fresh.restoring = jobId;
+    fresh.isBusy = true;
+    fresh.index = indexOf(await this.world.up(), fresh.id);
+    check('whole', (await this.#holderOf(name)) === fresh.id, () => `${name} is not what was restored`);
+    await this.#isRead(fresh);
+    await this.#isRead(old);
+    this.noteDone('swapped');
+    const decision = this.chance(50) ? ('confirm' as const) : ('revert' as const);
+    await this.#settled(jobId, decision);
+    const [goes, stays] = decision === 'confirm' ? [old, fresh] : [fresh, old];
+    const { catalog } = (await this.world.up()).planes;
+    check(
+      'clean',
+      catalog.get(collections, goes.id) === undefined,
+      () => `${goes.name} is there after ${decision}`,
+    );
+    this.forget(goes);
+    if (decision === 'revert') {
+      this.names.delete(kept);
+      this.names.add(name);
+      old.name = name;
+    }
+    check('whole', (await this.#holderOf(name)) === stays.id, () => `${name} is another after ${decision}`);
+    await this.#isRead(stays);
+    if (stays === fresh) await this.drop(fresh);
+    this.noteDone(decision);
+  }
+
+  /** Until it has ended; whoever asks for the name finds the one or the other. */
+  async #swapped(old: Coll, jobId: JobId, name: string, since: Since): Promise<boolean> {
+    for (let tries = 0; ; tries++) {
+      check('ends', tries < WITHIN_TRIES, () => `in-place restore of ${name} does not end`);
+      const life = await this.world.up();
+      const info = this.jobOf(life, jobId);
+      if (info === undefined) return false;
+      if (info.state === 'completed') return true;
+      if (info.state === 'failed') {
+        this.#mayHaveFailed('in-place restore', info.reason, since);
+        return false;
+      }
+      const { collectionId } = this.ask(life).requireReady(at(name)).collection;
+      check('whole', collectionId === old.id, () => `${name} is another before its restore is completed`);
+      await this.world.sleep(50 + this.random.below(200));
+    }
+  }
+
+  async #openSwap(sourceId: CollectionId): Promise<JobId | undefined> {
+    const { catalog } = (await this.world.up()).planes;
+    return [...catalog.all(copyJobs)].find(
+      ({ purpose, sourceCollectionId }) => purpose?.kind === 'in-place' && sourceCollectionId === sourceId,
+    )?.jobId;
+  }
+
+  async #holderOf(name: string): Promise<CollectionId | undefined> {
+    return this.idOf(name);
+  }
+
+  async #settled(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void> {
+    for (;;) {
+      const outcome = await this.call('settle', undefined, (life) =>
+        this.ask(life).settleSwap(jobId, decision),
+      );
+      if (outcome.is === 'ok') return;
+      await this.world.sleep(500);
+    }
+  }
+
+  async #isRead(coll: Coll): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      check('ends', tries < WITHIN_TRIES, () => `${coll.name} cannot be read`);
+      await this.loadUp(coll);
+      if (coll.load === 'loaded' && (await this.isAllRead(coll))) return;
+      await this.world.sleep(500);
+    }
+  }
+}

@@ -429,15 +429,20 @@ test('a drill of a damaged snapshot fails with what is damaged as its outcome', 
 });
 
 test('a store that fails while a drill compares is asked again; one that goes on failing ends the drill', async () => {
-  for (const failures of [5, Number.POSITIVE_INFINITY]) {
+  const cases = ['rows', 'stats', '.index'].flatMap((kind) =>
+    [5, Number.POSITIVE_INFINITY].map((failures) => [kind, failures] as const),
+  );
+  for (const [kind, failures] of cases) {
     const { world } = await prepared();
     let left = failures;
     const { memoryStore } = world.disk;
     const get = memoryStore.get.bind(memoryStore);
-    memoryStore.get = (key) => {
-      const isCopy = key.includes('rows') && !key.includes(`/${world.find(source).collectionId}/`);
-      return isCopy && left-- > 0 ? Promise.reject(new DbError('storage-failed', 'down')) : get(key);
-    };
+    const getRange = memoryStore.getRange.bind(memoryStore);
+    const fails = (key: string): boolean =>
+      key.includes(kind) && !key.includes(`/${world.find(source).collectionId}/`) && left-- > 0;
+    const down = () => Promise.reject(new DbError('storage-failed', 'down'));
+    memoryStore.get = (key) => (fails(key) ? down() : get(key));
+    memoryStore.getRange = (key, ...of) => (fails(key) ? down() : getRange(key, ...of));
     const jobId = await world.service.drillRestore(snap);
     await settle();
     assert.equal(stageOf(world, jobId), 'comparing');

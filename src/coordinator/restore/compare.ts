@@ -1,9 +1,9 @@
 /** Whether a restored copy is its snapshot. Reads every byte of both, in worker threads. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalog } from '../../catalog/catalog.ts';
-import { messageOf } from '../../errors/db-error.ts';
+import { DbError, messageOf } from '../../errors/db-error.ts';
 import type { CollectionRecord, SegmentFile, SegmentRecord } from '../../model/records.ts';
-import type { ObjectPart } from '../../storage/check-object.ts';
+import type { ObjectPart, PartFinding } from '../../storage/check-object.ts';
 import { present } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
 import { mapLimited } from '../../support/limiter.ts';
@@ -154,13 +154,21 @@ class Pair {
       const { sizeBytes } = present(recorded[i], 'a file for each key');
       return { key, sizeBytes, offset: 0, length: sizeBytes, crc32: 0 };
     });
-    const findings = await this.#parts.checker.check(sought, signal);
+    const findings = await withTries(() => this.#check(sought, signal), this.#parts, signal);
     for (const [i, finding] of findings.entries()) {
       const expected = recorded[i]?.crc32;
       if (finding.kind === 'read' && finding.crc32 !== expected)
         this.#differs(`object '${keys[i]}' has checksum ${finding.crc32}, recorded ${expected}`);
       if (finding.kind !== 'read') this.#differs(finding.detail);
     }
+  }
+
+  /** Throws what the store fails with for now: it says nothing of the copy. */
+  async #check(sought: readonly ObjectPart[], signal: AbortSignal): Promise<readonly PartFinding[]> {
+    const findings = await this.#parts.checker.check(sought, signal);
+    for (const finding of findings)
+      if (finding.kind === 'unreadable') throw new DbError('storage-failed', finding.detail);
+    return findings;
   }
 
   #differs(what: string): void {

@@ -18,6 +18,9 @@ export interface Restoring {
 }
 
 export abstract class RestoreSteps extends SnapshotSteps {
+  /** Targets that stay with whoever asked for them: to others they are being restored for ever. */
+  protected readonly private = new Set<Coll>();
+
   /** Starts one; it is followed to its end by a client of its own. */
   async restore(coll: Coll, snap: Snap, name = this.freeName()): Promise<Restoring | undefined> {
     if (name === undefined || snap.isTorn) return undefined;
@@ -246,7 +249,7 @@ ${job.totalBytes} bytes, began at ${job.startedAtMs}, took ${job.durationMs}: ${
       await this.world.sleep(1000);
     }
     target.isBusy = false;
-    target.restoring = undefined;
+    if (!this.private.has(target)) target.restoring = undefined;
     this.noteDone('verified');
   }
 

@@ -68,11 +68,10 @@ export abstract class SwapSteps extends JobSteps {
     const restoring = await this.restore(coll, snap, name);
     if (restoring === undefined) return;
     const { target: old } = restoring;
-    const jobId = old.restoring as JobId;
+    this.private.add(old);
     await restoring.ended;
-    if (old.isGone || old.isBusy) return;
-    // From here on nobody else uses it.
-    old.restoring = jobId;
+    while (old.isBusy) await this.world.sleep(20);
+    if (old.isGone) return;
     old.isBusy = true;
     const taken = await this.snapshot(old);
     for (let i = 0; i < 3; i++) await this.write(old);

@@ -32,21 +32,18 @@ import type {
   Snapshots,
 } from './api.ts';
 import type { CaptureGate } from './capture-gate.ts';
-import { isAside } from './collections/names.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';
 import { CopySegmentInspector } from './copy-segment/inspector.ts';
-import { type CopyJob, copyJobs, type DrillOutcome } from './copy-segment/job.ts';
+import { type CopyJob, copyJobs } from './copy-segment/job.ts';
 import { CopyMeta } from './copy-segment/meta.ts';
 import { SnapshotSource } from './copy-segment/source.ts';
 import { copyTasks } from './copy-segment/task.ts';
 import { Collector } from './gc/collector.ts';
 import { StoreIdentity, storeIdentities } from './gc/identity.ts';
 import { ObjectRemover } from './gc/remover.ts';
-import { RestoreDrills } from './restore/drill.ts';
 import { RestoreEndings } from './restore/endings.ts';
 import { restoreGate } from './restore/gate.ts';
-import { InPlaceRestores } from './restore/in-place.ts';
-import { purposeInfo, restoreJobInfo } from './restore/progress.ts';
+import { restoreJobNow } from './restore/job-now.ts';
 import { Restore } from './restore/restore.ts';
 import type {
   AheadLoads,
@@ -72,7 +69,7 @@ import { pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
 import { SnapshotReports } from './snapshot/report.ts';
 import { SnapshotVerifier } from './snapshot/verify.ts';
-import { collections, databases } from './tables.ts';
+import { collections } from './tables.ts';
 
 /** To be opened with the catalog, next to `coreTables`. */
 export const snapshotTables: readonly AnyTable[] = [snapshots, pins, copyJobs, copyTasks, storeIdentities];
@@ -112,8 +109,6 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   readonly #restore: Restore;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
-  readonly #inPlace: InPlaceRestores;
-  readonly #drills: RestoreDrills;
   readonly #endings: RestoreEndings;
   readonly #reports: SnapshotReports;
   readonly #verifier: SnapshotVerifier;
@@ -149,15 +144,8 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     this.#restore = new Restore({ ...shared, manager: this.#manager });
     this.#checker = new CopySegmentChecker({ ...shared, finish: (job) => this.#endings.begin(job) });
     this.#inspector = new CopySegmentInspector(shared);
-    const ending = {
-      ...shared,
-      restore: this.#restore,
-      end: (jobId: JobId, reason: string, outcome?: DrillOutcome) =>
-        this.#checker.end(jobId, reason, outcome),
-    };
-    this.#inPlace = new InPlaceRestores(ending);
-    this.#drills = new RestoreDrills(ending);
-    this.#endings = new RestoreEndings({ ...ending, inPlace: this.#inPlace, drills: this.#drills });
+    const end: CopySegmentChecker['end'] = (...of) => this.#checker.end(...of);
+    this.#endings = new RestoreEndings({ ...shared, restore: this.#restore, end });
     this.collector = new Collector({ ...shared, removal: this.#removal });
     this.#reports = new SnapshotReports(shared);
     this.#verifier = new SnapshotVerifier(shared);
@@ -318,15 +306,15 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   }
 
   restoreInPlace(at: SnapshotAt, mode?: 'shared' | 'physical'): Promise<JobId> {
-    return this.#inPlace.start(at, mode);
+    return this.#endings.inPlace.start(at, mode);
   }
 
   settleSwap(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void> {
-    return this.#inPlace.settle(jobId, decision);
+    return this.#endings.inPlace.settle(jobId, decision);
   }
 
   drillRestore(at: SnapshotAt): Promise<JobId> {
-    return this.#drills.start(at);
+    return this.#endings.drills.start(at);
   }
 
   lastCollection(): ReturnType<SnapshotAdmin['lastCollection']> {
@@ -365,21 +353,6 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   }
 
   #info(job: CopyJob): RestoreJobInfo {
-    const { catalog, clock } = this.#options;
-    const target = catalog.get(collections, job.collectionId);
-    const database = catalog.get(databases, target?.databaseId ?? job.databaseId);
-    const isNamed = target !== undefined && !isAside(target.name);
-    const tally = this.#meta.tally(job.jobId);
-    const info = restoreJobInfo(job, tally, clock.nowMs(), {
-      databaseName: database?.name ?? job.databaseName,
-      collectionName: isNamed ? target.name : job.collectionName,
-    });
-    const purpose = purposeInfo(
-      job,
-      tally.tasks.completed === job.taskCount,
-      catalog.find(snapshots, 'collection', job.sourceCollectionId).length,
-      this.#endings.trouble(job.jobId),
-    );
-    return purpose === undefined ? info : { ...info, purpose };
+    return restoreJobNow({ ...this.#options, meta: this.#meta }, job, this.#endings.trouble(job.jobId));
   }
 }

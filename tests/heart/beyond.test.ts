@@ -414,6 +414,38 @@ for (const part of ['rows', 'stats', 'index'])
     await world.stop();
   });
 
+test('what was loaded ahead is released when the restore is cancelled before its swap', async () => {
+  const { world } = await prepared();
+  await world.setLoad(source, 'loaded');
+  let jobId: JobId | undefined;
+  let cancelled: Promise<boolean> | undefined;
+  world.loads.onLoad = async (collectionId) => {
+    world.loads.ahead.add(collectionId);
+    cancelled ??= world.service.cancelRestore(jobId!);
+    await settle();
+  };
+  jobId = await world.service.restoreInPlace(snap);
+  assert.equal((await world.ended(jobId)).state, 'failed');
+  assert.equal(await cancelled, true);
+  assert.equal(world.loads.ahead.size, 0);
+  assert.deepEqual(names(world), ['words']);
+  await world.assertClean();
+  await world.stop();
+});
+
+test('a collection dropped while its snapshot is in a drill: the drill ends, then the snapshot goes', async () => {
+  const { world } = await prepared();
+  const open = holdCopies(world);
+  const jobId = await world.service.drillRestore(snap);
+  await world.dropCollection(source);
+  open();
+  assert.equal((await world.ended(jobId)).state, 'completed');
+  await settle();
+  assert.deepEqual(names(world), []);
+  assert.equal(world.catalog.count(snapshots), 0);
+  await world.stop();
+});
+
 test('a drill of a damaged snapshot fails with what is damaged as its outcome', async () => {
   const { world } = await prepared();
   const [key] = await world.disk.keys(`segments/${world.find(source).collectionId}`);

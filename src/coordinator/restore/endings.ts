@@ -4,26 +4,18 @@
  */
 import { isDbError, messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
-import type { Clock } from '../../support/clock.ts';
 import type { Log } from '../../support/log.ts';
-import type { Random } from '../../support/random.ts';
 import { type Backoff, backoffMs } from '../../support/retry.ts';
-import { isOpen, type OpenCopyJob } from '../copy-segment/job.ts';
-import type { CopyMeta } from '../copy-segment/meta.ts';
+import { type DrillOutcome, isOpen, type OpenCopyJob } from '../copy-segment/job.ts';
 import { isPermanent } from '../copy-segment/task.ts';
-import type { RestoreDrills } from './drill.ts';
-import type { InPlaceRestores } from './in-place.ts';
+import { type DrillParts, RestoreDrills } from './drill.ts';
+import { type InPlaceParts, InPlaceRestores } from './in-place.ts';
 
-export interface EndingParts {
-  readonly meta: CopyMeta;
-  readonly clock: Clock;
-  readonly random: Random;
+export interface EndingParts extends InPlaceParts, DrillParts {
   readonly log: Log;
   readonly limits: { readonly maxCopyAttempts: number };
-  readonly inPlace: InPlaceRestores;
-  readonly drills: RestoreDrills;
   /** Ends a job as failed. */
-  readonly end: (jobId: JobId, reason: string) => Promise<boolean>;
+  readonly end: (jobId: JobId, reason: string, outcome?: DrillOutcome) => Promise<boolean>;
 }
 
 interface Ending {
@@ -37,12 +29,16 @@ interface Ending {
 const retryBackoff: Backoff = { baseMs: 1000, maxMs: 60_000 };
 
 export class RestoreEndings {
+  readonly inPlace: InPlaceRestores;
+  readonly drills: RestoreDrills;
   readonly #parts: EndingParts;
   readonly #endings = new Map<JobId, Ending>();
   #isClosed = false;
 
   constructor(parts: EndingParts) {
     this.#parts = parts;
+    this.inPlace = new InPlaceRestores(parts);
+    this.drills = new RestoreDrills(parts);
     parts.meta.onChange((jobId, what) => {
       if (what === 'job') this.#follow(jobId);
     });
@@ -57,9 +53,7 @@ export class RestoreEndings {
     const stop = new AbortController();
     ending.stop = stop;
     const work =
-      purpose?.kind === 'drill'
-        ? this.#parts.drills.compare(jobId, stop.signal)
-        : this.#parts.inPlace.swap(jobId);
+      purpose?.kind === 'drill' ? this.drills.compare(jobId, stop.signal) : this.inPlace.swap(jobId);
     ending.done = work
       .catch((error: unknown) => this.#failed(jobId, ending, error))
       .catch((error: unknown) => this.#log(jobId, error))

@@ -4,27 +4,21 @@
  */
 import { put } from '../src/catalog/catalog.ts';
 import { LmdbKv } from '../src/catalog/lmdb.ts';
-import { openFoundations } from '../src/coordinator/compose.ts';
+import { DEFAULT_DATABASE_ID } from '../src/coordinator/collections/names.ts';
+import { type Foundations, openFoundations } from '../src/coordinator/compose.ts';
 import { snapshotTables } from '../src/coordinator/snapshot-service.ts';
 import { collections, databases, indexes, partitions, segments } from '../src/coordinator/tables.ts';
-import type {
-  BuildId,
-  CollectionId,
-  DatabaseId,
-  FieldId,
-  IndexId,
-  PartitionId,
-  SegmentId,
-} from '../src/model/ids.ts';
+import type { BuildId, CollectionId, FieldId, IndexId, PartitionId, SegmentId } from '../src/model/ids.ts';
 import type { FileKind, SegmentFile, SegmentRecord } from '../src/model/records.ts';
 import type { FieldSchema } from '../src/model/schema.ts';
 import { openDataDir } from '../src/storage/data-dir.ts';
 import { indexKey, rowsKey, statsKey } from '../src/storage/keys.ts';
 import { LocalStore } from '../src/storage/local.ts';
+import type { ObjectStore } from '../src/storage/object-store.ts';
 import { systemClock } from '../src/support/system-clock.ts';
 
 const VECTOR = 101 as FieldId;
-/** What the records say of the rows file: full segments, which no compaction wants to merge. */
+/** Full segments, which no compaction wants to merge. */
 const ROWS_BYTES = 480 * 2 ** 20;
 const PER_COMMIT = 120;
 const COMMITS_AT_ONCE = 8;
@@ -42,14 +36,41 @@ const field = (fieldId: number, name: string, of: Partial<FieldSchema>): FieldSc
   ...of,
 });
 
+/** How the segments are written. */
+export interface ManySegments {
+  readonly count: number;
+  readonly dim: number;
+  /** What the records say of the rows file. */
+  readonly rowsBytes?: number;
+  /** Every segment has small files of its own, which can be copied. */
+  readonly hasOwnFiles?: boolean;
+}
+
 /** Collection `many` with the fields `id` and `vector`, one partition and one index. */
-export async function manySegments(path: string, count: number, dim: number): Promise<void> {
+export async function manySegments(
+  path: string,
+  count: number,
+  dim: number,
+  hasOwnFiles = false,
+): Promise<void> {
   const dir = await openDataDir(path);
   const store = await LocalStore.open(dir.objects);
   const kv = await LmdbKv.open(dir.catalog);
-  const { catalog, ids, time } = await openFoundations(kv, systemClock, snapshotTables);
+  const foundations = await openFoundations(kv, systemClock, snapshotTables);
+  await writeManySegments(foundations, store, { count, dim, hasOwnFiles });
+  await foundations.catalog.close();
+  await store.close();
+  await dir.release();
+}
+
+/** The same into a catalog and a store that are open. */
+export async function writeManySegments(
+  { catalog, ids, time }: Pick<Foundations, 'catalog' | 'ids' | 'time'>,
+  store: ObjectStore,
+  { count, dim, rowsBytes = ROWS_BYTES, hasOwnFiles = false }: ManySegments,
+): Promise<void> {
   const createdTs = time.next();
-  const databaseId = await ids.next<DatabaseId>();
+  const databaseId = DEFAULT_DATABASE_ID;
   const collectionId = await ids.next<CollectionId>();
   const partitionId = await ids.next<PartitionId>();
   const indexId = await ids.next<IndexId>();
@@ -107,7 +128,7 @@ export async function manySegments(path: string, count: number, dim: number): Pr
     minTs: createdTs,
     maxTs: createdTs,
     // Values of their own, as records read from files have.
-    files: files.map((one) => (one.kind === 'rows' ? { ...one, sizeBytes: ROWS_BYTES } : { ...one })),
+    files: files.map((one) => (one.kind === 'rows' ? { ...one, sizeBytes: rowsBytes } : { ...one })),
     indexes: [
       {
         indexId,
@@ -118,16 +139,22 @@ export async function manySegments(path: string, count: number, dim: number): Pr
       },
     ],
   });
+  const withOwnFiles = async (record: SegmentRecord): Promise<SegmentRecord> => {
+    const own = await Promise.all([write('rows', rowsKey(record)), write('stats', statsKey(record))]);
+    const built = record.indexes.map(async (index) => ({
+      ...index,
+      file: await write('index', indexKey(record, VECTOR, index.buildId)),
+    }));
+    return { ...record, files: own, indexes: await Promise.all(built) };
+  };
   for (let at = 0; at < count; at += PER_COMMIT * COMMITS_AT_ONCE) {
     const commits: Promise<void>[] = [];
     for (let from = at; from < Math.min(count, at + PER_COMMIT * COMMITS_AT_ONCE); from += PER_COMMIT) {
       const to = Math.min(count, from + PER_COMMIT);
-      const records = Array.from({ length: to - from }, (_, i) => segment(from + i));
+      const plain = Array.from({ length: to - from }, (_, i) => segment(from + i));
+      const records = hasOwnFiles ? await Promise.all(plain.map(withOwnFiles)) : plain;
       commits.push(catalog.commitSure(records.map((record) => put(segments, record, undefined))));
     }
     await Promise.all(commits);
   }
-  await catalog.close();
-  await store.close();
-  await dir.release();
 }

@@ -25,6 +25,7 @@ import type {
 import type { IdSource, TimeSource } from './allocator.ts';
 import type {
   CollectionName,
+  CopySegmentStats,
   CreateSnapshot,
   RestoreJobInfo,
   RestoreSnapshot,
@@ -34,7 +35,7 @@ import type {
 import type { CaptureGate } from './capture-gate.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';
 import { CopySegmentInspector } from './copy-segment/inspector.ts';
-import { type CopyJob, copyJobs } from './copy-segment/job.ts';
+import { copyJobs } from './copy-segment/job.ts';
 import { CopyMeta } from './copy-segment/meta.ts';
 import { SnapshotSource } from './copy-segment/source.ts';
 import { copyTasks } from './copy-segment/task.ts';
@@ -43,7 +44,7 @@ import { StoreIdentity, storeIdentities } from './gc/identity.ts';
 import { ObjectRemover } from './gc/remover.ts';
 import { RestoreEndings } from './restore/endings.ts';
 import { restoreGate } from './restore/gate.ts';
-import { restoreJobNow } from './restore/job-now.ts';
+import { RestoreJobs } from './restore/jobs.ts';
 import { Restore } from './restore/restore.ts';
 import type {
   AheadLoads,
@@ -107,6 +108,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   readonly #removal: SnapshotRemoval;
   readonly #manager: SnapshotManager;
   readonly #restore: Restore;
+  readonly #jobs: RestoreJobs;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
   readonly #endings: RestoreEndings;
@@ -146,6 +148,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     this.#inspector = new CopySegmentInspector(shared);
     const end: CopySegmentChecker['end'] = (...of) => this.#checker.end(...of);
     this.#endings = new RestoreEndings({ ...shared, restore: this.#restore, end });
+    this.#jobs = new RestoreJobs({ ...shared, trouble: (jobId) => this.#endings.trouble(jobId) });
     this.collector = new Collector({ ...shared, removal: this.#removal });
     this.#reports = new SnapshotReports(shared);
     this.#verifier = new SnapshotVerifier(shared);
@@ -267,17 +270,15 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   }
 
   restoreState(jobId: JobId): RestoreJobInfo {
-    const job = this.#meta.job(jobId);
-    if (job === undefined) throw new DbError('job-not-found', `restore job not found: jobID=${jobId}`);
-    return this.#info(job);
+    return this.#jobs.state(jobId);
   }
 
   listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[] {
-    return [...this.#meta.jobs()]
-      .map((job) => this.#info(job))
-      .filter((info) => database === '' || info.databaseName === database)
-      .filter((info) => collection === '' || info.collectionName === collection)
-      .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1));
+    return this.#jobs.list(database, collection);
+  }
+
+  copySegmentStats(): CopySegmentStats {
+    return this.#jobs.stats();
   }
 
   snapshotReports(database: string, collection: string): readonly SnapshotReport[] {
@@ -350,9 +351,5 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
 
   isBuildReferenced(collectionId: CollectionId, buildId: BuildId): boolean {
     return this.#references.isBuildReferenced(collectionId, buildId);
-  }
-
-  #info(job: CopyJob): RestoreJobInfo {
-    return restoreJobNow({ ...this.#options, meta: this.#meta }, job, this.#endings.trouble(job.jobId));
   }
 }

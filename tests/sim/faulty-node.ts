@@ -35,8 +35,6 @@ export class FaultyNode implements DataNode {
   isCut = false;
   /** Reports that did not arrive once and at once, and commands that arrived twice. */
   disturbed = 0;
-  /** What is heard of a report. */
-  heard: (report: NodeTaskReport) => NodeTaskReport = (report) => report;
   /** Told of a command before anything happens to it. */
   onCreate: (task: NodeTask) => void = () => undefined;
 
@@ -67,7 +65,7 @@ export class FaultyNode implements DataNode {
 
   onReport(listener: (report: NodeTaskReport) => void): { stop(): void } {
     const deliver = (report: NodeTaskReport) => {
-      if (this.#listeners.has(listener) && !this.isCut) listener(this.heard(report));
+      if (this.#listeners.has(listener) && !this.isCut) listener(report);
     };
     this.#listeners.add(listener);
     const subscription = this.#inner.onReport((report) => this.#underway(report, deliver));
@@ -90,7 +88,7 @@ export class FaultyNode implements DataNode {
     this.disturbed++;
     void this.#later(STALE_WITHIN_MS).then(() => {
       // To whoever listens then.
-      if (!this.isCut) for (const listener of [...this.#listeners]) listener(this.heard(report));
+      if (!this.isCut) for (const listener of [...this.#listeners]) listener(report);
     });
   }
 

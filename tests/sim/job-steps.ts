@@ -165,10 +165,9 @@ export abstract class JobSteps extends RestoreSteps {
     check('exact', isMeant, () => `no restore to ${name} has won`);
     const answered = both.find(({ is }) => is === 'ok');
     const found = await this.restoreOf(name, answered?.is === 'ok' ? answered.value : undefined);
-    const winner = pair.find((each) => {
-      const job = found === undefined ? undefined : this.world.life.planes.catalog.get(copyJobs, found.jobId);
-      return job?.snapshotName === each.name;
-    });
+    const job = found === undefined ? undefined : this.world.life.planes.catalog.get(copyJobs, found.jobId);
+    const isFirst = job === undefined ? both[0].is === 'ok' : job.snapshotName === snap.name;
+    const winner = found === undefined ? undefined : isFirst ? snap : rival;
     for (const each of pair) if (each !== winner) each.restores--;
     if (found === undefined || winner === undefined) {
       check('exact', won === 0, () => `the restore to ${name} was answered and is not there`);
@@ -232,7 +231,7 @@ export abstract class JobSteps extends RestoreSteps {
   }
 
   async #mustFail(coll: Coll, snap: Snap, name: string, key: string): Promise<void> {
-    const target = await this.begin(coll, snap, name);
+    const target = await this.begin(coll, snap, name, true);
     if (target === undefined) return;
     target.mayFail.push(new RegExp(key.replaceAll('.', '\\.')));
     await this.followed(target, snap);

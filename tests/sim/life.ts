@@ -260,7 +260,6 @@ export class Life {
     inner.onReport((report) => watch((jobs) => jobs.reported(report)));
     const faults = new Faults(this.#faultsOptions(`node${nodeId}`));
     const door = new FaultyNode(plant.node?.(inner) ?? inner, { clock, random, faults });
-    door.heard = plant.heard ?? door.heard;
     door.onCreate = (task) => watch((jobs) => jobs.sent(this.#catalog, nodeId, task));
     this.nodes.set(nodeId, { door, faults, store: store.faults });
     this.cluster.join(door, LEASE_MS);

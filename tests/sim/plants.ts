@@ -23,8 +23,6 @@ export interface Plant {
   readonly node?: (inner: DataNode) => DataNode;
   /** Replaces a method of the product while the seed runs; answers how it is put back. */
   readonly patch?: (world: World) => () => void;
-  /** What becomes of a node's report before anybody hears it. */
-  readonly heard?: (report: NodeTaskReport) => NodeTaskReport;
   /** What becomes of a write between its acknowledgement and the log. */
   readonly write?: (parts: readonly WritePart[]) => readonly WritePart[];
   /** Runs with every collection of garbage, and after every change of a definition. */
@@ -267,21 +265,36 @@ export const plants = {
   }),
   /** exact: whatever attempt of a task a node speaks of, it counts as the one that runs. */
   believedReports(): Plant {
-    const newest = new Map<TaskId, number>();
+    const newest = new Map<TaskId, { readonly nodeId: NodeId; readonly attempt: number }>();
+    const listeners = new Map<NodeId, Set<(report: NodeTaskReport) => void>>();
     return {
-      node: (inner) => ({
-        nodeId: inner.nodeId,
-        slots: inner.slots,
-        create(task) {
-          newest.set(task.taskId, Math.max(task.attempt, newest.get(task.taskId) ?? 0));
-          return inner.create(task);
-        },
-        query: (taskId, attempt) => inner.query(taskId, attempt),
-        drop: (taskId, attempt) => inner.drop(taskId, attempt),
-        onReport: (listener) => inner.onReport(listener),
-        close: () => inner.close(),
-      }),
-      heard: (report) => ({ ...report, attempt: newest.get(report.taskId) ?? report.attempt }),
+      node(inner) {
+        const { nodeId } = inner;
+        const own = new Set<(report: NodeTaskReport) => void>();
+        listeners.set(nodeId, own);
+        inner.onReport((report) => {
+          const is = newest.get(report.taskId);
+          if (report.state !== 'completed' || is === undefined || is.attempt === report.attempt) return;
+          for (const listener of listeners.get(is.nodeId) ?? []) listener({ ...report, attempt: is.attempt });
+        });
+        return {
+          nodeId,
+          slots: inner.slots,
+          create(task) {
+            const { attempt } = task;
+            if (attempt > (newest.get(task.taskId)?.attempt ?? 0))
+              newest.set(task.taskId, { nodeId, attempt });
+            return inner.create(task);
+          },
+          query: (taskId, attempt) => inner.query(taskId, attempt),
+          drop: (taskId, attempt) => inner.drop(taskId, attempt),
+          onReport(listener) {
+            own.add(listener);
+            return inner.onReport(listener);
+          },
+          close: () => inner.close(),
+        };
+      },
     };
   },
   /** exact: a task is tried again under the number it had. */
@@ -321,7 +334,9 @@ export const plants = {
   blindCopy: (): Plant => ({
     store: (inner) =>
       storeWith(inner, {
-        async copy(from, to) {
+        async copy(from, to, { sizeBytes }) {
+          const is = await inner.stat(to);
+          if (is?.sizeBytes === sizeBytes) return { method: 'present', etag: is.etag, checkedBytes: 0 };
           const stat = await inner.stat(from);
           const { etag } = await inner.put(
             to,

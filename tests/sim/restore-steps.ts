@@ -31,9 +31,9 @@ export abstract class RestoreSteps extends SnapshotSteps {
   }
 
   /** Asks for one; the name must be free, and the snapshot busy. */
-  protected async begin(coll: Coll, snap: Snap, name: string): Promise<Coll | undefined> {
+  protected async begin(coll: Coll, snap: Snap, name: string, isWhole = false): Promise<Coll | undefined> {
     this.names.add(name);
-    const chosen = this.chance(25) ? this.#chosen(snap) : undefined;
+    const chosen = !isWhole && this.chance(25) ? this.#chosen(snap) : undefined;
     const partitions = chosen ?? snap.partitions;
     const rows = snap.source.at(snap.ts, shownIn({ partitions }));
     snap.restores++;
@@ -96,8 +96,13 @@ export abstract class RestoreSteps extends SnapshotSteps {
     jobId?: JobId,
   ): Promise<{ readonly jobId: JobId; readonly collectionId: CollectionId } | undefined> {
     const { catalog } = (await this.world.up()).planes;
-    if (jobId !== undefined) return catalog.get(copyJobs, jobId);
+    const job = jobId === undefined ? undefined : catalog.get(copyJobs, jobId);
+    if (job !== undefined) return job;
     const known = new Set([...this.colls].map(({ id }) => id));
+    const named = [...catalog.all(collections)].find((each) => each.name === name);
+    // Ended, and forgotten before anybody asked.
+    if (jobId !== undefined && named !== undefined && !known.has(named.collectionId))
+      return { jobId, collectionId: named.collectionId };
     return [...catalog.all(copyJobs)].find(
       ({ collectionId }) => catalog.get(collections, collectionId)?.name === name && !known.has(collectionId),
     );

@@ -219,7 +219,10 @@ export class World {
     this.note(`node ${nodeId} ${isDeath ? 'dies' : 'is cut off'} for ${forMs}`);
     if (isDeath) life.loseNode(nodeId);
     else node.door.isCut = true;
+    // As when a machine is suspended: what it was at goes on when others have long taken over.
+    const goOn = !isDeath && this.random.below(2) === 0 ? node.store.hold() : undefined;
     await this.sleep(forMs);
+    goOn?.();
     if (life.isOver) return;
     this.note(`node ${nodeId} is back`);
     if (isDeath) life.addNode(nodeId);

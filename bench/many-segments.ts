@@ -4,27 +4,21 @@
  */
 import { put } from '../src/catalog/catalog.ts';
 import { LmdbKv } from '../src/catalog/lmdb.ts';
-import { openFoundations } from '../src/coordinator/compose.ts';
+import { DEFAULT_DATABASE_ID } from '../src/coordinator/collections/names.ts';
+import { type Foundations, openFoundations } from '../src/coordinator/compose.ts';
 import { snapshotTables } from '../src/coordinator/snapshot-service.ts';
 import { collections, databases, indexes, partitions, segments } from '../src/coordinator/tables.ts';
-import type {
-  BuildId,
-  CollectionId,
-  DatabaseId,
-  FieldId,
-  IndexId,
-  PartitionId,
-  SegmentId,
-} from '../src/model/ids.ts';
+import type { BuildId, CollectionId, FieldId, IndexId, PartitionId, SegmentId } from '../src/model/ids.ts';
 import type { FileKind, SegmentFile, SegmentRecord } from '../src/model/records.ts';
 import type { FieldSchema } from '../src/model/schema.ts';
 import { openDataDir } from '../src/storage/data-dir.ts';
 import { indexKey, rowsKey, statsKey } from '../src/storage/keys.ts';
 import { LocalStore } from '../src/storage/local.ts';
+import type { ObjectStore } from '../src/storage/object-store.ts';
 import { systemClock } from '../src/support/system-clock.ts';
 
 const VECTOR = 101 as FieldId;
-/** What the records say of the rows file: full segments, which no compaction wants to merge. */
+/** Full segments, which no compaction wants to merge. */
 const ROWS_BYTES = 480 * 2 ** 20;
 const PER_COMMIT = 120;
 const COMMITS_AT_ONCE = 8;
@@ -42,14 +36,34 @@ const field = (fieldId: number, name: string, of: Partial<FieldSchema>): FieldSc
   ...of,
 });
 
+/** How the segments are written. */
+export interface ManySegments {
+  readonly count: number;
+  readonly dim: number;
+  /** What the records say of the rows file. */
+  readonly rowsBytes?: number;
+}
+
 /** Collection `many` with the fields `id` and `vector`, one partition and one index. */
 export async function manySegments(path: string, count: number, dim: number): Promise<void> {
   const dir = await openDataDir(path);
   const store = await LocalStore.open(dir.objects);
   const kv = await LmdbKv.open(dir.catalog);
-  const { catalog, ids, time } = await openFoundations(kv, systemClock, snapshotTables);
+  const foundations = await openFoundations(kv, systemClock, snapshotTables);
+  await writeManySegments(foundations, store, { count, dim });
+  await foundations.catalog.close();
+  await store.close();
+  await dir.release();
+}
+
+/** The same into a catalog and a store that are open. */
+export async function writeManySegments(
+  { catalog, ids, time }: Pick<Foundations, 'catalog' | 'ids' | 'time'>,
+  store: ObjectStore,
+  { count, dim, rowsBytes = ROWS_BYTES }: ManySegments,
+): Promise<void> {
   const createdTs = time.next();
-  const databaseId = await ids.next<DatabaseId>();
+  const databaseId = DEFAULT_DATABASE_ID;
   const collectionId = await ids.next<CollectionId>();
   const partitionId = await ids.next<PartitionId>();
   const indexId = await ids.next<IndexId>();
@@ -107,7 +121,7 @@ export async function manySegments(path: string, count: number, dim: number): Pr
     minTs: createdTs,
     maxTs: createdTs,
     // Values of their own, as records read from files have.
-    files: files.map((one) => (one.kind === 'rows' ? { ...one, sizeBytes: ROWS_BYTES } : { ...one })),
+    files: files.map((one) => (one.kind === 'rows' ? { ...one, sizeBytes: rowsBytes } : { ...one })),
     indexes: [
       {
         indexId,
@@ -127,7 +141,4 @@ export async function manySegments(path: string, count: number, dim: number): Pr
     }
     await Promise.all(commits);
   }
-  await catalog.close();
-  await store.close();
-  await dir.release();
 }

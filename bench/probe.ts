@@ -10,10 +10,18 @@ export interface Probe {
 }
 
 const EVERY_MS = 5;
-const RPC = '/milvus.proto.milvus.MilvusService/GetVersion';
 
-export function startProbe(address: string): Probe {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { address } });
+export interface ProbeCall {
+  readonly rpc: string;
+  /** Encoded request. */
+  readonly body: Uint8Array;
+}
+
+const getVersion: ProbeCall = { rpc: 'GetVersion', body: new Uint8Array(0) };
+
+/** Sends the calls in turn. */
+export function startProbe(address: string, calls: readonly ProbeCall[] = [getVersion]): Probe {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { address, calls } });
   return {
     take: () =>
       new Promise((resolve) => {
@@ -26,16 +34,24 @@ export function startProbe(address: string): Probe {
   };
 }
 
-function run(address: string): void {
+function run({ address, calls }: { readonly address: string; readonly calls: readonly ProbeCall[] }): void {
   const client = new Client(address, credentials.createInsecure());
   const same = (bytes: Buffer) => bytes;
   let times: number[] = [];
+  let sent = 0;
   setInterval(() => {
+    const { rpc, body } = calls[sent++ % calls.length] ?? getVersion;
     const from = performance.now();
-    client.makeUnaryRequest(RPC, same, same, Buffer.alloc(0), (error) => {
-      if (error) throw error;
-      times.push(performance.now() - from);
-    });
+    client.makeUnaryRequest(
+      `/milvus.proto.milvus.MilvusService/${rpc}`,
+      same,
+      same,
+      Buffer.from(body),
+      (error) => {
+        if (error) throw error;
+        times.push(performance.now() - from);
+      },
+    );
   }, EVERY_MS);
   parentPort?.on('message', () => {
     parentPort?.postMessage(times);
@@ -43,4 +59,4 @@ function run(address: string): void {
   });
 }
 
-if (!isMainThread && parentPort !== null) run((workerData as { address: string }).address);
+if (!isMainThread && parentPort !== null) run(workerData as Parameters<typeof run>[0]);

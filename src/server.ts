@@ -11,12 +11,18 @@ import { type CompactionLimits, defaultCompactionLimits } from './coordinator/co
 import { type CoordinatorLimits, openFoundations } from './coordinator/compose.ts';
 import { createCoordinator } from './coordinator/coordinator.ts';
 import { Cluster } from './coordinator/scheduler/cluster.ts';
+import {
+  defaultSchedulerLimits,
+  type RestorePriority,
+  type SchedulerLimits,
+} from './coordinator/scheduler/limits.ts';
 import { TaskScheduler } from './coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from './coordinator/segments/seal-policy.ts';
 import type { SnapshotLimits } from './coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from './coordinator/snapshot-service.ts';
 import { compactDeletesExecutor, compactExecutor } from './datanode/compact/executor.ts';
-import { copySegmentExecutor } from './datanode/copy-segment/executor.ts';
+import { Bandwidth } from './datanode/copy-segment/bandwidth.ts';
+import { type CopyLimits, copySegmentExecutor } from './datanode/copy-segment/executor.ts';
 import { LocalDataNode } from './datanode/datanode.ts';
 import { flushExecutor } from './datanode/flush/executor.ts';
 import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
@@ -55,8 +61,6 @@ const WRITE_THREADS = 2;
 const VERIFY_THREADS = 2;
 /** The only data node of a standalone server. Stored with attempts, so that a restart asks the same node. */
 const STANDALONE_NODE = 1n as NodeId;
-/** Files of one copy task under way; the store bounds copies of bytes further. */
-const FILES_AT_ONCE = 32;
 /** A flush, load or scan beyond this is refused and tried again by whoever wanted it. */
 const MAX_QUEUED_TASKS = 100_000;
 
@@ -162,7 +166,12 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   const readers = openWorkers(dir, config['queryNode.threads'], closing);
   const queryNode = openQueryNode(config, streamingNode, store, readers);
   closing.add(() => queryNode.close());
-  const scheduler = runScheduler(openDataNode(config, dir, store, log, closing), log, closing);
+  const scheduler = runScheduler(
+    openDataNode(config, dir, store, log, closing),
+    schedulerLimits(config),
+    log,
+    closing,
+  );
   const verifiers = openWorkers(dir, VERIFY_THREADS, closing);
   const coordinator = await createCoordinator({
     ...foundations,
@@ -248,17 +257,22 @@ function openDataNode(
       compact: compactExecutor(workers),
       'compact-deletes': compactDeletesExecutor(workers),
       'build-index': indexBuildExecutor(workers),
-      'copy-segment': copySegmentExecutor(store, { filesAtOnce: FILES_AT_ONCE }),
+      'copy-segment': copySegmentExecutor(store, copyLimits(config)),
     },
   });
   closing.add(() => dataNode.close());
   return dataNode;
 }
 
-function runScheduler(dataNode: LocalDataNode, log: Log, closing: Closing): TaskScheduler {
+function runScheduler(
+  dataNode: LocalDataNode,
+  limits: SchedulerLimits,
+  log: Log,
+  closing: Closing,
+): TaskScheduler {
   const cluster = new Cluster(systemClock);
   cluster.join(dataNode);
-  const scheduler = new TaskScheduler({ cluster, clock: systemClock, random: systemRandom, log });
+  const scheduler = new TaskScheduler({ cluster, clock: systemClock, random: systemRandom, log, limits });
   const stop = new AbortController();
   const running = scheduler.run(stop.signal);
   closing.add(async () => {
@@ -307,6 +321,26 @@ const compactionLimits = (config: Config): CompactionLimits => ({
   minDeleteSegments: config['dataCoord.compaction.levelzero.forceTrigger.deltalogMinNum'],
   tickMs: config['dataCoord.compaction.mix.triggerInterval'] * SECOND,
 });
+
+/** 0 in the configuration: no limit. */
+const orNone = (limit: number): number => (limit === 0 ? Number.POSITIVE_INFINITY : limit);
+
+const schedulerLimits = (config: Config): SchedulerLimits => ({
+  ...defaultSchedulerLimits,
+  restoreShare: config['dataCoord.copySegment.reservedShare'],
+  restorePriority: config['dataCoord.copySegment.priority'] as RestorePriority,
+  maxRestoreTasks: orNone(config['dataCoord.copySegment.maxParallelTasks']),
+  maxRestoreTasksPerJob: orNone(config['dataCoord.copySegment.maxParallelTasksPerJob']),
+});
+
+const copyLimits = (config: Config): CopyLimits => {
+  const limitMb = config['dataNode.copySegment.bandwidthLimit'];
+  return {
+    filesAtOnce: config['dataNode.copySegment.filesPerTask'],
+    nodeFilesAtOnce: config['dataNode.copySegment.filesAtOnce'],
+    ...(limitMb === 0 ? {} : { bandwidth: new Bandwidth(limitMb * MB, systemClock) }),
+  };
+};
 
 const snapshotLimits = (config: Config): Partial<SnapshotLimits> => ({
   maxCompactionProtectionSeconds: config['dataCoord.snapshot.maxCompactionProtectionSeconds'],

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { GarbageResult } from '../coordinator/admin-api.ts';
 import type { CompactionStats } from '../coordinator/api.ts';
+import { copySegmentMetrics } from './copy-metrics.ts';
 import type { AdminDoor } from './routes.ts';
 
 /** The text of /metrics. Gauges are read from the catalog when they are asked for: nothing is counted twice. */
@@ -34,16 +35,7 @@ export class Metrics {
         },
       });
     };
-    new Gauge({
-      name: 'tidemark_copy_segment_jobs',
-      help: 'Restore jobs by state',
-      labelNames: ['state'],
-      registers: [registry],
-      collect() {
-        for (const state of ['pending', 'executing', 'completed', 'failed']) this.set({ state }, 0);
-        for (const job of coordinator.listRestoreJobs('', '')) this.inc({ state: job.state });
-      },
-    });
+    await copySegmentMetrics(registry, () => coordinator.copySegmentStats());
     gauge('databases', 'Databases', () => coordinator.listDatabases().length);
     gauge('collections', 'Collections', () =>
       coordinator

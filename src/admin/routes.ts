@@ -29,6 +29,7 @@ export type AdminDoor = Pick<
   | 'restoreState'
   | 'restoreSnapshot'
   | 'previewRestore'
+  | 'copySegmentStats'
   | 'compactionStats'
   | keyof SnapshotAdmin
   | 'restoreInPlace'

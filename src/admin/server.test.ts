@@ -34,6 +34,26 @@ test('/metrics counts snapshots, pins, and snapshots whose references are not lo
     assert.match(body, /^tidemark_copy_segment_jobs\{state="executing"\} 1$/m);
   }));
 
+test('/metrics has jobs and tasks by state, latency by stage, queues by class and slots by node', () =>
+  withAdmin(async ({ ask }) => {
+    const { body } = await ask('/metrics');
+    for (const line of [
+      'tidemark_copy_segment_jobs{state="failed"} 0',
+      'tidemark_copy_segment_tasks{state="in-progress"} 2',
+      '# TYPE tidemark_copy_segment_task_latency_seconds histogram',
+      'tidemark_copy_segment_job_latency_seconds_bucket{stage="total",le="0.01"} 2',
+      'tidemark_copy_segment_job_latency_seconds_bucket{stage="total",le="1"} 3',
+      'tidemark_copy_segment_job_latency_seconds_bucket{stage="total",le="+Inf"} 4',
+      'tidemark_copy_segment_task_latency_seconds_sum{stage="settled"} 5.015',
+      'tidemark_copy_segment_task_latency_seconds_count{stage="pending"} 4',
+      'tidemark_scheduler_waiting_tasks{class="restore"} 3',
+      'tidemark_scheduler_node_slots{node="1"} 4',
+      'tidemark_scheduler_node_slots_used{node="1"} 3',
+      'tidemark_scheduler_node_slots_used_by_restores{node="1"} 2',
+    ])
+      assert.ok(body.split('\n').includes(line), line);
+  }));
+
 test('/metrics counts what compaction and the last collection of garbage did, and what health names', () =>
   withAdmin(async ({ door, ask }) => {
     door.isHealthy = false;

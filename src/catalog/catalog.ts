@@ -324,8 +324,10 @@ export class Catalog {
     else mirror.rows.set(id, is);
     for (const [name, byValue] of mirror.indexes) {
       const read = table.indexes?.[name] as (record: object) => IndexValue;
-      if (was !== undefined) removeFrom(byValue, read(was), id);
-      if (is !== undefined) addTo(byValue, read(is), id, is);
+      const [before, after] = [was && read(was), is && read(is)];
+      // Most changes leave the value as it is: then the record is replaced where it stands.
+      if (before !== undefined && before !== after) removeFrom(byValue, before, id);
+      if (is !== undefined) addTo(byValue, after, id, is);
     }
   }
 }

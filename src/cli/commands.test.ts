@@ -285,13 +285,33 @@ test('gc says what went and what stayed', async () => {
   assert.equal(out, 'Deleted 3 objects, 1.2 MB (1,234,567 bytes); kept 40, 40.0 MB (40,000,000 bytes).\n');
 });
 
+test('restore describe shows bytes, files, rate, remaining time, nodes and how bytes came', async () => {
+  const door = new FakeDoor();
+  door.jobs.push(job({ jobId: 502n as never, state: 'failed', reason: 'object x is missing' }));
+  const { out, code } = await runOver(door, 'restore describe 501');
+  assert.equal(code, 0);
+  for (const line of [
+    /^restore 501 into default\/films_again\n/,
+    /took +1\.5 s: 500 ms waiting, 1\.0 s copying\n/,
+    /rate +16\.0 MB\/s\n/,
+    /remaining +1\.5 s\n/,
+    /copied +16\.0 MB \(16,000,000 bytes\) of 40\.0 MB \(40,000,000 bytes\)\n/,
+    /files +14 of 36\n/,
+    /by +hard-link 12\.0 MB, stream 4\.0 MB\n/,
+    /tasks +1 completed, 2 running, 3 queued\n/,
+    /node 1 +2 tasks: 611, 612\n/,
+  ])
+    assert.match(out, line);
+  assert.equal((await runOver(door, 'restore describe 502')).code, 1);
+});
+
 test('restore list shows state and progress; restore cancel ends one, once', async () => {
   const door = new FakeDoor();
   door.jobs.push(job({ jobId: 502n as never, state: 'completed', progress: 100 }));
   const { out } = await runOver(door, 'restore list --state executing');
   assert.match(
     out,
-    /^JOB .*\n501 {2}executing {2}40 % {2}monday {4}default\/films_again {2}.* 1\.5 s {2}40\.0 MB\n$/,
+    /^JOB .*\n501 {2}executing {2}40 % {2}monday {4}default\/films_again {2}.* 1\.5 s {2}40\.0 MB {2}16\.0 MB\/s {2}1\.5 s\n$/,
   );
   const cancelled = await runOver(door, 'restore cancel 501 --reason oops');
   assert.equal(cancelled.out, 'Cancelled restore 501: default/films_again is removed.\n');
@@ -485,6 +505,7 @@ test('--json prints exactly what the server answers', async () => {
       ['snapshot describe films monday', '/snapshots/default/films/monday'],
       ['snapshot pins', '/pins'],
       ['restore list', '/restore-jobs'],
+      ['restore describe 501', '/restore-jobs/501'],
       ['gc --dry-run', '/gc/plan'],
     ] as const;
     for (const [line, path] of table)

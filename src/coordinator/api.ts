@@ -7,10 +7,12 @@ import type {
   CollectionId,
   CompactionId,
   JobId,
+  NodeId,
   PartitionId,
   PinId,
   SegmentId,
   SnapshotId,
+  TaskId,
 } from '../model/ids.ts';
 import type {
   CollectionRecord,
@@ -23,6 +25,7 @@ import type {
   SegmentState,
 } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
+import type { HistogramCounts } from '../support/histogram.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
 import type { DrillOutcome } from './copy-segment/job.ts';
 
@@ -162,6 +165,43 @@ export interface RestoreJobInfo {
   readonly totalRows: number;
   /** Absent: the target stays as what was asked for. */
   readonly purpose?: RestorePurposeInfo;
+  /** While it copies: over the last seconds. Ended: over its copying. Absent when that cannot be told. */
+  readonly bytesPerSecond?: number;
+  /** At that rate; absent when it is not known or nothing remains. */
+  readonly remainingMs?: number;
+  /** Of completed tasks: how their bytes came to the target (hard-link, clone, server-side, stream, present). */
+  readonly bytesByMethod: Readonly<Record<string, number>>;
+  readonly tasks: { readonly queued: number; readonly running: number; readonly completed: number };
+  /** Data nodes at work on it, and on which tasks. */
+  readonly nodes: readonly { readonly nodeId: NodeId; readonly taskIds: readonly TaskId[] }[];
+  readonly stages: {
+    /** From its start until the first node took up work, to the end, or to now. */
+    readonly waitingMs: number;
+    /** From there to the end, or to now. */
+    readonly copyingMs: number;
+  };
+}
+
+/** The copy engine's own state, for metrics. */
+export interface CopySegmentStats {
+  readonly jobs: Readonly<Record<RestoreState, number>>;
+  readonly tasks: Readonly<Record<'pending' | 'in-progress' | 'completed' | 'failed', number>>;
+  readonly latencies: {
+    /** Stages of jobs: pending, executing, total. */
+    readonly job: Readonly<Record<string, HistogramCounts>>;
+    /** Stages of attempts: pending, executing, settled. */
+    readonly task: Readonly<Record<string, HistogramCounts>>;
+  };
+  readonly scheduler: {
+    /** By class; of a large restore only its next tasks wait in the scheduler. */
+    readonly waiting: Readonly<Record<string, number>>;
+    readonly nodes: readonly {
+      readonly nodeId: NodeId;
+      readonly slots: number;
+      readonly usedSlots: number;
+      readonly restoreSlots: number;
+    }[];
+  };
 }
 
 /** What a restore beyond the wire is for, and how far that is. */
@@ -209,6 +249,7 @@ export interface Snapshots {
   restoreState(jobId: JobId): RestoreJobInfo;
   /** By target database and collection; both may be empty. Oldest first. */
   listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[];
+  copySegmentStats(): CopySegmentStats;
 }
 
 export interface ManualCompaction {

@@ -32,6 +32,7 @@ import type {
   CompactionInfo,
   CompactionStats,
   Coordinator,
+  CopySegmentStats,
   CreateCollection,
   CreateSnapshot,
   FlushResult,
@@ -288,6 +289,10 @@ class LocalCoordinator implements Coordinator {
   }
   listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[] {
     return this.#rooms.snapshots.listRestoreJobs(database, collection);
+  }
+
+  copySegmentStats(): CopySegmentStats {
+    return this.#rooms.snapshots.copySegmentStats();
   }
 
   snapshotReports(database: string, collection: string): readonly SnapshotReport[] {

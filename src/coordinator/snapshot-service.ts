@@ -25,6 +25,7 @@ import type {
 import type { IdSource, TimeSource } from './allocator.ts';
 import type {
   CollectionName,
+  CopySegmentStats,
   CreateSnapshot,
   RestoreJobInfo,
   RestoreSnapshot,
@@ -292,6 +293,17 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
       .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1));
   }
 
+  copySegmentStats(): CopySegmentStats {
+    const jobs = { pending: 0, executing: 0, completed: 0, failed: 0 };
+    for (const { state } of this.#meta.jobs()) jobs[state]++;
+    return {
+      jobs,
+      tasks: { ...this.#meta.taskCounts },
+      latencies: this.#meta.latencies.state(),
+      scheduler: this.#options.scheduler.stats(),
+    };
+  }
+
   snapshotReports(database: string, collection: string): readonly SnapshotReport[] {
     return this.#reports.list(database, collection);
   }
@@ -369,14 +381,15 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     const target = catalog.get(collections, job.collectionId);
     const database = catalog.get(databases, target?.databaseId ?? job.databaseId);
     const isNamed = target !== undefined && !isAside(target.name);
-    const tally = this.#meta.tally(job.jobId);
-    const info = restoreJobInfo(job, tally, clock.nowMs(), {
+    const detail = this.#meta.detail(job);
+    const info = restoreJobInfo(job, detail, clock.nowMs(), {
+      running: this.#meta.tasksIn(job.jobId, 'in-progress'),
       databaseName: database?.name ?? job.databaseName,
       collectionName: isNamed ? target.name : job.collectionName,
     });
     const purpose = purposeInfo(
       job,
-      tally.tasks.completed === job.taskCount,
+      detail.tasks.completed === job.taskCount,
       catalog.find(snapshots, 'collection', job.sourceCollectionId).length,
       this.#endings.trouble(job.jobId),
     );

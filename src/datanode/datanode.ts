@@ -99,8 +99,11 @@ export class LocalDataNode implements DataNode {
     this.#remember(taskId, attempt);
     const entry = this.#entries.get(taskId);
     if (entry === undefined || entry.attempt > attempt) return;
-    entry.abort.abort(new DbError('cancelled', `task ${taskId} was dropped`));
-    await entry.ended;
+    // The usual drop is of an attempt that has ended: there is nothing to stop.
+    if (!this.#finished.has(taskId)) {
+      entry.abort.abort(new DbError('cancelled', `task ${taskId} was dropped`));
+      await entry.ended;
+    }
     this.#forget(taskId, entry);
   }
 

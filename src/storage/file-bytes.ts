@@ -1,6 +1,7 @@
 /** Bytes of whole files, in steps that never hold the event loop for more than a fraction of a millisecond. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from '../support/crc32.ts';
+import type { CopyPace } from './object-store.ts';
 
 const STEP_BYTES = 1 << 20;
 
@@ -58,4 +59,21 @@ async function fill(file: FileHandle, bytes: Buffer, offset: number): Promise<nu
     got += bytesRead;
   }
   return got;
+}
+
+/** Writes a new file with the bytes of `source`, no faster than `pace` allows. Not synced. */
+export async function copyPaced(source: string, path: string, pace: CopyPace): Promise<void> {
+  await using from = await open(source, 'r');
+  await using to = await open(path, 'wx');
+  const window = Buffer.allocUnsafeSlow(Math.min(STEP_BYTES, pace.windowBytes));
+  const { size } = await from.stat();
+  for (let offset = 0; offset < size; ) {
+    const next = window.subarray(0, Math.min(window.length, size - offset));
+    await pace.take(next.length);
+    const got = await fill(from, next, offset);
+    // It became shorter: whoever compares sizes will say so.
+    if (got === 0) return;
+    await writeAll(to, next.subarray(0, got));
+    offset += got;
+  }
 }

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { isDbError } from '../errors/db-error.ts';
+import { DbError, isDbError } from '../errors/db-error.ts';
 import { crc32 } from '../support/crc32.ts';
 import { LocalStore } from './local.ts';
 import { objectStoreSuite } from './object-store.suite.ts';
@@ -52,6 +52,31 @@ describe('local store', () => {
     crc32: crc32(bytes),
     etag,
     mode,
+  });
+
+  test('a copy of bytes asks its pace before every window, a link and a refused copy leave nothing half done', async () => {
+    const store = await LocalStore.open(await freshRoot());
+    const { etag } = await store.put('a', bytes);
+    const asked: number[] = [];
+    const pace = {
+      windowBytes: 2000,
+      take: (count: number) => {
+        asked.push(count);
+        return Promise.resolve();
+      },
+    };
+    assert.equal((await store.copy('a', 'linked', { ...options(etag), pace })).method, 'hard-link');
+    assert.deepEqual(asked, []);
+    assert.equal((await store.copy('a', 'copied', { ...options(etag, 'physical'), pace })).method, 'stream');
+    assert.deepEqual(asked, [2000, 2000, 1000]);
+    assert.deepEqual(await store.get('copied'), bytes);
+    const stop = { windowBytes: 2000, take: () => Promise.reject(new DbError('cancelled', 'dropped')) };
+    await assert.rejects(store.copy('a', 'refused', { ...options(etag, 'physical'), pace: stop }), (error) =>
+      isDbError(error, 'cancelled'),
+    );
+    assert.equal(await store.stat('refused'), undefined);
+    assert.equal((await store.copy('a', 'refused', options(etag))).method, 'hard-link');
+    await store.close();
   });
 
   test('makes its directory, with parents, and finds its objects again', async () => {

@@ -236,7 +236,7 @@ export class LocalStore implements ObjectStore {
   #copyBytes(source: Place, target: Place, options: CopyOptions, isProven: boolean): Promise<CopyResult> {
     return this.#temporaries.through(async (temp) => {
       const { method, found } = await this.#byteCopies.run(async () => {
-        const used = await copyInto(temp, source.path, options.mode);
+        const used = await copyInto(temp, source.path, options);
         await using file = await open(temp, 'r+');
         await file.sync();
         return { method: used, found: await file.stat({ bigint: true }) };

@@ -47,6 +47,14 @@ export interface TemporaryFile {
   readonly modifiedAtMs: number;
 }
 
+/** Holds back whoever moves bytes. */
+export interface CopyPace {
+  /** Most bytes of one `take`. */
+  readonly windowBytes: number;
+  /** Asked before every window of bytes is moved; resolves when it may be. Rejects when the copy is no longer wanted. */
+  take(bytes: number): Promise<void>;
+}
+
 /** What a copy has to prove before it resolves. */
 export interface CopyOptions {
   readonly sizeBytes: number;
@@ -55,6 +63,8 @@ export interface CopyOptions {
   readonly etag: string;
   /** `shared`: link or clone when the store can; `physical`: the bytes are written again. */
   readonly mode: 'shared' | 'physical';
+  /** For bytes that are written again (`stream`): links, clones and copies inside a remote store do not ask. Absent: as fast as it goes. */
+  readonly pace?: CopyPace;
 }
 
 export interface CopyResult {

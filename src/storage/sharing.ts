@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { copyFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { codeOf } from './durable-dirs.ts';
+import { copyPaced } from './file-bytes.ts';
 import type { CopyOptions, Sharing } from './object-store.ts';
 import type { Temporaries } from './temporaries.ts';
 
@@ -56,12 +57,13 @@ const clone = (source: string, path: string): Promise<void> =>
 export async function copyInto(
   path: string,
   source: string,
-  mode: CopyOptions['mode'],
+  { mode, pace }: Pick<CopyOptions, 'mode' | 'pace'>,
 ): Promise<'clone' | 'stream'> {
   if (mode === 'shared' && (await isDone(() => clone(source, path)))) return 'clone';
   // A clone that was refused may have made its file before.
   if (mode === 'shared') await rm(path, { force: true });
-  await copyFile(source, path, constants.COPYFILE_EXCL);
+  if (pace === undefined) await copyFile(source, path, constants.COPYFILE_EXCL);
+  else await copyPaced(source, path, pace);
   return 'stream';
 }
 

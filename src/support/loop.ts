@@ -18,21 +18,30 @@ export interface LoopOptions {
  * and the running pass has ended. A failing pass is reported and tried again after the fallback or a wake-up.
  */
 export async function runLoop(options: LoopOptions): Promise<void> {
-  const { pass, wake, fallbackMs, clock, signal, onError } = options;
+  const { pass, wake, fallbackMs, signal, onError } = options;
   while (!signal.aborted) {
     try {
       await pass();
     } catch (error) {
       if (!signal.aborted) onError(error);
     }
-    const tick = new AbortController();
-    const stop = AbortSignal.any([signal, tick.signal]);
-    const timer = clock.sleep(typeof fallbackMs === 'number' ? fallbackMs : fallbackMs(), stop).then(
-      () => wake.set(),
-      () => undefined,
-    );
-    await wake.wait(signal);
-    tick.abort();
-    await timer;
+    // Woken during the pass: no timer is made. A busy loop would make thousands.
+    if (!wake.take())
+      await waitFor(wake, typeof fallbackMs === 'number' ? fallbackMs : fallbackMs(), options);
   }
+}
+
+/** Without a stack: one is made for every wait. */
+const OVER = 'the wait is over';
+
+async function waitFor(wake: Signal, ms: number, { clock, signal }: LoopOptions): Promise<void> {
+  // Ends with `signal`, too, because the wait does. AbortSignal.any would cost a busy loop more than its passes.
+  const tick = new AbortController();
+  const timer = clock.sleep(ms, tick.signal).then(
+    () => wake.set(),
+    () => undefined,
+  );
+  await wake.wait(signal);
+  tick.abort(OVER);
+  await timer;
 }

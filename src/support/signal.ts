@@ -11,6 +11,13 @@ export class Signal {
     this.#wake?.();
   }
 
+  /** Whether it was set since the last wait; that counts as a wait. */
+  take(): boolean {
+    const isSet = this.#isSet;
+    this.#isSet = false;
+    return isSet;
+  }
+
   /** Resolves when set since the last wait, or when `signal` aborts. */
   async wait(signal: AbortSignal): Promise<void> {
     if (!this.#isSet && !signal.aborted) {

@@ -113,6 +113,12 @@ export const job = (fields: Partial<RestoreJobInfo> = {}): RestoreJobInfo => ({
   copiedFiles: 14,
   totalSegments: 12,
   totalRows: 100_000,
+  bytesPerSecond: 16_000_000,
+  remainingMs: 1500,
+  bytesByMethod: { 'hard-link': 12_000_000, stream: 4_000_000 },
+  tasks: { queued: 3, running: 2, completed: 1 },
+  nodes: [{ nodeId: 1n as never, taskIds: [611n as never, 612n as never] }],
+  stages: { waitingMs: 500, copyingMs: 1000 },
   ...fields,
 });
 
@@ -191,6 +197,23 @@ export class FakeDoor implements AdminDoor {
         (database === '' || each.databaseName === database) &&
         (collection === '' || each.collectionName === collection),
     );
+  }
+  copySegmentStats() {
+    const state = { boundsMs: [10, 1000], counts: [2, 1, 1], sumMs: 5015 };
+    const jobs = { pending: 0, executing: 0, completed: 0, failed: 0 };
+    for (const { state: of } of this.jobs) jobs[of]++;
+    return {
+      jobs,
+      tasks: { pending: 3, 'in-progress': 2, completed: 1, failed: 0 },
+      latencies: {
+        job: { pending: state, executing: state, total: state },
+        task: { pending: state, executing: state, settled: state },
+      },
+      scheduler: {
+        waiting: { restore: 3, flush: 1, index: 0, compaction: 0 },
+        nodes: [{ nodeId: 1n as never, slots: 4, usedSlots: 3, restoreSlots: 2 }],
+      },
+    };
   }
   restoreState(jobId: bigint) {
     const found = this.jobs.find((each) => each.jobId === jobId);

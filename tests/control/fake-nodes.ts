@@ -1,6 +1,6 @@
 /** Small stand-ins for the planes around the coordinator. They keep what their doors promise, and nothing more. */
 
-import type { Scheduler, SchedulerTask } from '../../src/coordinator/scheduler/task.ts';
+import type { Scheduler, SchedulerStats, SchedulerTask } from '../../src/coordinator/scheduler/task.ts';
 import type { NodeOutput, NodeWork } from '../../src/datanode/api.ts';
 import { DbError, isDbError } from '../../src/errors/db-error.ts';
 import type { HybridTime } from '../../src/model/hybrid-time.ts';
@@ -261,6 +261,14 @@ export class FakeScheduler implements Scheduler {
 
   canEverTake(): boolean {
     return true;
+  }
+
+  known(group: bigint): number {
+    return [...this.tasks.values()].filter((task) => task.group === group).length;
+  }
+
+  stats(): SchedulerStats {
+    return { waiting: { restore: 0, flush: 0, index: 0, compaction: 0 }, nodes: [] };
   }
 
   enqueue(task: SchedulerTask): void {

@@ -200,6 +200,7 @@ function noSnapshots(
     lastCollection: none,
     collectGarbage: none,
     cancelRestore: none,
+    copySegmentStats: none,
     createSnapshot: none,
     dropSnapshot: none,
     listSnapshots: none,

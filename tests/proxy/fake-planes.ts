@@ -261,6 +261,10 @@ export class FakePlanes {
         index,
         fieldName: fieldName(index.fieldId),
         totalRows: rows.length,
+        bytesByMethod: {},
+        tasks: { queued: 0, running: 0, completed: 1 },
+        nodes: [],
+        stages: { waitingMs: 0, copyingMs: 1 },
         indexedRows: rows.length,
         state: 'finished',
       }));
@@ -360,6 +364,10 @@ export class FakePlanes {
         copiedFiles: 0,
         totalSegments: 0,
         totalRows: 0,
+        bytesByMethod: {},
+        tasks: { queued: 0, running: 0, completed: 1 },
+        nodes: [],
+        stages: { waitingMs: 0, copyingMs: 1 },
       };
       const job = { jobId, snapshotName: name, databaseName: 'default', collectionName: target.name };
       this.jobs.push({

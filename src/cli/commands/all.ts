@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts';
 import { gc } from './gc.ts';
 import { restoreCancel } from './restore-cancel.ts';
+import { restoreDescribe } from './restore-describe.ts';
 import { restoreDrill } from './restore-drill.ts';
 import { restoreConfirm, restoreInPlace, restoreRevert } from './restore-in-place.ts';
 import { restoreList } from './restore-list.ts';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   restoreRevert,
   restoreDrill,
   restoreList,
+  restoreDescribe,
   restoreCancel,
   gc,
 ];

@@ -16,6 +16,17 @@ const columns: readonly Column<Row>[] = [
   { head: 'STARTED', text: ({ startedAtMs }) => localTime(startedAtMs) },
   { head: 'TOOK', isRight: true, text: ({ durationMs }) => duration(durationMs) },
   { head: 'SIZE', isRight: true, text: ({ totalBytes }) => size(totalBytes) },
+  {
+    head: 'RATE',
+    isRight: true,
+    text: ({ state, bytesPerSecond }) =>
+      state === 'executing' && bytesPerSecond !== undefined ? `${size(bytesPerSecond)}/s` : '',
+  },
+  {
+    head: 'LEFT',
+    isRight: true,
+    text: ({ remainingMs }) => (remainingMs === undefined ? '' : duration(remainingMs)),
+  },
   { head: 'FOR', text: ({ purpose }) => (purpose === undefined ? '' : `${purpose.kind}: ${purpose.stage}`) },
   { head: 'REASON', text: ({ reason }) => reason },
 ];

@@ -12,6 +12,7 @@ import { isDbError, messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
 import { unreachable } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
+import { Heap } from '../../support/heap.ts';
 import { Limiter } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
@@ -23,6 +24,7 @@ import { collections, segments } from '../tables.ts';
 import { decide, type JobDecision, progressOf } from './decide.ts';
 import {
   type CopyJob,
+  type CopyOutcome,
   copyJobs,
   type DrillOutcome,
   groupIntoTasks,
@@ -65,12 +67,15 @@ export class CopySegmentChecker {
   readonly #driving = new Map<JobId, Promise<void>>();
   readonly #preparations = new Limiter(PREPARATIONS_AT_ONCE);
   readonly #progressStoredAtMs = new Map<JobId, number>();
+  /** When ended jobs are to be forgotten: until then nobody looks at them (W2). */
+  readonly #retained = new Heap<JobId>();
   #nextSweepMs = 0;
 
   constructor(parts: CheckerParts) {
     this.#parts = parts;
     this.#catalog = parts.catalog;
     this.#meta = parts.meta;
+    for (const { jobId } of this.#meta.jobs()) this.#retain(jobId, 0);
     this.#meta.onChange((jobId) => {
       this.#due.add(jobId);
       this.wake.set();
@@ -80,10 +85,13 @@ export class CopySegmentChecker {
   /** Starts with what is due; does not wait for it. */
   pass(): Promise<void> {
     const { clock, limits } = this.#parts;
-    if (clock.nowMs() >= this.#nextSweepMs) {
-      for (const { jobId } of this.#meta.jobs()) this.#due.add(jobId);
-      this.#nextSweepMs = clock.nowMs() + limits.checkIntervalMs;
+    const nowMs = clock.nowMs();
+    if (nowMs >= this.#nextSweepMs) {
+      for (const { jobId } of this.#meta.unsettled()) this.#due.add(jobId);
+      this.#nextSweepMs = nowMs + limits.checkIntervalMs;
     }
+    for (let id = this.#retained.popUntil(nowMs); id !== undefined; id = this.#retained.popUntil(nowMs))
+      this.#due.add(id);
     for (const jobId of this.#due) {
       // What is being driven stays due, and comes again when that has ended.
       if (this.#driving.has(jobId)) continue;
@@ -94,11 +102,19 @@ export class CopySegmentChecker {
         )
         .finally(() => {
           this.#driving.delete(jobId);
+          // What could not be forgotten now is tried again.
+          this.#retain(jobId, clock.nowMs() + limits.checkIntervalMs);
           if (this.#due.has(jobId)) this.wake.set();
         });
       this.#driving.set(jobId, driving);
     }
     return Promise.resolve();
+  }
+
+  #retain(jobId: JobId, notBeforeMs: number): void {
+    const job = this.#meta.job(jobId);
+    if (job === undefined || isOpen(job)) return;
+    this.#retained.push(Math.max(notBeforeMs, job.endedAtMs + this.#parts.limits.jobRetentionMs), jobId);
   }
 
   /** Waits for what is under way. */
@@ -171,7 +187,7 @@ export class CopySegmentChecker {
         return true;
       case 'progress':
         this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.nowMs());
-        if (job.state === 'executing') await this.#put(job, { ...job, progress: decision.progress });
+        if (job.state === 'executing') await this.#storeProgress(job, decision.progress);
         return true;
       case 'complete':
         if (isOpen(job)) await this.#complete(job);
@@ -225,18 +241,34 @@ export class CopySegmentChecker {
       const taskId = idAt(job.firstTaskId, n);
       if (this.#meta.task(taskId) !== undefined) continue;
       const { jobId } = job;
-      changes.push(put(copyTasks, { taskId, jobId, range, state: 'pending', attempt: 0 }, undefined));
+      const sinceMs = this.#parts.clock.nowMs();
+      changes.push(
+        put(copyTasks, { taskId, jobId, range, sinceMs, state: 'pending', attempt: 0 }, undefined),
+      );
       if (!(await flushWhenFull())) return false;
     }
     const state = copyJobMachine.next(job.state, 'execute') as 'executing';
     // Progress 0 is stored now: a small restore is complete before the next one is due, and no commit stands in its way.
-    this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.nowMs());
-    return this.#commit([...changes, put(copyJobs, { ...job, state, progress: 0 }, job)]);
+    const executingSinceMs = this.#parts.clock.nowMs();
+    this.#progressStoredAtMs.set(job.jobId, executingSinceMs);
+    return this.#commit([...changes, put(copyJobs, { ...job, state, progress: 0, executingSinceMs }, job)]);
+  }
+
+  #storeProgress(job: CopyJob & { readonly state: 'executing' }, progress: number): Promise<boolean> {
+    const { copyingSinceMs } = this.#meta.detail(job);
+    return this.#put(job, { ...job, progress, ...(copyingSinceMs === undefined ? {} : { copyingSinceMs }) });
+  }
+
+  #outcome(job: OpenCopyJob): CopyOutcome {
+    const { copiedBytes, copiedFiles, bytesByMethod, copyingSinceMs } = this.#meta.detail(job);
+    const since = copyingSinceMs === undefined ? {} : { copyingSinceMs };
+    return { copiedBytes, copiedFiles, bytesByMethod, ...since };
   }
 
   #complete(job: OpenCopyJob): Promise<boolean> {
     const state = copyJobMachine.next(job.state, 'complete') as 'completed';
-    const is: CopyJob = { ...job, state, endedAtMs: this.#parts.clock.nowMs(), isTidy: false };
+    const endedAtMs = this.#parts.clock.nowMs();
+    const is: CopyJob = { ...job, state, endedAtMs, isTidy: false, outcome: this.#outcome(job) };
     return this.#commit([put(copyJobs, is, job), ...this.#parts.pins.releasing(job.pinId)]);
   }
 
@@ -259,6 +291,7 @@ export class CopySegmentChecker {
           isTidy: false,
           reason,
           progress,
+          outcome: this.#outcome(job),
         },
         job,
       ),

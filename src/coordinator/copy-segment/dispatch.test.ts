@@ -33,6 +33,7 @@ async function one(limits: Partial<SnapshotLimits> = {}) {
     meta: new CopyMeta(catalog, disk.clock),
     source: new SnapshotSource(catalog, disk.store(), 4),
     limits: { ...defaultSnapshotLimits, ...limits },
+    clock: disk.clock,
   });
   const task = (): CopyTask => present(catalog.get(copyTasks, first.taskId), 'the task');
   const sent = async (nodeId = NODE) => present(await dispatch.dispatch(nodeId), 'an order');

@@ -7,6 +7,7 @@ import type { CopySegmentWork, NodeTaskReport } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
+import type { Clock } from '../../support/clock.ts';
 import type { SchedulerTask } from '../scheduler/task.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';
 import { segments } from '../tables.ts';
@@ -22,6 +23,7 @@ export interface CopyDispatchParts {
   readonly meta: CopyMeta;
   readonly source: SnapshotSource;
   readonly limits: SnapshotLimits;
+  readonly clock: Clock;
 }
 
 type ActiveTask = CopyTask & { readonly state: 'pending' | 'in-progress' };
@@ -30,12 +32,15 @@ export class CopyTaskDispatch implements SchedulerTask {
   readonly taskId: TaskId;
   readonly taskClass = 'restore';
   readonly slots: number;
+  /** Restores take turns, whatever their size. */
+  readonly group: JobId;
   readonly #jobId: JobId;
   readonly #parts: CopyDispatchParts;
 
   constructor({ taskId, jobId, range }: CopyTask, parts: CopyDispatchParts) {
     this.taskId = taskId;
-    this.slots = slotsFor(range.bytes, parts.limits);
+    this.group = jobId;
+    this.slots = slotsFor(range, parts.limits);
     this.#jobId = jobId;
     this.#parts = parts;
   }
@@ -62,7 +67,8 @@ export class CopyTaskDispatch implements SchedulerTask {
       const attempt = task.attempt + 1;
       const waiting = task.state === 'pending' ? task.state : copyTaskMachine.next(task.state, 'requeue');
       const state = copyTaskMachine.next(waiting, 'dispatch') as 'in-progress';
-      if (await this.#put(task, { ...base(task), state, attempt, nodeId })) return { attempt, work };
+      if (await this.#put(task, { ...base(task), ...this.#now(), state, attempt, nodeId }))
+        return { attempt, work };
     }
   }
 
@@ -71,7 +77,8 @@ export class CopyTaskDispatch implements SchedulerTask {
   }
 
   async completed(report: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
-    const { catalog, source } = this.#parts;
+    const { catalog, source, clock } = this.#parts;
+    const heardAtMs = clock.nowMs();
     for (;;) {
       const found = this.#active(report.attempt);
       if (found === undefined) return;
@@ -88,25 +95,45 @@ export class CopyTaskDispatch implements SchedulerTask {
         changes.push(put(segments, { ...was, files, indexes }, was));
       }
       const state = copyTaskMachine.next(task.state, 'complete') as 'completed';
-      changes.push(put(copyTasks, { ...base(task), state, attempt: task.attempt }, task));
-      if ((await catalog.commit(changes)) === 'committed') return;
+      const { bytesByMethod } = report.output;
+      changes.push(
+        put(copyTasks, { ...base(task), ...this.#now(), state, attempt: task.attempt, bytesByMethod }, task),
+      );
+      if ((await catalog.commit(changes)) !== 'committed') continue;
+      this.#time(task, heardAtMs);
+      return;
     }
   }
 
   async failed(code: ErrorName, reason: string): Promise<'retry' | 'done'> {
+    const heardAtMs = this.#parts.clock.nowMs();
     for (;;) {
       const found = this.#active();
       if (found === undefined) return 'done';
       const { task } = found;
       if (task.state === 'pending') return 'retry';
-      const final = isFinal(code, task.attempt, this.#parts.limits.maxCopyAttempts);
-      if (final) {
-        if (await this.#fail(task, code, reason)) return 'done';
-        continue;
-      }
-      const state = copyTaskMachine.next(task.state, 'requeue') as 'pending';
-      if (await this.#put(task, { ...base(task), state, attempt: task.attempt })) return 'retry';
+      const isLast = isFinal(code, task.attempt, this.#parts.limits.maxCopyAttempts);
+      const isStored = isLast ? await this.#fail(task, code, reason) : await this.#requeue(task);
+      if (!isStored) continue;
+      this.#time(task, heardAtMs);
+      return isLast ? 'done' : 'retry';
     }
+  }
+
+  #requeue(task: ActiveTask): Promise<boolean> {
+    const state = copyTaskMachine.next(task.state, 'requeue') as 'pending';
+    return this.#put(task, { ...base(task), ...this.#now(), state, attempt: task.attempt });
+  }
+
+  #now(): { readonly sinceMs: number } {
+    return { sinceMs: this.#parts.clock.nowMs() };
+  }
+
+  /** An attempt's end is stored. */
+  #time({ sinceMs }: CopyTask, heardAtMs: number): void {
+    const { executing, settled } = this.#parts.meta.latencies.task;
+    if (sinceMs !== undefined) executing.observe(heardAtMs - sinceMs);
+    settled.observe(this.#parts.clock.nowMs() - heardAtMs);
   }
 
   /** The task and its job, while both are to be worked on; of exactly this attempt when one is given. */
@@ -126,7 +153,14 @@ export class CopyTaskDispatch implements SchedulerTask {
 
   #fail(task: ActiveTask, code: ErrorName, reason: string): Promise<boolean> {
     const state = copyTaskMachine.next(task.state, 'fail') as 'failed';
-    return this.#put(task, { ...base(task), state, attempt: task.attempt, code, reason });
+    return this.#put(task, {
+      ...base(task),
+      ...this.#now(),
+      state,
+      attempt: task.attempt,
+      code,
+      reason,
+    });
   }
 
   async #put(was: CopyTask, is: CopyTask): Promise<boolean> {

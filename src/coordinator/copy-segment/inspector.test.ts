@@ -7,7 +7,7 @@ import { LocalDataNode } from '../../datanode/datanode.ts';
 import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
 import { silentLog } from '../../support/log.ts';
 import { ObjectRemover } from '../gc/remover.ts';
-import type { RunningAttempt, Scheduler, SchedulerTask } from '../scheduler/task.ts';
+import type { RunningAttempt, Scheduler, SchedulerStats, SchedulerTask } from '../scheduler/task.ts';
 import { defaultSnapshotLimits } from '../snapshot/limits.ts';
 import { pins } from '../snapshot/record.ts';
 import { collections, indexes, partitions, segments } from '../tables.ts';
@@ -38,6 +38,12 @@ class RecordingScheduler implements Scheduler {
   }
   canEverTake(): boolean {
     return true;
+  }
+  known(): number {
+    return this.enqueued.length;
+  }
+  stats(): SchedulerStats {
+    return { waiting: { restore: 0, flush: 0, index: 0, compaction: 0 }, nodes: [] };
   }
 }
 

@@ -9,7 +9,6 @@ import { messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
 import { collectionSegmentsPrefix } from '../../storage/keys.ts';
 import { assert } from '../../support/assert.ts';
-import type { Clock } from '../../support/clock.ts';
 import { Limiter, mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
@@ -20,7 +19,7 @@ import type { Scheduler } from '../scheduler/task.ts';
 import { indexes, partitions, segments } from '../tables.ts';
 import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
-import { type CopyJob, copyJobs, isOpen, isToClear } from './job.ts';
+import { type CopyJob, copyJobs, idAt, isOpen, isToClear } from './job.ts';
 import type { CopyMeta } from './meta.ts';
 import type { CopyTaskState } from './state.ts';
 import type { CopyTask } from './task.ts';
@@ -29,12 +28,14 @@ export interface InspectorParts extends CopyDispatchParts {
   readonly scheduler: Scheduler;
   readonly loads: AheadLoads;
   readonly remover: ObjectRemover;
-  readonly clock: Clock;
   readonly log: Log;
 }
 
 const CANCELS_AT_ONCE = 16;
 const CLEARINGS_AT_ONCE = 8;
+/** Tasks of a job that the scheduler is told of ahead of time: a job of any size costs it no more. */
+const MAX_QUEUED = 1024;
+const MIN_QUEUED = 512;
 
 export class CopySegmentInspector {
   /** Set when a job began to execute or failed. */
@@ -45,8 +46,8 @@ export class CopySegmentInspector {
   readonly #due = new Set<JobId>();
   readonly #clearing = new Map<JobId, Promise<void>>();
   readonly #clearings = new Limiter(CLEARINGS_AT_ONCE);
-  /** Executing jobs whose pending tasks the scheduler holds: it never lets go of a task that is to be done, so they are not offered again. */
-  readonly #handedOver = new Set<JobId>();
+  /** Position, in the job's range of tasks, of the first that the scheduler was not told of. */
+  readonly #nextTask = new Map<JobId, number>();
   #nextSweepMs = 0;
 
   constructor(parts: InspectorParts) {
@@ -54,7 +55,7 @@ export class CopySegmentInspector {
     this.#catalog = parts.catalog;
     this.#meta = parts.meta;
     this.#meta.onChange((jobId, what) => {
-      if (what !== 'job') return;
+      if (what === 'progress' || (what === 'task' && !this.#isLow(jobId))) return;
       this.#due.add(jobId);
       this.wake.set();
     });
@@ -76,13 +77,31 @@ export class CopySegmentInspector {
   pass(): Promise<void> {
     const nowMs = this.#parts.clock.nowMs();
     if (nowMs >= this.#nextSweepMs) {
-      for (const { jobId } of this.#meta.jobs()) this.#due.add(jobId);
+      for (const job of this.#meta.unsettled()) {
+        this.#due.add(job.jobId);
+        if (job.state === 'executing') this.#beginAnew(job);
+      }
       this.#nextSweepMs = nowMs + this.#parts.limits.checkIntervalMs;
     }
     const due = [...this.#due];
     this.#due.clear();
     for (const jobId of due.sort(order)) this.#inspect(jobId);
     return Promise.resolve();
+  }
+
+  /** All its tasks were handed over, and the scheduler does not know of all that are open: it is told of them again. */
+  #beginAnew({ jobId, taskCount }: CopyJob): void {
+    const { tasks } = this.#meta.tally(jobId);
+    const isAllTold = (this.#nextTask.get(jobId) ?? 0) >= taskCount;
+    if (isAllTold && this.#parts.scheduler.known(jobId) < tasks.pending + tasks['in-progress'])
+      this.#nextTask.delete(jobId);
+  }
+
+  /** Whether the scheduler should be told of more of its tasks. */
+  #isLow(jobId: JobId): boolean {
+    const next = this.#nextTask.get(jobId);
+    if (next === undefined || this.#parts.scheduler.known(jobId) > MIN_QUEUED) return false;
+    return next < (this.#meta.job(jobId)?.taskCount ?? 0);
   }
 
   /** Resolves when nothing is left of the failed job, or clearing has failed for now. */
@@ -108,18 +127,24 @@ export class CopySegmentInspector {
 
   #inspect(jobId: JobId): void {
     const job = this.#meta.job(jobId);
-    if (job?.state !== 'executing') this.#handedOver.delete(jobId);
-    else if (!this.#handedOver.has(jobId)) {
-      this.#handedOver.add(jobId);
-      for (const task of this.#tasksIn(jobId, 'pending'))
-        this.#parts.scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
-    }
+    if (job?.state === 'executing') this.#enqueue(job);
+    else this.#nextTask.delete(jobId);
     if (job !== undefined && isToClear(job)) void this.clear(jobId);
   }
 
   /** In manifest order. */
   #tasksIn(jobId: JobId, state: CopyTaskState): readonly CopyTask[] {
     return this.#meta.tasksIn(jobId, state).toSorted((a, b) => order(a.taskId, b.taskId));
+  }
+
+  #enqueue({ jobId, firstTaskId, taskCount }: CopyJob): void {
+    const { scheduler } = this.#parts;
+    let next = this.#nextTask.get(jobId) ?? 0;
+    for (; next < taskCount && scheduler.known(jobId) < MAX_QUEUED; next++) {
+      const task = this.#meta.task(idAt(firstTaskId, next));
+      if (task?.state === 'pending') scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
+    }
+    this.#nextTask.set(jobId, next);
   }
 
   /** Nodes first, then objects, then the records that named them, the job's own mark last. Repeatable from any point. */

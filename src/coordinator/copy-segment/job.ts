@@ -72,6 +72,16 @@ export interface DrillOutcome {
   readonly differences: readonly string[];
 }
 
+/** What a job's copying came to, kept when its tasks are gone. */
+export interface CopyOutcome {
+  readonly copiedBytes: number;
+  readonly copiedFiles: number;
+  /** How the bytes of completed tasks came to their targets. */
+  readonly bytesByMethod: Readonly<Record<string, number>>;
+  /** Wall clock, ms: when the first node took up work; absent when none did. */
+  readonly copyingSinceMs?: number;
+}
+
 export interface CopyGrouping {
   readonly maxSegments: number;
   readonly maxBytes: number;
@@ -82,9 +92,21 @@ export type CopyJob = CopyJobBase &
   (
     | { readonly state: 'pending' }
     /** `progress` 0 to 99: what was last shown, so that it never goes back, over restarts too. */
-    | { readonly state: 'executing'; readonly progress: number }
-    /** `isTidy`: its targets have become ordinary records. */
-    | { readonly state: 'completed'; readonly endedAtMs: number; readonly isTidy: boolean }
+    | {
+        readonly state: 'executing';
+        readonly progress: number;
+        /** Wall clock, ms. Absent in jobs of older servers. */
+        readonly executingSinceMs?: number;
+        /** As in `CopyOutcome`; stored with progress. */
+        readonly copyingSinceMs?: number;
+      }
+    /** `isTidy`: its targets have become ordinary records. `outcome` is absent in jobs of older servers. */
+    | {
+        readonly state: 'completed';
+        readonly endedAtMs: number;
+        readonly isTidy: boolean;
+        readonly outcome?: CopyOutcome;
+      }
     /** `isTidy`: nothing is left of its target. `progress`: as far as it came. */
     | {
         readonly state: 'failed';
@@ -92,6 +114,7 @@ export type CopyJob = CopyJobBase &
         readonly isTidy: boolean;
         readonly reason: string;
         readonly progress: number;
+        readonly outcome?: CopyOutcome;
       }
   );
 
@@ -109,8 +132,15 @@ export const copyJobs: TableSpec<JobId, CopyJob> = {
   name: 'copy-job',
   version: 1,
   idOf: (record) => record.jobId,
-  indexes: { collection: (record) => record.collectionId },
+  indexes: {
+    collection: (record) => record.collectionId,
+    unsettled: (record) => (isSettled(record) ? undefined : 'yes'),
+  },
 };
+
+/** Ended, its traces cleared away, nobody's decision awaited: there is nothing to do but to forget it in time. */
+const isSettled = (job: CopyJob): boolean =>
+  (job.state === 'completed' || job.state === 'failed') && job.isTidy && job.purpose === undefined;
 
 export const isOpen = (job: CopyJob): job is OpenCopyJob =>
   job.state === 'pending' || job.state === 'executing';

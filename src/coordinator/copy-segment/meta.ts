@@ -8,7 +8,9 @@ import type { CollectionId, JobId, TaskId } from '../../model/ids.ts';
 import type { CollectionRecord } from '../../model/records.ts';
 import type { Clock } from '../../support/clock.ts';
 import { collections } from '../tables.ts';
-import { type CopyJob, copyJobs } from './job.ts';
+import { type CopyJob, type CopyOutcome, copyJobs, isOpen } from './job.ts';
+import { CopyLatencies } from './metrics.ts';
+import { MovingRate } from './rate.ts';
 import type { CopyTaskState } from './state.ts';
 import { type CopyTask, copyTasks } from './task.ts';
 
@@ -22,6 +24,12 @@ export interface JobTally {
   readonly movedAtMs: number;
 }
 
+/** The tally, and what is only shown. */
+export interface JobDetail extends JobTally, CopyOutcome {
+  /** Of the last seconds; undefined until it can be told. */
+  readonly bytesPerSecond: number | undefined;
+}
+
 export type CopyChange = 'job' | 'task' | 'progress';
 
 interface Tally {
@@ -29,6 +37,9 @@ interface Tally {
   doneBytes: number;
   doneFiles: number;
   readonly running: Map<TaskId, NodeProgress>;
+  readonly bytesByMethod: Map<string, number>;
+  readonly rate: MovingRate;
+  copyingSinceMs: number | undefined;
   movedAtMs: number;
 }
 
@@ -43,6 +54,9 @@ export class CopyMeta {
   readonly #clock: Clock;
   readonly #tallies = new Map<JobId, Tally>();
   readonly #listeners = new Set<(jobId: JobId, what: CopyChange) => void>();
+  readonly latencies = new CopyLatencies();
+  /** Tasks of all jobs. */
+  readonly taskCounts: Record<CopyTaskState, number> = noTasks();
 
   /** Follows the catalog from here on; what stands in it already is counted. */
   constructor(catalog: Catalog, clock: Clock) {
@@ -58,6 +72,11 @@ export class CopyMeta {
 
   jobs(): Iterable<CopyJob> {
     return this.#catalog.all(copyJobs);
+  }
+
+  /** Jobs that something is still to be done for, apart from forgetting them. */
+  unsettled(): readonly CopyJob[] {
+    return this.#catalog.find(copyJobs, 'unsettled', 'yes');
   }
 
   jobsOf(collectionId: CollectionId): readonly CopyJob[] {
@@ -82,21 +101,29 @@ export class CopyMeta {
   }
 
   tally(jobId: JobId): JobTally {
-    const { tasks, doneBytes, doneFiles, running, movedAtMs } = this.#tally(jobId);
+    return tallyOf(this.#tally(jobId));
+  }
+
+  detail({ jobId, ...job }: CopyJob): JobDetail {
+    const tally = this.#tally(jobId);
+    const counted = tallyOf(tally);
+    const since = ('copyingSinceMs' in job ? job.copyingSinceMs : undefined) ?? tally.copyingSinceMs;
     return {
-      tasks,
-      copiedBytes: doneBytes + total(running, 'bytes'),
-      copiedFiles: doneFiles + total(running, 'files'),
-      movedAtMs,
+      ...counted,
+      bytesByMethod: Object.fromEntries(tally.bytesByMethod),
+      ...(since === undefined ? {} : { copyingSinceMs: since }),
+      bytesPerSecond: tally.rate.bytesPerSecond(this.#clock.nowMs(), counted.copiedBytes),
     };
   }
 
   /** A running attempt has got further. */
   noteProgress(jobId: JobId, taskId: TaskId, progress: NodeProgress): void {
     const tally = this.#tally(jobId);
-    if (tally.running.get(taskId)?.bytes === progress.bytes) return;
+    // A node that is asked before it has copied anything has not moved.
+    if ((tally.running.get(taskId)?.bytes ?? 0) === progress.bytes) return;
     tally.running.set(taskId, progress);
     tally.movedAtMs = this.#clock.nowMs();
+    tally.rate.note(tally.movedAtMs, tally.doneBytes + total(tally.running, 'bytes'));
     this.#tell(jobId, 'progress');
   }
 
@@ -124,6 +151,8 @@ export class CopyMeta {
   #followTask(was: CopyTask | undefined, is: CopyTask | undefined): JobId {
     if (was !== undefined) this.#count(was, -1);
     if (is !== undefined) this.#count(is, 1);
+    if (was?.state === 'pending' && is?.state === 'in-progress')
+      this.latencies.task.pending.observe(this.#clock.nowMs() - (was.sinceMs ?? this.#clock.nowMs()));
     return (is ?? (was as CopyTask)).jobId;
   }
 
@@ -131,6 +160,7 @@ export class CopyMeta {
   #followJob({ table, was, is }: Change): readonly JobId[] {
     if (table === copyJobs) {
       const { jobId } = (is ?? was) as CopyJob;
+      this.#timeJob(was as CopyJob | undefined, is as CopyJob | undefined);
       if (is === undefined) this.#tallies.delete(jobId);
       return is === undefined ? [] : [jobId];
     }
@@ -138,26 +168,40 @@ export class CopyMeta {
     return this.jobsOf((was as CollectionRecord).collectionId).map(({ jobId }) => jobId);
   }
 
-  #count({ taskId, jobId, state, range }: CopyTask, sign: 1 | -1): void {
+  #timeJob(was: CopyJob | undefined, is: CopyJob | undefined): void {
+    if (was === undefined || is === undefined || was.state === is.state) return;
+    const { job } = this.latencies;
+    const nowMs = this.#clock.nowMs();
+    if (was.state === 'pending') job.pending.observe(nowMs - was.createdAtMs);
+    if (isOpen(is)) return;
+    if (was.state === 'executing') job.executing.observe(nowMs - (was.executingSinceMs ?? was.createdAtMs));
+    job.total.observe(nowMs - was.createdAtMs);
+  }
+
+  #count(task: CopyTask, sign: 1 | -1): void {
+    const { taskId, jobId, state } = task;
     const tally = this.#tally(jobId);
     tally.tasks[state] += sign;
+    this.taskCounts[state] += sign;
     if (sign === 1) tally.running.delete(taskId);
-    if (state === 'completed') {
-      tally.doneBytes += sign * range.bytes;
-      tally.doneFiles += sign * range.files;
-    }
+    if (task.state === 'completed') countDone(tally, task, sign);
+    if (state === 'in-progress' && sign === 1) tally.copyingSinceMs ??= task.sinceMs ?? this.#clock.nowMs();
     const isFirstAtWork = state === 'in-progress' && sign === 1 && tally.tasks['in-progress'] === 1;
     if (state === 'completed' || isFirstAtWork) tally.movedAtMs = this.#clock.nowMs();
+    if (isFirstAtWork) tally.rate.note(tally.movedAtMs, tallyOf(tally).copiedBytes);
   }
 
   #tally(jobId: JobId): Tally {
     const present = this.#tallies.get(jobId);
     if (present !== undefined) return present;
     const fresh: Tally = {
-      tasks: { pending: 0, 'in-progress': 0, completed: 0, failed: 0 },
+      tasks: noTasks(),
       doneBytes: 0,
       doneFiles: 0,
       running: new Map(),
+      bytesByMethod: new Map(),
+      rate: new MovingRate(),
+      copyingSinceMs: undefined,
       movedAtMs: this.#clock.nowMs(),
     };
     this.#tallies.set(jobId, fresh);
@@ -167,4 +211,29 @@ export class CopyMeta {
   #tell(jobId: JobId, what: CopyChange): void {
     for (const listener of this.#listeners) listener(jobId, what);
   }
+}
+
+const noTasks = (): Record<CopyTaskState, number> => ({
+  pending: 0,
+  'in-progress': 0,
+  completed: 0,
+  failed: 0,
+});
+
+const tallyOf = ({ tasks, doneBytes, doneFiles, running, movedAtMs }: Tally): JobTally => ({
+  tasks,
+  copiedBytes: doneBytes + total(running, 'bytes'),
+  copiedFiles: doneFiles + total(running, 'files'),
+  movedAtMs,
+});
+
+function countDone(
+  tally: Tally,
+  { range, bytesByMethod = {} }: CopyTask & { readonly state: 'completed' },
+  sign: 1 | -1,
+): void {
+  tally.doneBytes += sign * range.bytes;
+  tally.doneFiles += sign * range.files;
+  for (const [method, bytes] of Object.entries(bytesByMethod))
+    tally.bytesByMethod.set(method, (tally.bytesByMethod.get(method) ?? 0) + sign * bytes);
 }

@@ -2,12 +2,15 @@
 import type { TableSpec } from '../../catalog/catalog.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
+import type { SnapshotLimits } from '../snapshot/limits.ts';
 import type { TaskRange } from './job.ts';
 
 interface CopyTaskBase {
   readonly taskId: TaskId;
   readonly jobId: JobId;
   readonly range: TaskRange;
+  /** Wall clock, ms: when it came into its state. Absent in tasks of older servers. */
+  readonly sinceMs?: number;
 }
 
 export type CopyTask = CopyTaskBase &
@@ -15,7 +18,11 @@ export type CopyTask = CopyTaskBase &
   (
     | { readonly state: 'pending'; readonly attempt: number }
     | { readonly state: 'in-progress'; readonly attempt: number; readonly nodeId: NodeId }
-    | { readonly state: 'completed'; readonly attempt: number }
+    | {
+        readonly state: 'completed';
+        readonly attempt: number;
+        readonly bytesByMethod?: Readonly<Record<string, number>>;
+      }
     | {
         readonly state: 'failed';
         readonly attempt: number;
@@ -33,12 +40,16 @@ export const copyTasks: TableSpec<TaskId, CopyTask> = {
 
 /** What a task that copies this much takes of a node. */
 export const slotsFor = (
-  bytes: number,
+  { bytes, files }: { readonly bytes: number; readonly files: number },
   {
     bytesPerSlot,
+    filesPerSlot,
     maxSlotsPerCopyTask,
-  }: { readonly bytesPerSlot: number; readonly maxSlotsPerCopyTask: number },
-): number => Math.max(1, Math.min(maxSlotsPerCopyTask, Math.ceil(bytes / bytesPerSlot)));
+  }: Pick<SnapshotLimits, 'bytesPerSlot' | 'filesPerSlot' | 'maxSlotsPerCopyTask'>,
+): number => {
+  const wanted = Math.max(Math.ceil(bytes / bytesPerSlot), Math.ceil(files / filesPerSlot));
+  return Math.max(1, Math.min(maxSlotsPerCopyTask, wanted));
+};
 
 /** Repeating cannot help: the snapshot's own objects are missing or damaged, or the node was asked for what cannot be. */
 const permanentCodes: ReadonlySet<ErrorName> = new Set<ErrorName>([

@@ -162,7 +162,7 @@ export class RestoreAdmission {
 
   #checkNodes({ taskCount, largestTaskBytes }: RestoreSize): void {
     const { scheduler, limits } = this.#parts;
-    const slots = slotsFor(largestTaskBytes, limits);
+    const slots = slotsFor({ bytes: largestTaskBytes, files: 0 }, limits);
     if (taskCount === 0 || scheduler.canEverTake(slots)) return;
     throw new DbError(
       'resource-exhausted',

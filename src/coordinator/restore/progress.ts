@@ -1,19 +1,32 @@
 /** A job as its users see it. Pure. */
+import type { NodeId, TaskId } from '../../model/ids.ts';
 import type { RestoreJobInfo, RestorePurposeInfo } from '../api.ts';
-import type { CopyJob } from '../copy-segment/job.ts';
-import type { JobTally } from '../copy-segment/meta.ts';
+import type { CopyJob, CopyOutcome } from '../copy-segment/job.ts';
+import type { JobDetail } from '../copy-segment/meta.ts';
+import type { CopyTask } from '../copy-segment/task.ts';
 
-/** `names`: of the target as it is called now. */
+/** What is not told by the job itself. */
+export interface JobSurroundings {
+  /** Of the target as it is called now. */
+  readonly databaseName: string;
+  readonly collectionName: string;
+  /** Tasks that a node works on. */
+  readonly running: readonly CopyTask[];
+}
+
 export function restoreJobInfo(
   job: CopyJob,
-  tally: JobTally,
+  detail: JobDetail,
   nowMs: number,
-  names: { readonly databaseName: string; readonly collectionName: string },
+  { databaseName, collectionName, running }: JobSurroundings,
 ): RestoreJobInfo {
-  const isCompleted = job.state === 'completed';
-  const endMs = 'endedAtMs' in job ? job.endedAtMs : nowMs;
+  const copied = copiedOf(job, detail);
+  const endMs = endOf(job) ?? nowMs;
+  const workMs = Math.max(job.createdAtMs, Math.min(copied.copyingSinceMs ?? endMs, endMs));
+  const stages = { waitingMs: workMs - job.createdAtMs, copyingMs: Math.max(0, endMs - workMs) };
   return {
-    ...names,
+    databaseName,
+    collectionName,
     jobId: job.jobId,
     snapshotName: job.snapshotName,
     state: job.state,
@@ -22,11 +35,16 @@ export function restoreJobInfo(
     startedAtMs: job.createdAtMs,
     durationMs: Math.max(1, endMs - job.createdAtMs),
     totalBytes: job.totalBytes,
-    copiedBytes: isCompleted ? job.totalBytes : Math.min(job.totalBytes, tally.copiedBytes),
+    copiedBytes: copied.copiedBytes,
     totalFiles: job.totalFiles,
-    copiedFiles: isCompleted ? job.totalFiles : Math.min(job.totalFiles, tally.copiedFiles),
+    copiedFiles: copied.copiedFiles,
     totalSegments: job.segmentCount,
     totalRows: job.totalRows,
+    bytesByMethod: copied.bytesByMethod,
+    tasks: taskCounts(job, detail),
+    nodes: byNode(running),
+    stages,
+    ...(endOf(job) === undefined ? movingRate(job, detail, copied) : meanRate(copied, stages.copyingMs)),
   };
 }
 
@@ -46,6 +64,59 @@ export function purposeInfo(
   }
   const stage = isEnding ? 'swapping' : purpose.stage;
   return { ...purpose, stage, keptSnapshots, ...met };
+}
+
+const endOf = (job: CopyJob): number | undefined => ('endedAtMs' in job ? job.endedAtMs : undefined);
+
+/** Tasks go when a job has ended: from then on the job tells. */
+function copiedOf(job: CopyJob, detail: JobDetail): CopyOutcome {
+  const told = 'outcome' in job && job.outcome !== undefined ? job.outcome : detail;
+  if (job.state === 'completed') return { ...told, copiedBytes: job.totalBytes, copiedFiles: job.totalFiles };
+  return {
+    ...told,
+    copiedBytes: Math.min(job.totalBytes, told.copiedBytes),
+    copiedFiles: Math.min(job.totalFiles, told.copiedFiles),
+  };
+}
+
+function movingRate(
+  { totalBytes }: CopyJob,
+  { bytesPerSecond }: JobDetail,
+  { copiedBytes }: CopyOutcome,
+): Pick<RestoreJobInfo, 'bytesPerSecond' | 'remainingMs'> {
+  if (bytesPerSecond === undefined) return {};
+  const left = totalBytes - copiedBytes;
+  if (bytesPerSecond === 0 || left === 0) return { bytesPerSecond };
+  return { bytesPerSecond, remainingMs: Math.ceil((left * 1000) / bytesPerSecond) };
+}
+
+const meanRate = (
+  { copiedBytes, copyingSinceMs }: CopyOutcome,
+  copyingMs: number,
+): Pick<RestoreJobInfo, 'bytesPerSecond'> =>
+  copyingSinceMs === undefined
+    ? {}
+    : { bytesPerSecond: Math.round((copiedBytes * 1000) / Math.max(1, copyingMs)) };
+
+function taskCounts(job: CopyJob, { tasks }: JobDetail): RestoreJobInfo['tasks'] {
+  if (job.state === 'completed') return { queued: 0, running: 0, completed: job.taskCount };
+  if (job.state === 'failed') return { queued: 0, running: tasks['in-progress'], completed: tasks.completed };
+  const { 'in-progress': running, completed, failed } = tasks;
+  // Those that are not written yet wait, too.
+  return { queued: job.taskCount - running - completed - failed, running, completed };
+}
+
+function byNode(running: readonly CopyTask[]): RestoreJobInfo['nodes'] {
+  const nodes = new Map<NodeId, TaskId[]>();
+  for (const task of running) {
+    if (task.state !== 'in-progress') continue;
+    const taskIds = nodes.get(task.nodeId) ?? [];
+    taskIds.push(task.taskId);
+    nodes.set(task.nodeId, taskIds);
+  }
+  return [...nodes]
+    .map(([nodeId, taskIds]) => ({ nodeId, taskIds }))
+    .sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
 /** Never goes back, not over a restart either: below 100 only what was stored is shown. */

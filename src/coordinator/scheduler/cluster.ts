@@ -17,6 +17,9 @@ export class Cluster {
   readonly #members = new Map<NodeId, Member>();
   readonly #listeners = new Set<() => void>();
 
+  /** Another number after every join, leave and loss. */
+  version = 0;
+
   constructor(clock: Clock) {
     this.#clock = clock;
   }
@@ -75,6 +78,7 @@ export class Cluster {
   }
 
   #changed(): void {
+    this.version++;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -23,7 +23,8 @@ export class NodeDrops {
 
   /** For a running attempt: resolves when the node has stopped it or is lost. Rejects when `signal` aborts. */
   async untilGone(taskId: TaskId, nodeId: NodeId, attempt: number, signal: AbortSignal): Promise<void> {
-    const { cluster, clock, random, log, limits = defaultSchedulerLimits } = this.#options;
+    const { cluster, clock, random, log, limits } = this.#options;
+    const backoff = limits?.backoff ?? defaultSchedulerLimits.backoff;
     for (let tries = 1; ; tries++) {
       const node = cluster.get(nodeId);
       if (node === undefined) return;
@@ -33,7 +34,7 @@ export class NodeDrops {
       } catch (error) {
         log.debug('task-drop-failed', { taskId, nodeId, error });
       }
-      await clock.sleep(backoffMs(tries, limits.backoff, random), signal);
+      await clock.sleep(backoffMs(tries, backoff, random), signal);
       cluster.expire();
     }
   }

@@ -7,6 +7,8 @@ import type { NodeId, TaskId } from '../../model/ids.ts';
 import { silentLog } from '../../support/log.ts';
 import { seededRandom } from '../../support/random.ts';
 import { Cluster } from './cluster.ts';
+import { Fifo } from './fifo.ts';
+import type { SchedulerLimits } from './limits.ts';
 import { pickNode, reservedSlots } from './node-picker.ts';
 import { TaskScheduler } from './scheduler.ts';
 import type { SchedulerTask, TaskClass } from './task.ts';
@@ -55,14 +57,16 @@ class RecordedTask implements SchedulerTask {
   readonly taskId: TaskId;
   readonly taskClass: TaskClass;
   readonly slots: number;
+  readonly group?: bigint;
   readonly events: string[] = [];
   attempts = 0;
   verdict: 'retry' | 'done' = 'retry';
 
-  constructor(taskId: number, taskClass: TaskClass = 'restore', slots = 1) {
+  constructor(taskId: number, taskClass: TaskClass = 'restore', slots = 1, group?: bigint) {
     this.taskId = BigInt(taskId) as TaskId;
     this.taskClass = taskClass;
     this.slots = slots;
+    if (group !== undefined) this.group = group;
   }
   dispatch(nodeId: NodeId) {
     this.attempts++;
@@ -90,11 +94,11 @@ afterEach(async () => {
   }
 });
 
-function start(nodes: readonly ScriptedNode[]) {
+function start(nodes: readonly ScriptedNode[], limits: Partial<SchedulerLimits> = {}) {
   const clock = new ManualClock();
   const cluster = new Cluster(clock);
   for (const node of nodes) cluster.join(node);
-  const scheduler = new TaskScheduler({ cluster, clock, random: seededRandom(1), log: silentLog });
+  const scheduler = new TaskScheduler({ cluster, clock, random: seededRandom(1), log: silentLog, limits });
   const abort = new AbortController();
   running.push({ abort, ended: scheduler.run(abort.signal) });
   return { clock, cluster, scheduler };
@@ -239,6 +243,143 @@ test('a cancelled task is stopped on its node and never retried', async () => {
   node.tell({ ...completed(task), state: 'failed', code: 'cancelled', reason: 'dropped' });
   await clock.advance(60_000);
   assert.deepEqual([task.events, waiting.events, scheduler.size], [['dispatch 1 to 1'], [], 0]);
+});
+
+/** Ends what the node has been sent, one after another, and answers in which order. */
+async function drain(node: ScriptedNode, tasks: readonly RecordedTask[], count: number): Promise<number[]> {
+  for (let i = 0; i < count; i++) {
+    await settle();
+    const { taskId } = node.created[i]!;
+    node.tell(completed(tasks.find((task) => task.taskId === taskId)!));
+  }
+  return node.created.map(({ taskId }) => Number(taskId));
+}
+
+test('a small restore is not starved by one of a hundred thousand tasks: the tasks of jobs take turns', async () => {
+  const node = new ScriptedNode(1n, 1);
+  const { scheduler } = start([node]);
+  const large = Array.from({ length: 100_000 }, (_, i) => new RecordedTask(1000 + i, 'restore', 1, 1n));
+  for (const task of large) scheduler.enqueue(task);
+  await settle();
+  const small = [1, 2, 3].map((i) => new RecordedTask(i, 'restore', 1, 2n));
+  for (const task of small) scheduler.enqueue(task);
+  assert.deepEqual([scheduler.known(1n), scheduler.known(2n)], [100_000, 3]);
+  const order = await drain(node, [...small, ...large.slice(0, 20)], 8);
+  assert.deepEqual(order.slice(0, 8), [1000, 1001, 1, 1002, 2, 1003, 3, 1004]);
+});
+
+test('restores hold no more nodes at once than their limits allow, over all and each by itself', async () => {
+  const node = new ScriptedNode(1n, 16);
+  const { scheduler } = start([node], { maxRestoreTasks: 5, maxRestoreTasksPerJob: 3 });
+  const tasks = [1n, 2n].flatMap((group) =>
+    Array.from({ length: 10 }, (_, i) => new RecordedTask(Number(group) * 100 + i, 'restore', 1, group)),
+  );
+  for (const task of tasks) scheduler.enqueue(task);
+  await settle();
+  assert.deepEqual(
+    node.created.map(({ taskId }) => Number(taskId)),
+    [100, 200, 101, 201, 102],
+  );
+  node.tell(completed(tasks[0]!));
+  await settle();
+  assert.equal(Number(node.created.at(-1)!.taskId), 202);
+  assert.equal(scheduler.stats().nodes[0]?.restoreSlots, 5);
+});
+
+test('the priority of restores says who gets free slots first, and a low one keeps its reserved share', async () => {
+  const orders: Record<string, number[]> = {};
+  for (const restorePriority of ['high', 'normal', 'low'] as const) {
+    const node = new ScriptedNode(1n, 1);
+    const { scheduler } = start([node], { restorePriority });
+    const tasks = [1, 2, 3].flatMap((i) => [
+      new RecordedTask(20 + i, 'compaction'),
+      new RecordedTask(10 + i, 'restore', 1, 1n),
+    ]);
+    for (const task of tasks) scheduler.enqueue(task);
+    orders[restorePriority] = await drain(node, tasks, tasks.length);
+  }
+  assert.deepEqual(orders, {
+    high: [11, 12, 13, 21, 22, 23],
+    normal: [11, 21, 12, 22, 13, 23],
+    low: [21, 22, 23, 11, 12, 13],
+  });
+  const node = new ScriptedNode(1n, 4);
+  const { scheduler } = start([node], { restorePriority: 'low' });
+  for (let i = 0; i < 100; i++) scheduler.enqueue(new RecordedTask(100 + i, 'flush'));
+  scheduler.enqueue(new RecordedTask(1, 'restore', 1, 1n));
+  await settle();
+  assert.deepEqual(
+    node.created.map(({ taskId }) => Number(taskId)),
+    [100, 101, 102, 1],
+  );
+});
+
+test('W26: under a load of compactions that fills every node a restore starts at once', async () => {
+  const nodes = [new ScriptedNode(1n, 4), new ScriptedNode(2n, 4)];
+  const { scheduler } = start(nodes);
+  for (let i = 0; i < 10_000; i++) scheduler.enqueue(new RecordedTask(100 + i, 'compaction'));
+  await settle();
+  const restores = [1, 2].map((i) => new RecordedTask(i, 'restore', 1, 1n));
+  for (const task of restores) scheduler.enqueue(task);
+  await settle();
+  assert.deepEqual(
+    restores.map(({ events }) => events.length),
+    [1, 1],
+  );
+});
+
+test('W2: thousands of queued tasks cost nothing while idle: a pass, a tick and a report look at as many as there are nodes', async () => {
+  const nodes = [new ScriptedNode(1n, 2), new ScriptedNode(2n, 2)];
+  const { scheduler, clock } = start(nodes);
+  let looks = 0;
+  class CountedTask extends RecordedTask {
+    constructor(taskId: number) {
+      super(taskId, 'restore', 1, BigInt(taskId % 10));
+      const { taskClass, slots, group } = this;
+      const counted = <T>(value: T) => ({
+        get: () => {
+          looks++;
+          return value;
+        },
+      });
+      Object.defineProperties(this, {
+        taskClass: counted(taskClass),
+        slots: counted(slots),
+        group: counted(group),
+      });
+    }
+  }
+  const tasks = Array.from({ length: 10_000 }, (_, i) => new CountedTask(1 + i));
+  for (const task of tasks) scheduler.enqueue(task);
+  await settle();
+  assert.equal(nodes.flatMap(({ created }) => created).length, 4);
+  assert.equal(scheduler.stats().waiting.restore, 9996);
+  looks = 0;
+  for (let i = 0; i < 10; i++) await scheduler.pass();
+  assert.ok(looks <= 10 * 4, `${looks} looks in ten passes`);
+  looks = 0;
+  await clock.advance(60_000);
+  assert.ok(looks <= 30 * 4, `${looks} looks in a minute`);
+  looks = 0;
+  const [first] = nodes[0]!.created;
+  nodes[0]!.tell({ ...completed(tasks[Number(first!.taskId) - 1]!) });
+  await settle();
+  assert.ok(looks <= 60, `${looks} looks for one task that ended`);
+});
+
+test('a queue keeps its order whatever is taken out of it, and costs no search', () => {
+  const queue = new Fifo<number, number>();
+  for (let i = 0; i < 1000; i++) queue.push(i, i);
+  for (let i = 0; i < 1000; i += 2) queue.delete(i);
+  queue.push(2, 2);
+  queue.push(3, 33);
+  const seen: number[] = [];
+  for (let first = queue.first; first !== undefined; first = queue.first) {
+    seen.push(first);
+    queue.delete(first);
+  }
+  assert.deepEqual(seen, [...Array.from({ length: 500 }, (_, i) => 2 * i + 1), 2]);
+  assert.equal(queue.size, 0);
 });
 
 test('the least loaded node that fits is picked', () => {

@@ -22,7 +22,13 @@ import { pickNode } from './node-picker.ts';
 import { TaskQueues } from './queues.ts';
 import { NodeReports } from './reports.ts';
 import { type Held, Slots } from './slots.ts';
-import type { RunningAttempt, Scheduler, SchedulerTask } from './task.ts';
+import {
+  type RunningAttempt,
+  type Scheduler,
+  type SchedulerStats,
+  type SchedulerTask,
+  taskClasses,
+} from './task.ts';
 
 /** Where a task stands. `settling`: its end is being stored. */
 type Step =
@@ -52,7 +58,9 @@ export class TaskScheduler implements Scheduler {
   readonly #limits: SchedulerLimits;
   readonly #wake = new Signal();
   readonly #entries = new Map<TaskId, Entry>();
-  readonly #queues = new TaskQueues<Entry>();
+  readonly #queues: TaskQueues<Entry>;
+  /** Entries by group, those without one left out. */
+  readonly #known = new Map<bigint, number>();
   /** Entries that hold a node, so that a tick costs what runs and not what waits. */
   readonly #active = new Set<Entry>();
   readonly #slots = new Slots();
@@ -61,13 +69,16 @@ export class TaskScheduler implements Scheduler {
   readonly #work = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   #nextTickMs = 0;
+  /** Version of the cluster for which attempts on lost nodes were given up. */
+  #givenUpFor = -1;
 
   constructor(options: SchedulerOptions) {
     this.#cluster = options.cluster;
     this.#clock = options.clock;
     this.#random = options.random;
     this.#log = options.log;
-    this.#limits = options.limits ?? defaultSchedulerLimits;
+    this.#limits = { ...defaultSchedulerLimits, ...options.limits };
+    this.#queues = new TaskQueues(this.#limits);
     this.#drops = new NodeDrops(options);
     this.#reports = new NodeReports(options.cluster, (nodeId, report) => this.#hear(nodeId, report));
   }
@@ -83,6 +94,23 @@ export class TaskScheduler implements Scheduler {
     return this.#cluster.nodes().some((node) => Math.min(slots, node.slots) >= 1);
   }
 
+  known(group: bigint): number {
+    return this.#known.get(group) ?? 0;
+  }
+
+  stats(): SchedulerStats {
+    const waiting = Object.fromEntries(taskClasses.map((name) => [name, this.#queues.waiting(name)]));
+    return {
+      waiting: waiting as SchedulerStats['waiting'],
+      nodes: this.#slots.loads(this.#cluster.nodes()).map(({ nodeId, slots, usedSlots, usedByOthers }) => ({
+        nodeId,
+        slots,
+        usedSlots,
+        restoreSlots: usedSlots - usedByOthers,
+      })),
+    };
+  }
+
   enqueue(task: SchedulerTask, running?: RunningAttempt): void {
     if (this.#entries.has(task.taskId)) return;
     const entry: Entry = {
@@ -95,9 +123,12 @@ export class TaskScheduler implements Scheduler {
       work: undefined,
     };
     this.#entries.set(task.taskId, entry);
+    this.#count(task, 1);
     if (running === undefined) this.#queues.add(entry, 0);
     else {
       this.#hold(entry, running.nodeId, task.slots);
+      this.#queues.started(entry);
+      this.#givenUpFor = -1;
       entry.step = { at: 'running', ...running };
       this.#nextTickMs = 0;
     }
@@ -107,7 +138,7 @@ export class TaskScheduler implements Scheduler {
   async cancel(taskId: TaskId): Promise<void> {
     const entry = this.#entries.get(taskId);
     if (entry === undefined) return;
-    this.#entries.delete(taskId);
+    this.#forget(entry);
     this.#queues.delete(entry);
     entry.isCancelled = true;
     while (entry.work !== undefined) await entry.work;
@@ -158,6 +189,9 @@ export class TaskScheduler implements Scheduler {
   }
 
   #giveUpLost(): void {
+    const { version } = this.#cluster;
+    if (version === this.#givenUpFor) return;
+    this.#givenUpFor = version;
     for (const entry of [...this.#active])
       if (
         !entry.isCancelled &&
@@ -280,7 +314,20 @@ export class TaskScheduler implements Scheduler {
   #end(entry: Entry): void {
     this.#release(entry);
     entry.step = { at: 'settling' };
-    if (this.#entries.get(entry.task.taskId) === entry) this.#entries.delete(entry.task.taskId);
+    this.#forget(entry);
+  }
+
+  #forget(entry: Entry): void {
+    if (this.#entries.get(entry.task.taskId) !== entry) return;
+    this.#entries.delete(entry.task.taskId);
+    this.#count(entry.task, -1);
+  }
+
+  #count({ group }: SchedulerTask, sign: 1 | -1): void {
+    if (group === undefined) return;
+    const count = this.known(group) + sign;
+    if (count === 0) this.#known.delete(group);
+    else this.#known.set(group, count);
   }
 
   async #querySilent(nowMs: number): Promise<void> {
@@ -308,6 +355,7 @@ export class TaskScheduler implements Scheduler {
     if (entry.held === undefined) return;
     this.#slots.release(entry.held);
     entry.held = undefined;
+    this.#queues.ended(entry);
     this.#active.delete(entry);
     this.#wake.set();
   }

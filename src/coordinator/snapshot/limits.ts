@@ -18,8 +18,9 @@ export interface SnapshotLimits {
   /** `dataCoord.import.maxSegmentsPerCopyTask`. */
   readonly maxSegmentsPerCopyTask: number;
   readonly maxBytesPerCopyTask: number;
-  /** A copy task takes one slot for every started amount of this. */
+  /** A copy task takes one slot for every started amount of these, whichever are more. */
   readonly bytesPerSlot: number;
+  readonly filesPerSlot: number;
   readonly maxSlotsPerCopyTask: number;
   /** `dataCoord.copySegmentMaxAttempts`. */
   readonly maxCopyAttempts: number;
@@ -53,6 +54,7 @@ export const defaultSnapshotLimits: SnapshotLimits = {
   maxSegmentsPerCopyTask: 100,
   maxBytesPerCopyTask: 1024 ** 3,
   bytesPerSlot: 256 * 1024 ** 2,
+  filesPerSlot: 1024,
   maxSlotsPerCopyTask: 4,
   maxCopyAttempts: 10,
   jobTimeoutMs: 86_400_000,

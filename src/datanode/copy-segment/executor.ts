@@ -5,14 +5,26 @@
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import type { SegmentFile, SegmentIndex } from '../../model/records.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import { mapLimited } from '../../support/limiter.ts';
+import { Limiter, mapLimited } from '../../support/limiter.ts';
 import type { CopiedSegment, CopySegmentOutput, CopySegmentWork } from '../api.ts';
 import type { Executor, ExecutorContext } from '../executor.ts';
+import type { Bandwidth } from './bandwidth.ts';
 import { checkPairs, targetIndexKey, targetKey } from './key-map.ts';
 
 export interface CopyLimits {
   /** Objects of one task copied at once, over all its segments. */
   readonly filesAtOnce: number;
+  /** Objects copied at once over all tasks of the node; absent: as many as the tasks allow. */
+  readonly nodeFilesAtOnce?: number;
+  /** Shared by all tasks of the node; absent: as fast as it goes. */
+  readonly bandwidth?: Bandwidth;
+}
+
+/** What every copy of a node goes through. */
+interface CopyLane {
+  readonly store: ObjectStore;
+  readonly files: Limiter;
+  readonly bandwidth: Bandwidth | undefined;
 }
 
 /** One object to copy, and where its result belongs. */
@@ -26,14 +38,15 @@ interface FileCopy {
 
 export function copySegmentExecutor(
   store: ObjectStore,
-  { filesAtOnce }: CopyLimits,
+  { filesAtOnce, nodeFilesAtOnce = Number.POSITIVE_INFINITY, bandwidth }: CopyLimits,
 ): Executor<CopySegmentWork, CopySegmentOutput> {
+  const lane = { store, files: new Limiter(nodeFilesAtOnce), bandwidth };
   return async (work, context) => {
     const copies = planCopies(work);
     const bytesByMethod: Record<string, number> = {};
     const done = { bytes: 0, files: 0 };
     const files = await mapLimited(copies, filesAtOnce, async (copy) => {
-      const { file, method } = await copyOne(store, copy, work.mode, context);
+      const { file, method } = await lane.files.run(() => copyOne(lane, copy, work.mode, context));
       bytesByMethod[method] = (bytesByMethod[method] ?? 0) + file.sizeBytes;
       done.bytes += file.sizeBytes;
       done.files++;
@@ -64,7 +77,7 @@ function planCopies({ sources, targets }: CopySegmentWork): readonly FileCopy[] 
 }
 
 async function copyOne(
-  store: ObjectStore,
+  { store, bandwidth }: CopyLane,
   { source, key }: FileCopy,
   mode: CopySegmentWork['mode'],
   { signal }: ExecutorContext,
@@ -72,7 +85,13 @@ async function copyOne(
   signal.throwIfAborted();
   const { sizeBytes, crc32, etag } = source;
   try {
-    const result = await store.copy(source.key, key, { sizeBytes, crc32, etag, mode });
+    const result = await store.copy(source.key, key, {
+      sizeBytes,
+      crc32,
+      etag,
+      mode,
+      ...(bandwidth === undefined ? {} : { pace: bandwidth.paceFor(signal) }),
+    });
     return { file: { ...source, key, etag: result.etag }, method: result.method };
   } catch (error) {
     // The caller has to learn which object it was, whatever the adapter says.

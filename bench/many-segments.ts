@@ -42,15 +42,22 @@ export interface ManySegments {
   readonly dim: number;
   /** What the records say of the rows file. */
   readonly rowsBytes?: number;
+  /** Every segment has small files of its own, which can be copied. */
+  readonly hasOwnFiles?: boolean;
 }
 
 /** Collection `many` with the fields `id` and `vector`, one partition and one index. */
-export async function manySegments(path: string, count: number, dim: number): Promise<void> {
+export async function manySegments(
+  path: string,
+  count: number,
+  dim: number,
+  hasOwnFiles = false,
+): Promise<void> {
   const dir = await openDataDir(path);
   const store = await LocalStore.open(dir.objects);
   const kv = await LmdbKv.open(dir.catalog);
   const foundations = await openFoundations(kv, systemClock, snapshotTables);
-  await writeManySegments(foundations, store, { count, dim });
+  await writeManySegments(foundations, store, { count, dim, hasOwnFiles });
   await foundations.catalog.close();
   await store.close();
   await dir.release();
@@ -60,7 +67,7 @@ export async function manySegments(path: string, count: number, dim: number): Pr
 export async function writeManySegments(
   { catalog, ids, time }: Pick<Foundations, 'catalog' | 'ids' | 'time'>,
   store: ObjectStore,
-  { count, dim, rowsBytes = ROWS_BYTES }: ManySegments,
+  { count, dim, rowsBytes = ROWS_BYTES, hasOwnFiles = false }: ManySegments,
 ): Promise<void> {
   const createdTs = time.next();
   const databaseId = DEFAULT_DATABASE_ID;
@@ -132,11 +139,20 @@ export async function writeManySegments(
       },
     ],
   });
+  const withOwnFiles = async (record: SegmentRecord): Promise<SegmentRecord> => {
+    const own = await Promise.all([write('rows', rowsKey(record)), write('stats', statsKey(record))]);
+    const built = record.indexes.map(async (index) => ({
+      ...index,
+      file: await write('index', indexKey(record, VECTOR, index.buildId)),
+    }));
+    return { ...record, files: own, indexes: await Promise.all(built) };
+  };
   for (let at = 0; at < count; at += PER_COMMIT * COMMITS_AT_ONCE) {
     const commits: Promise<void>[] = [];
     for (let from = at; from < Math.min(count, at + PER_COMMIT * COMMITS_AT_ONCE); from += PER_COMMIT) {
       const to = Math.min(count, from + PER_COMMIT);
-      const records = Array.from({ length: to - from }, (_, i) => segment(from + i));
+      const plain = Array.from({ length: to - from }, (_, i) => segment(from + i));
+      const records = hasOwnFiles ? await Promise.all(plain.map(withOwnFiles)) : plain;
       commits.push(catalog.commitSure(records.map((record) => put(segments, record, undefined))));
     }
     await Promise.all(commits);

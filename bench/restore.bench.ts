@@ -1,6 +1,7 @@
 /**
- * Restore of 1 GB by shared blocks and by physical copy against `cp -r` of the same files in the same run, and the time of a small
- * restore from call to completed. Each kind runs several times in turn; the table shows medians.
+ * Restore of 1 GB by shared blocks and by physical copy against `cp -r`, `cp -al` and, where it is installed, rclone, over the same files
+ * in the same run; the time from call to completed of a small restore, and of 1, 10 and 1,000 segments. Each kind runs several times in
+ * turn; the tables show medians. A restore is durable when it is completed, so the others are also shown with the `sync` that makes them so.
  */
 import { execFileSync } from 'node:child_process';
 import { readdir, rm, stat } from 'node:fs/promises';
@@ -10,6 +11,7 @@ import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { ok } from '../demo/table.ts';
 import { type Bench, peak, withBench } from './fixture.ts';
 import { checkMutation, insertRequest } from './insert-request.ts';
+import { manySegments } from './many-segments.ts';
 import { heading, median, ms, printTable, timed } from './report.ts';
 
 const { values: flags } = parseArgs({
@@ -20,10 +22,6 @@ const MEGABYTES = Number(flags['mb'] ?? 1000);
 const ROUNDS = Number(flags['rounds'] ?? 5);
 const DIM = 768;
 const BATCH = 2_000;
-
-heading('Restore');
-await smallRestores();
-await bigRestores();
 
 async function createTable(client: MilvusClient, name: string, dim: number): Promise<void> {
   await ok(
@@ -77,10 +75,49 @@ async function smallRestores(): Promise<void> {
   });
 }
 
+/** Segments with three small files each: what a restore costs besides its bytes. */
+async function restoresBySegments(): Promise<void> {
+  const rows: (string | number)[][] = [];
+  for (const count of [1, 10, 1000])
+    await withBench(
+      [],
+      async ({ client, loop }) => {
+        await ok(client.createSnapshot({ collection_name: 'many', snapshot_name: 's' }));
+        await loop();
+        const [times, jobs]: [number[], number[]] = [[], []];
+        for (let i = 0; i < (count === 1000 ? 5 : 20); i++) {
+          const { callMs, jobMs } = await restoreOnce(client, 'many', `copy${i}`);
+          times.push(callMs);
+          jobs.push(jobMs);
+        }
+        const { longestOwnMs } = await loop();
+        rows.push([count, ms(median(times)), ms(Math.max(...times)), ms(median(jobs)), ms(longestOwnMs)]);
+      },
+      (dir) => manySegments(dir, count, 128, true),
+    );
+  printTable(
+    ['segments', 'call to completed, median ms', 'worst ms', 'job, median ms', 'longest block, ms'],
+    rows,
+  );
+}
+
+const isInstalled = (command: string): boolean => {
+  try {
+    execFileSync(command, ['version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 async function bigRestores(): Promise<void> {
   const results = {
     cp: [] as number[],
     cpSync: [] as number[],
+    links: [] as number[],
+    linksSync: [] as number[],
+    rclone: [] as number[],
+    rcloneSync: [] as number[],
     shared: [] as number[],
     physical: [] as number[],
   };
@@ -88,6 +125,7 @@ async function bigRestores(): Promise<void> {
   const rss: Record<string, string> = {};
   const lag: Record<string, number> = {};
   let size = 0;
+  const hasRclone = isInstalled('rclone');
   for (const mode of ['shared', 'physical'] as const)
     await withBench(['--dataCoord.copySegmentMode', mode], async (bench) => {
       size = await fillBig(bench);
@@ -97,10 +135,19 @@ async function bigRestores(): Promise<void> {
         const copy = join(bench.dir, 'cp');
         await settle(bench.dir);
         const collection = await sourceFolder(source);
-        const cpMs = await timed(() => Promise.resolve(execFileSync('cp', ['-r', collection, copy])));
-        results.cp.push(cpMs);
-        results.cpSync.push(cpMs + (await timed(() => Promise.resolve(writeBack(copy)))));
-        await rm(copy, { recursive: true });
+        for (const [command, args, took, durable] of [
+          ['cp', ['-r'], results.cp, results.cpSync],
+          ['cp', ['-al'], results.links, results.linksSync],
+          ...(hasRclone ? [['rclone', ['copy'], results.rclone, results.rcloneSync] as const] : []),
+        ] as const) {
+          const copyMs = await timed(() =>
+            Promise.resolve(execFileSync(command, [...args, collection, copy])),
+          );
+          took.push(copyMs);
+          durable.push(copyMs + (await timed(() => Promise.resolve(writeBack(copy)))));
+          await rm(copy, { recursive: true });
+          await settle(bench.dir);
+        }
         await settle(bench.dir);
         await bench.loop();
         const { callMs, jobMs } = await restoreOnce(bench.client, 'big', `copy${round}`);
@@ -129,6 +176,11 @@ async function bigRestores(): Promise<void> {
     [
       line('cp -r (leaves the bytes in the page cache)', results.cp),
       line('cp -r, then sync (durable, as a restore is)', results.cpSync),
+      line('cp -al (links, not durable)', results.links),
+      line('cp -al, then sync', results.linksSync),
+      ...(hasRclone
+        ? [line('rclone copy', results.rclone), line('rclone copy, then sync', results.rcloneSync)]
+        : []),
       line('restore, shared blocks, as the polling client sees it', results.shared, 'shared'),
       line('the same, in the server: call to completed', sharedJobs),
       line('restore, physical copy', results.physical, 'physical'),
@@ -172,3 +224,8 @@ async function sourceFolder(folder: string): Promise<string> {
   const ids = (await readdir(folder)).map(Number);
   return join(folder, String(Math.min(...ids)));
 }
+
+heading('Restore');
+await smallRestores();
+await restoresBySegments();
+await bigRestores();

@@ -1,5 +1,5 @@
 /** Metrics of restores and of the scheduler they share with other work. */
-import type { Registry } from 'prom-client';
+import type { Metric, Registry } from 'prom-client';
 import type { CopySegmentStats } from '../coordinator/api.ts';
 import type { HistogramCounts } from '../support/histogram.ts';
 
@@ -9,13 +9,13 @@ const SECOND_MS = 1000;
 
 export async function copySegmentMetrics(registry: Registry, stats: Stats): Promise<void> {
   await gauges(registry, stats);
-  await latencies(
+  latencies(
     registry,
     'job',
     'How long restore jobs stood in a stage: pending, executing, total',
     () => stats().latencies.job,
   );
-  await latencies(
+  latencies(
     registry,
     'task',
     'How long attempts of copy tasks stood in a stage: pending (queued), executing (on a node), settled (being stored)',
@@ -74,25 +74,23 @@ async function gauges(registry: Registry, stats: Stats): Promise<void> {
   );
 }
 
-/** Counted by the coordinator since its start: a scrape only writes it out. */
-async function latencies(
+/** Counted by the coordinator since its start: a scrape only writes it out. A `Histogram` of the library would have to be told each time again. */
+function latencies(
   registry: Registry,
   of: 'job' | 'task',
   help: string,
   read: () => Readonly<Record<string, HistogramCounts>>,
-): Promise<void> {
-  const { Histogram } = await import('prom-client');
+): void {
   const name = `tidemark_copy_segment_${of}_latency_seconds`;
-  class Counted extends Histogram<'stage'> {
-    override async get() {
-      const empty = await super.get();
-      return {
-        ...empty,
+  const counted = {
+    name,
+    get: () =>
+      Promise.resolve({
+        ...{ name, help, type: 'histogram', aggregator: 'sum' },
         values: Object.entries(read()).flatMap(([stage, counts]) => lines(name, stage, counts)),
-      };
-    }
-  }
-  new Counted({ name, help, labelNames: ['stage'], registers: [registry] });
+      }),
+  };
+  registry.registerMetric(counted as unknown as Metric);
 }
 
 /** As Prometheus wants it: buckets add up, the last one holds all. */

@@ -33,10 +33,9 @@ import type {
   Snapshots,
 } from './api.ts';
 import type { CaptureGate } from './capture-gate.ts';
-import { isAside } from './collections/names.ts';
 import { CopySegmentChecker } from './copy-segment/checker.ts';
 import { CopySegmentInspector } from './copy-segment/inspector.ts';
-import { type CopyJob, copyJobs, type DrillOutcome } from './copy-segment/job.ts';
+import { copyJobs, type DrillOutcome } from './copy-segment/job.ts';
 import { CopyMeta } from './copy-segment/meta.ts';
 import { SnapshotSource } from './copy-segment/source.ts';
 import { copyTasks } from './copy-segment/task.ts';
@@ -47,7 +46,7 @@ import { RestoreDrills } from './restore/drill.ts';
 import { RestoreEndings } from './restore/endings.ts';
 import { restoreGate } from './restore/gate.ts';
 import { InPlaceRestores } from './restore/in-place.ts';
-import { purposeInfo, restoreJobInfo } from './restore/progress.ts';
+import { RestoreJobs } from './restore/jobs.ts';
 import { Restore } from './restore/restore.ts';
 import type {
   AheadLoads,
@@ -73,7 +72,7 @@ import { pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
 import { SnapshotReports } from './snapshot/report.ts';
 import { SnapshotVerifier } from './snapshot/verify.ts';
-import { collections, databases } from './tables.ts';
+import { collections } from './tables.ts';
 
 /** To be opened with the catalog, next to `coreTables`. */
 export const snapshotTables: readonly AnyTable[] = [snapshots, pins, copyJobs, copyTasks, storeIdentities];
@@ -111,6 +110,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   readonly #removal: SnapshotRemoval;
   readonly #manager: SnapshotManager;
   readonly #restore: Restore;
+  readonly #jobs: RestoreJobs;
   readonly #checker: CopySegmentChecker;
   readonly #inspector: CopySegmentInspector;
   readonly #inPlace: InPlaceRestores;
@@ -159,6 +159,7 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
     this.#inPlace = new InPlaceRestores(ending);
     this.#drills = new RestoreDrills(ending);
     this.#endings = new RestoreEndings({ ...ending, inPlace: this.#inPlace, drills: this.#drills });
+    this.#jobs = new RestoreJobs({ ...shared, trouble: (jobId) => this.#endings.trouble(jobId) });
     this.collector = new Collector({ ...shared, removal: this.#removal });
     this.#reports = new SnapshotReports(shared);
     this.#verifier = new SnapshotVerifier(shared);
@@ -280,28 +281,15 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
   }
 
   restoreState(jobId: JobId): RestoreJobInfo {
-    const job = this.#meta.job(jobId);
-    if (job === undefined) throw new DbError('job-not-found', `restore job not found: jobID=${jobId}`);
-    return this.#info(job);
+    return this.#jobs.state(jobId);
   }
 
   listRestoreJobs(database: string, collection: string): readonly RestoreJobInfo[] {
-    return [...this.#meta.jobs()]
-      .map((job) => this.#info(job))
-      .filter((info) => database === '' || info.databaseName === database)
-      .filter((info) => collection === '' || info.collectionName === collection)
-      .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1));
+    return this.#jobs.list(database, collection);
   }
 
   copySegmentStats(): CopySegmentStats {
-    const jobs = { pending: 0, executing: 0, completed: 0, failed: 0 };
-    for (const { state } of this.#meta.jobs()) jobs[state]++;
-    return {
-      jobs,
-      tasks: { ...this.#meta.taskCounts },
-      latencies: this.#meta.latencies.state(),
-      scheduler: this.#options.scheduler.stats(),
-    };
+    return this.#jobs.stats();
   }
 
   snapshotReports(database: string, collection: string): readonly SnapshotReport[] {
@@ -374,25 +362,5 @@ export class SnapshotService implements Snapshots, SnapshotAdmin, RestoreAdmin {
 
   isBuildReferenced(collectionId: CollectionId, buildId: BuildId): boolean {
     return this.#references.isBuildReferenced(collectionId, buildId);
-  }
-
-  #info(job: CopyJob): RestoreJobInfo {
-    const { catalog, clock } = this.#options;
-    const target = catalog.get(collections, job.collectionId);
-    const database = catalog.get(databases, target?.databaseId ?? job.databaseId);
-    const isNamed = target !== undefined && !isAside(target.name);
-    const detail = this.#meta.detail(job);
-    const info = restoreJobInfo(job, detail, clock.nowMs(), {
-      running: this.#meta.tasksIn(job.jobId, 'in-progress'),
-      databaseName: database?.name ?? job.databaseName,
-      collectionName: isNamed ? target.name : job.collectionName,
-    });
-    const purpose = purposeInfo(
-      job,
-      detail.tasks.completed === job.taskCount,
-      catalog.find(snapshots, 'collection', job.sourceCollectionId).length,
-      this.#endings.trouble(job.jobId),
-    );
-    return purpose === undefined ? info : { ...info, purpose };
   }
 }

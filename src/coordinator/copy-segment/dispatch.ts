@@ -2,12 +2,14 @@
  * A copy task as the scheduler sees it. The attempt is stored before its command is sent (O6); a result becomes visible in the
  * catalog by one commit: files into the target segments, task completed. Whatever lost a race is looked at again.
  */
+import { setImmediate } from 'node:timers/promises';
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import type { CopySegmentWork, NodeTaskReport } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
 import type { Clock } from '../../support/clock.ts';
+import type { Limiter } from '../../support/limiter.ts';
 import type { SchedulerTask } from '../scheduler/task.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';
 import { segments } from '../tables.ts';
@@ -24,6 +26,8 @@ export interface CopyDispatchParts {
   readonly source: SnapshotSource;
   readonly limits: SnapshotLimits;
   readonly clock: Clock;
+  /** Of one place: shared by all tasks. */
+  readonly results: Limiter;
 }
 
 type ActiveTask = CopyTask & { readonly state: 'pending' | 'in-progress' };
@@ -76,9 +80,20 @@ export class CopyTaskDispatch implements SchedulerTask {
     if (this.#active() !== undefined) this.#parts.meta.noteProgress(this.#jobId, this.taskId, progress);
   }
 
-  async completed(report: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
-    const { catalog, source, clock } = this.#parts;
-    const heardAtMs = clock.nowMs();
+  /** Results are taken one after the other, with a turn for others between two: a large one takes milliseconds, and many may end at once. */
+  completed(report: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
+    const heardAtMs = this.#parts.clock.nowMs();
+    return this.#parts.results.run(async () => {
+      await this.#complete(report, heardAtMs);
+      await setImmediate();
+    });
+  }
+
+  async #complete(
+    report: NodeTaskReport & { readonly state: 'completed' },
+    heardAtMs: number,
+  ): Promise<void> {
+    const { catalog, source } = this.#parts;
     for (;;) {
       const found = this.#active(report.attempt);
       if (found === undefined) return;

@@ -24,7 +24,7 @@ import type { CopyMeta } from './meta.ts';
 import type { CopyTaskState } from './state.ts';
 import type { CopyTask } from './task.ts';
 
-export interface InspectorParts extends CopyDispatchParts {
+export interface InspectorParts extends Omit<CopyDispatchParts, 'results'> {
   readonly scheduler: Scheduler;
   readonly loads: AheadLoads;
   readonly remover: ObjectRemover;
@@ -40,7 +40,7 @@ const MIN_QUEUED = 512;
 export class CopySegmentInspector {
   /** Set when a job began to execute or failed. */
   readonly wake = new Signal();
-  readonly #parts: InspectorParts;
+  readonly #parts: InspectorParts & CopyDispatchParts;
   readonly #catalog: Catalog;
   readonly #meta: CopyMeta;
   readonly #due = new Set<JobId>();
@@ -51,7 +51,7 @@ export class CopySegmentInspector {
   #nextSweepMs = 0;
 
   constructor(parts: InspectorParts) {
-    this.#parts = parts;
+    this.#parts = { ...parts, results: new Limiter(1) };
     this.#catalog = parts.catalog;
     this.#meta = parts.meta;
     this.#meta.onChange((jobId, what) => {

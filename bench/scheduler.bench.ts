@@ -9,6 +9,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { spawnServer } from '../demo/server.ts';
 import { put } from '../src/catalog/catalog.ts';
 import { LmdbKv } from '../src/catalog/lmdb.ts';
 import { MemoryKv } from '../src/catalog/memory.ts';
@@ -31,7 +32,6 @@ import { silentLog } from '../src/support/log.ts';
 import { systemClock } from '../src/support/system-clock.ts';
 import { systemRandom } from '../src/support/system-random.ts';
 import { FakeQueryNode, FakeStreamingNode, LogDisk } from '../tests/control/fake-nodes.ts';
-import { spawnServer } from '../demo/server.ts';
 import { LoopGauge } from './loop-gauge.ts';
 import { writeManySegments } from './many-segments.ts';
 import { type ProbeCall, startProbe } from './probe.ts';

@@ -72,7 +72,6 @@ import { pins, snapshots } from './snapshot/record.ts';
 import { SnapshotRemoval } from './snapshot/removal.ts';
 import { SnapshotReports } from './snapshot/report.ts';
 import { SnapshotVerifier } from './snapshot/verify.ts';
-import { collections } from './tables.ts';
 
 /** To be opened with the catalog, next to `coreTables`. */
 export const snapshotTables: readonly AnyTable[] = [snapshots, pins, copyJobs, copyTasks, storeIdentities];

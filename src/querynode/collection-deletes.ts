@@ -10,7 +10,6 @@ import { prunable, remainingDeletes } from './prune.ts';
 import type { Unit } from './unit.ts';
 import type { SegmentsDiff } from './view-diff.ts';
 
-const KEYS_PER_SLICE = 256;
 export const COST_PER_LOOKUP = 15;
 
 /** Where deletes reach, and who finds the units there. */
@@ -109,8 +108,9 @@ export class CollectionDeletes {
 }
 
 async function inSlices(count: number, pacer: Pacer, visit: (at: number) => void): Promise<void> {
-  for (let from = 0; from < count; from += KEYS_PER_SLICE) {
-    const to = Math.min(count, from + KEYS_PER_SLICE);
+  const { deleteKeys } = pacer.slices;
+  for (let from = 0; from < count; from += deleteKeys) {
+    const to = Math.min(count, from + deleteKeys);
     for (let at = from; at < to; at++) visit(at);
     await pacer.spend((to - from) * COST_PER_LOOKUP);
   }

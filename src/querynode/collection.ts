@@ -44,13 +44,8 @@ export interface Swap {
 
 type InsertPart = Extract<WritePart, { kind: 'insert' }>;
 
-/** Key lookups of a delete that are done at once; more are done in slices, and readers wait for the end. */
-const LOOKUPS_AT_ONCE = 20_000;
-/** Bytes of rows that are taken over at once, and in one slice: about a millisecond. */
-const INSERT_BYTES = 2 ** 20;
 /** Of a key that is to be deleted. */
 const BYTES_PER_KEY = 32;
-const MAX_SLICE_ROWS = 8192;
 /** Bytes taken over in the time of one unit of the pacer. */
 const INSERT_BYTES_PER_UNIT = 16;
 
@@ -81,7 +76,9 @@ export class CollectionRows {
       now: (write) => this.#applyNow(write),
       sliced: (write) => this.#applySliced(write, pacer),
       sizeOf: ({ parts }) => parts.reduce((sum, part) => sum + partBytes(part), 0),
-      isSmall: (write) => this.#lookups(write) <= LOOKUPS_AT_ONCE && insertedBytes(write) <= INSERT_BYTES,
+      isSmall: (write) =>
+        this.#lookups(write) <= pacer.slices.lookupsAtOnce &&
+        insertedBytes(write) <= pacer.slices.insertBytes,
       onError: (error) => {
         this.#fault ??= error;
       },
@@ -308,7 +305,8 @@ export class CollectionRows {
   async #insertSliced(part: InsertPart, segmentId: SegmentId, ts: HybridTime, pacer: Pacer): Promise<void> {
     const { rowCount } = part.rows;
     const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount);
-    const step = Math.max(1, Math.min(MAX_SLICE_ROWS, Math.floor(INSERT_BYTES / bytesPerRow)));
+    const { insertRows, insertBytes } = pacer.slices;
+    const step = Math.max(1, Math.min(insertRows, Math.floor(insertBytes / bytesPerRow)));
     for (let first = 0; first < rowCount && !this.#isReleased; first += step) {
       const end = Math.min(rowCount, first + step);
       this.#insert(part, segmentId, ts, { first, end });

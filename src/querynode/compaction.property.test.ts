@@ -21,6 +21,7 @@ import {
 } from '../../tests/query-world.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
 import { systemClock } from '../support/system-clock.ts';
+import type { SliceLimits } from './pacer.ts';
 import { LocalQueryNode } from './querynode.ts';
 
 type KeyType = 'Int64' | 'VarChar';
@@ -67,7 +68,7 @@ class World {
   #running: Promise<unknown>[] = [];
   #tag = 0;
 
-  constructor(type: KeyType) {
+  constructor(type: KeyType, slices: Partial<SliceLimits>) {
     this.type = type;
     this.files = new EncodedFiles(type, schemaOf(type));
     this.catalog = new Compactions(this.log, this.files);
@@ -77,6 +78,7 @@ class World {
       engine: this.engine,
       filters: plainFilters,
       clock: systemClock,
+      slices,
     });
   }
 
@@ -224,11 +226,25 @@ class World {
   }
 }
 
-for (const type of ['Int64', 'VarChar'] as const)
-  test(`a reader sees each row of ${type} keys exactly once, however segments are compacted and delete segments merged and retired meanwhile`, async () => {
+const smallSlices: SliceLimits = {
+  turnUnits: 30,
+  lookupsAtOnce: 3,
+  insertBytes: 100,
+  insertRows: 2,
+  deleteKeys: 2,
+  prepareRows: 2,
+};
+
+for (const [type, slices, how] of [
+  ['Int64', {}, 'at once'],
+  ['VarChar', {}, 'at once'],
+  ['Int64', smallSlices, 'in slices'],
+  ['VarChar', smallSlices, 'in slices'],
+] as const)
+  test(`a reader sees each row of ${type} keys, taken over ${how}, exactly once, however segments are compacted and delete segments merged and retired meanwhile`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), async (steps) => {
-        const world = new World(type);
+        const world = new World(type, slices);
         await world.node.load(world.view());
         for (const each of steps) {
           await world.run(each);

@@ -23,7 +23,7 @@ import type { SegmentRecord } from '../model/records.ts';
 import { systemClock } from '../support/system-clock.ts';
 import { CollectionRows } from './collection.ts';
 import { planUpdate } from './loader.ts';
-import { Pacer, Turns } from './pacer.ts';
+import { Pacer, type SliceLimits, Turns } from './pacer.ts';
 import { LocalQueryNode } from './querynode.ts';
 import { diffSegments } from './view-diff.ts';
 
@@ -45,7 +45,7 @@ const opened = () => {
   return { gate, open };
 };
 
-async function world() {
+async function world(slices: Partial<SliceLimits> = {}) {
   const log = new PlainLog();
   const engine = new PlainEngine();
   const files = new EncodedFiles('Int64', schemaOf('Int64'));
@@ -56,6 +56,7 @@ async function world() {
     engine,
     filters: plainFilters,
     clock: systemClock,
+    slices,
   });
   const view = () => viewOf(files.schema, catalog.records, partitions, log.unflushed);
   const publish = () => node.update(view());
@@ -126,6 +127,29 @@ test('a read that waits behind a large write sees nothing of an upsert that came
   await publish();
   assert.deepEqual(await Promise.all(before), [[0, 1, 2], 3]);
   assert.deepEqual(await tags(), [0, 7, 2]);
+  await node.close();
+});
+
+test('a read that waits behind a large write sees no delete that came after it and is flushed and merged meanwhile', async () => {
+  const { insert, erase, flushAll, catalog, publish, node, tags, count } = await world({
+    turnUnits: 1,
+    lookupsAtOnce: 3,
+    deleteKeys: 1,
+  });
+  insert(rowsFrom(0, 3));
+  await flushAll();
+  await publish();
+  erase(rowsFrom(1000, 100).map(({ key }) => key));
+  const before = [tags(), count()];
+  await turns(1);
+  for (const key of [0, 2]) {
+    erase([key]);
+    await flushAll();
+  }
+  while (await catalog.mergeDeletes(0));
+  await publish();
+  assert.deepEqual(await Promise.all(before), [[0, 1, 2], 3]);
+  assert.deepEqual(await tags(), [2]);
   await node.close();
 });
 

@@ -93,7 +93,7 @@ test('a delete that arrives while older ones are forgotten stays, whatever its c
     );
   erase('first', 1, 10n);
   erase('second', 2, 10n);
-  const pruned = deletes.prune([], new Pacer(new Turns(1), new AbortController().signal));
+  const pruned = deletes.prune([], new Pacer(new Turns({ turnUnits: 1 }), new AbortController().signal));
   erase('first', 3, 20n);
   erase('second', 4, 20n);
   await pruned;

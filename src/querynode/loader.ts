@@ -47,7 +47,7 @@ export interface LoadOptions {
   /** Segments loaded at once. */
   readonly parallelLoads: number;
   readonly onLoaded: (record: SegmentRecord) => void;
-  /** Resolves when every write that the files may hold is applied: only then readers see them. */
+  /** Resolves when every write that the files may hold is applied: only then readers may see what they do. */
   readonly written: Promise<void>;
 }
 
@@ -129,12 +129,14 @@ async function loadDeletes(
   rows: CollectionRows,
   record: SegmentRecord,
   schema: CollectionSchema,
-  { files, pacer, signal }: LoadOptions,
+  { files, pacer, signal, written }: LoadOptions,
 ): Promise<void> {
   signal.throwIfAborted();
   const { keys, timestamps } = await files.deletes(record, keyFieldOf(schema));
   if (keys.values.length !== record.rowCount || timestamps.length !== record.rowCount)
     throw damaged(record, `holds ${keys.values.length} deletes instead of ${record.rowCount}`);
+  // They reach rows that are read already: a read before the write that they are of must not see them.
+  await written;
   await rows.learnDeletes(record, keyList(keys), timestamps, pacer);
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Pacer, Turns } from './pacer.ts';
 
 test('many pieces of work together do no more in one turn of the event loop than one alone', async () => {
-  const turns = new Turns(100);
+  const turns = new Turns({ turnUnits: 100 });
   const { signal } = new AbortController();
   let inTurn = 0;
   let most = 0;
@@ -29,7 +29,7 @@ test('many pieces of work together do no more in one turn of the event loop than
 
 test('work that waits for its turn ends when it is told to', async () => {
   const stop = new AbortController();
-  const waiting = new Pacer(new Turns(1), stop.signal).spend(1);
+  const waiting = new Pacer(new Turns({ turnUnits: 1 }), stop.signal).spend(1);
   stop.abort(new Error('enough'));
   await assert.rejects(async () => waiting, /enough/);
 });

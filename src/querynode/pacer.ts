@@ -2,17 +2,40 @@
  * Keeps the event loop free. Long work counts what it does; what all work together may do in one turn of the loop is bounded, and
  * who goes beyond it waits, first come, first served, one a turn. One unit is about ten nanoseconds.
  */
-const TURN_UNITS = 250_000;
+export interface SliceLimits {
+  /** Units that all work together may do in one turn of the event loop. */
+  readonly turnUnits: number;
+  /** Key lookups of a delete that are done at once; more are done in slices, and readers wait for the end. */
+  readonly lookupsAtOnce: number;
+  /** Bytes of rows that are taken over at once, and in one slice. */
+  readonly insertBytes: number;
+  /** Rows taken over in one slice. */
+  readonly insertRows: number;
+  /** Keys of deletes looked up in one slice. */
+  readonly deleteKeys: number;
+  /** Rows of a loaded segment made ready in one slice. */
+  readonly prepareRows: number;
+}
+
+/** About a millisecond each, or much less. */
+export const defaultSlices: SliceLimits = {
+  turnUnits: 250_000,
+  lookupsAtOnce: 20_000,
+  insertBytes: 2 ** 20,
+  insertRows: 8192,
+  deleteKeys: 256,
+  prepareRows: 4096,
+};
 
 /** The turns of one event loop. Shared by everything that works in slices. */
 export class Turns {
-  readonly #unitsPerTurn: number;
+  readonly slices: SliceLimits;
   readonly #waiting: (() => void)[] = [];
   #spent = 0;
   #isScheduled = false;
 
-  constructor(unitsPerTurn = TURN_UNITS) {
-    this.#unitsPerTurn = unitsPerTurn;
+  constructor(slices: Partial<SliceLimits> = {}) {
+    this.slices = { ...defaultSlices, ...slices };
   }
 
   /** Undefined while the turn has room; otherwise resolves in a later turn. */
@@ -22,7 +45,7 @@ export class Turns {
       this.#isScheduled = true;
       setImmediate(() => this.#next());
     }
-    if (this.#spent < this.#unitsPerTurn) return undefined;
+    if (this.#spent < this.slices.turnUnits) return undefined;
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
     });
@@ -46,6 +69,10 @@ export class Pacer {
   constructor(turns: Turns, signal: AbortSignal) {
     this.#turns = turns;
     this.#signal = signal;
+  }
+
+  get slices(): SliceLimits {
+    return this.#turns.slices;
   }
 
   /** Undefined: go on. Otherwise to be awaited first; rejects with the signal's reason. */

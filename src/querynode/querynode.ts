@@ -9,7 +9,7 @@ import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResu
 import type { Filters } from './filter.ts';
 import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
-import { Pacer, Turns } from './pacer.ts';
+import { Pacer, type SliceLimits, Turns } from './pacer.ts';
 import { countRowsOf, queryRows } from './query.ts';
 import type { ReadContext } from './reads.ts';
 import { searchRows } from './search.ts';
@@ -43,6 +43,7 @@ export interface QueryNodeOptions {
   readonly filters: Filters;
   readonly clock: Clock;
   readonly limits?: Partial<QueryNodeLimits>;
+  readonly slices?: Partial<SliceLimits>;
 }
 
 export class LocalQueryNode implements QueryNode {
@@ -51,7 +52,7 @@ export class LocalQueryNode implements QueryNode {
   readonly #collections = new Map<CollectionId, LoadedCollection>();
   /** Loads that met what may pass, and why; whoever keeps the collection loaded sends its view again. */
   readonly #interrupted = new Map<CollectionId, string>();
-  readonly #turns = new Turns();
+  readonly #turns: Turns;
   #waiting = 0;
   #appliedTs = 0n as HybridTime;
   #isClosed = false;
@@ -59,6 +60,7 @@ export class LocalQueryNode implements QueryNode {
   constructor(options: QueryNodeOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
+    this.#turns = new Turns(options.slices);
   }
 
   /** Takes its place in the log before it returns a promise: `view` must be the catalog's at the moment of the call. */

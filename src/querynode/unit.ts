@@ -91,8 +91,6 @@ export function requireField({ fields }: CollectionSchema, fieldId: FieldId): Fi
 
 /** Derived columns kept for filters. */
 const MAX_DERIVED = 64;
-/** Rows to look at between two questions whether to pause, and what one costs. */
-const PREPARE_ROWS = 4096;
 const COST_PER_KEY = 12;
 
 export class Unit {
@@ -244,8 +242,9 @@ export class Unit {
   }
 
   async #inSlices(pacer: Pacer, visit: (row: number) => void): Promise<void> {
-    for (let from = 0; from < this.capacity; from += PREPARE_ROWS) {
-      const to = Math.min(this.capacity, from + PREPARE_ROWS);
+    const { prepareRows } = pacer.slices;
+    for (let from = 0; from < this.capacity; from += prepareRows) {
+      const to = Math.min(this.capacity, from + prepareRows);
       for (let row = from; row < to; row++) visit(row);
       await pacer.spend((to - from) * COST_PER_KEY);
     }

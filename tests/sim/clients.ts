@@ -22,7 +22,13 @@ export abstract class Clients {
   /** Steps by name. */
   readonly done = new Map<string, number>();
   protected readonly names = new Set<string>();
+  /** A write or a snapshot that begins now is younger. */
   protected lastTs = 1n;
+  /**
+   * Highest timestamp of an acknowledged write: a read that begins now shows every write up to it. Those between it and `lastTs` may be
+   * under way still.
+   */
+  protected acknowledgedTs = 1n;
   protected number = 0;
   protected key = 0n;
 
@@ -125,6 +131,7 @@ export abstract class Clients {
       capturing: 0,
       isPaused: false,
       flushedTs: 0n,
+      definedTs: 0n,
       isBusy: false,
       epoch: 0,
       isGone: false,
@@ -153,6 +160,7 @@ export abstract class Clients {
     const now = coordinator.timestamp();
     check('exact', now > this.lastTs, () => `time went back: ${now} after ${this.lastTs}`);
     this.lastTs = now;
+    this.acknowledgedTs = now;
     for (const coll of this.colls) {
       coll.oracle.endSent(now);
       if (coll.isBusy || coll.isGone || this.hasFailed(life, coll)) continue;

@@ -127,6 +127,7 @@ export abstract class DefinitionSteps extends RowSteps {
       else {
         const ts = this.ask(await this.world.up()).timestamp();
         this.lastTs = ts;
+        coll.definedTs = ts;
         coll.oracle.changeAll(ts, (value) => (value?.startsWith(`${name}\t`) === true ? undefined : value));
       }
     });

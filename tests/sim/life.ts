@@ -329,7 +329,8 @@ export class Life {
     const engine = new ArenaEngine({ arena, workers, scanThreads: 1 });
     const files = new WorkerFiles({ workers, store: store as ObjectStore, engine });
     const filters = { compile: compileFilter, primaryKeys: primaryKeysOf };
-    return new LocalQueryNode({ streamingNode, files, engine, filters, clock });
+    const { slices } = this.#options.shape;
+    return new LocalQueryNode({ streamingNode, files, engine, filters, clock, slices });
   }
 }
 

@@ -47,6 +47,8 @@ export interface Coll {
   isPaused: boolean;
   /** Everything up to it is known to be flushed. */
   flushedTs: bigint;
+  /** When rows of it went with their partition; no write to it was under way. */
+  definedTs: bigint;
   /** One change of its definition at a time. */
   isBusy: boolean;
   /** Goes up before and after everything that may fail other calls. */

@@ -108,7 +108,9 @@ export abstract class ReadSteps extends Clients {
   async #answered<T>(coll: Coll, asking: Asking<T>): Promise<Outcome<unknown>> {
     const { name, partition, filter, ask, wrong } = asking;
     const { epoch } = coll;
-    const from = this.lastTs;
+    const { acknowledgedTs } = this;
+    const { definedTs } = coll;
+    const from = definedTs > acknowledgedTs ? definedTs : acknowledgedTs;
     const outcome = await this.call(name, coll, async (life) => {
       const { collection, partitions } = this.ask(life).requireReady(at(coll.name));
       const partitionId = partitions.find((p) => p.name === partition)?.partitionId;

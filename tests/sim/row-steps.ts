@@ -46,5 +46,6 @@ export abstract class RowSteps extends ReadSteps {
     if (outcome.is !== 'ok') return;
     coll.oracle.acknowledge(sent, outcome.value);
     if (outcome.value > this.lastTs) this.lastTs = outcome.value;
+    if (outcome.value > this.acknowledgedTs) this.acknowledgedTs = outcome.value;
   }
 }

@@ -1,5 +1,6 @@
 /** What differs from seed to seed beside chance: options of the server, and what kind of machine it runs on. */
 import type { CaptureMode } from '../../src/coordinator/snapshot/limits.ts';
+import type { SliceLimits } from '../../src/querynode/pacer.ts';
 
 export interface Shape {
   /** What snapshots hold; a third of the seeds know the way of Milvus 3.0. */
@@ -12,6 +13,8 @@ export interface Shape {
   readonly maxSegmentsPerCopyTask: number;
   /** In some seeds restores take one another's slots. */
   readonly slots: number;
+  /** In a third of the seeds every write and every handover of the query node takes several turns. */
+  readonly slices: Partial<SliceLimits>;
   /** In a quarter of the seeds most clients restore. */
   readonly isRestoring: boolean;
   /** Copies take long: more happens to them. */
@@ -22,6 +25,15 @@ export const SHORT_RETENTION_MS = 4000;
 export const SHORT_TIMEOUT_MS = 15_000;
 const DAY = 86_400_000;
 
+const SMALL_SLICES: SliceLimits = {
+  turnUnits: 30,
+  lookupsAtOnce: 3,
+  insertBytes: 200,
+  insertRows: 2,
+  deleteKeys: 2,
+  prepareRows: 2,
+};
+
 export const shapeOf = (seed: number): Shape => ({
   capture: seed % 3 === 0 ? 'flushed' : 'acknowledged',
   copyMode: seed % 4 === 1 ? 'physical' : 'shared',
@@ -29,6 +41,7 @@ export const shapeOf = (seed: number): Shape => ({
   jobTimeoutMs: seed % 4 === 3 ? SHORT_TIMEOUT_MS : DAY,
   maxSegmentsPerCopyTask: 1 + (seed % 3),
   slots: seed % 7 === 4 ? 1 : 4,
+  slices: seed % 3 === 2 ? SMALL_SLICES : {},
   isRestoring: seed % 4 === 2,
   isSlow: (seed >> 1) % 2 === 1,
 });

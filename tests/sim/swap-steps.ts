@@ -157,8 +157,11 @@ export abstract class SwapSteps extends JobSteps {
     )?.jobId;
   }
 
+  /** A decision whose answer was lost may have been taken, and its job forgotten since. */
   async #settled(jobId: JobId, decision: 'confirm' | 'revert'): Promise<void> {
-    for (;;) {
+    for (let wasLost = false; ; wasLost = true) {
+      const isForgotten = wasLost && this.jobOf(await this.world.up(), jobId) === undefined;
+      if (isForgotten) return;
       const outcome = await this.call('settle', undefined, (life) =>
         this.ask(life).settleSwap(jobId, decision),
       );

@@ -13,6 +13,7 @@ import { Pins } from '../../src/coordinator/snapshot/pins.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import type { DataNode, NodeOutput, NodeTaskReport, NodeWork } from '../../src/datanode/api.ts';
 import type { BuildId, CollectionId, JobId, NodeId, SegmentId, TaskId } from '../../src/model/ids.ts';
+import { WriteQueue } from '../../src/querynode/write-queue.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
 import type { World } from './world.ts';
@@ -345,6 +346,17 @@ export const plants = {
           return { method: 'server-side', etag, checkedBytes: 0 };
         },
       }),
+  }),
+  /** exact: a read takes what is there, although a write that was acknowledged before it is half through. */
+  hastyRead: (): Plant => ({
+    patch: () =>
+      patched(
+        WriteQueue.prototype,
+        'read',
+        () =>
+          <T>(take: () => T) =>
+            new Promise<T>((resolve) => resolve(take())),
+      ),
   }),
   /** once: what is there is not looked at: every attempt begins anew. */
   forgetfulCopy: (): Plant => ({

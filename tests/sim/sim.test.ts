@@ -91,6 +91,7 @@ describe('simulation', () => {
     ['exact', 'a lost delete', plants.lostDelete],
     ['exact', 'a compaction that loses rows', plants.lossyCompaction],
     ['exact', 'a compaction that brings deleted rows back', plants.deafCompaction],
+    ['exact', 'a read that does not wait for the writes before it', plants.hastyRead],
     ['exact', 'deletes that are retired too early', plants.earlyRetirement],
     ['exact', 'a retry without a new number', plants.sameAttempt, from(10)],
     ['exact', 'a result that is applied twice', plants.doubleResult],

@@ -108,9 +108,8 @@ export abstract class ReadSteps extends Clients {
   async #answered<T>(coll: Coll, asking: Asking<T>): Promise<Outcome<unknown>> {
     const { name, partition, filter, ask, wrong } = asking;
     const { epoch } = coll;
-    const { acknowledgedTs } = this;
-    const { definedTs } = coll;
-    const from = definedTs > acknowledgedTs ? definedTs : acknowledgedTs;
+    let from = this.acknowledgedTs;
+    if (coll.definedTs > from) from = coll.definedTs;
     const outcome = await this.call(name, coll, async (life) => {
       const { collection, partitions } = this.ask(life).requireReady(at(coll.name));
       const partitionId = partitions.find((p) => p.name === partition)?.partitionId;

@@ -184,8 +184,9 @@ export abstract class JobSteps extends RestoreSteps {
    * succeed to the same name when the object is whole again.
    */
   protected async damageSource(): Promise<Restoring | undefined> {
-    const name = this.freeName();
     const found = this.one(await this.#onlyInSnapshots());
+    // Chosen last: while somebody looks, another client may take the name.
+    const name = this.freeName();
     if (found === undefined || name === undefined || found.coll.isBusy) return undefined;
     const { coll, snap, key, snapshotId, holders } = found;
     if (holders.some(isInUse)) return undefined;

@@ -5,6 +5,7 @@ import { DbError, isDbError } from '../errors/db-error.ts';
 import type { Clock } from '../support/clock.ts';
 import { toJson } from '../support/json.ts';
 import type { Log } from '../support/log.ts';
+import { within } from '../support/within.ts';
 import { checkHead, checkSite, type RequestHead } from './guard.ts';
 import { LineSink } from './line-sink.ts';
 import { Metrics } from './metrics.ts';
@@ -73,12 +74,8 @@ export class AdminServer {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const reason = new DbError('service-unavailable', 'the server is stopping');
     for (const request of this.#requests.keys()) request.abort(reason);
-    const timer = new AbortController();
-    await Promise.race([
-      Promise.all(this.#requests.values()),
-      this.#options.clock.sleep(CLOSE_MS, timer.signal).catch(() => undefined),
-    ]);
-    timer.abort();
+    const ended: Promise<unknown> = Promise.all(this.#requests.values());
+    await within(this.#options.clock, CLOSE_MS, ended, () => undefined);
     this.#server.closeAllConnections();
     await closed;
   }

@@ -13,6 +13,7 @@ import type {
 import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
 import { runLoop } from '../support/loop.ts';
 import { Signal } from '../support/signal.ts';
+import { within } from '../support/within.ts';
 import type {
   GarbageResult,
   GarbageVerdict,
@@ -142,10 +143,7 @@ class LocalCoordinator implements Coordinator {
   }
 
   async #orLater(work: Promise<unknown>): Promise<void> {
-    const timer = new AbortController();
-    const timeout = this.#parts.clock.sleep(this.#limits.drainMs, timer.signal).catch(() => undefined);
-    await Promise.race([work, timeout]);
-    timer.abort();
+    await within(this.#parts.clock, this.#limits.drainMs, work, () => undefined);
   }
 
   #startLoops(): readonly Promise<void>[] {

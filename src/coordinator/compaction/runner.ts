@@ -8,8 +8,8 @@ import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { CompactionStats } from '../api.ts';
 import type { OutputIndexes } from '../rooms.ts';
+import { MemoryTask } from '../scheduler/memory-task.ts';
 import type { Scheduler } from '../scheduler/task.ts';
-import { CompactionTask } from './compaction-task.ts';
 import type { CompactionLimits } from './limits.ts';
 import { type OpenPlan, OpenPlans, type PlanEnd } from './open-plans.ts';
 import { checkedOutput, workOf } from './output.ts';
@@ -65,7 +65,7 @@ export class PlanRunner {
       if (!this.open.has(open)) return;
       open.taskId = taskId;
       this.#parts.scheduler.enqueue(
-        new CompactionTask(taskId, {
+        new MemoryTask(taskId, 'compaction', {
           work: () => this.#work(open),
           finish: (output) => this.#finish(open, output),
           fail: (code, reason) => this.#fail(open, code, reason),

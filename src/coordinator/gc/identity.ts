@@ -14,6 +14,7 @@ import type { Clock } from '../../support/clock.ts';
 import { parseJson, toJson } from '../../support/json.ts';
 import type { Log } from '../../support/log.ts';
 import type { Random } from '../../support/random.ts';
+import { within } from '../../support/within.ts';
 import { copyJobs } from '../copy-segment/job.ts';
 import { snapshots } from '../snapshot/record.ts';
 import { collections, idLeases, segments } from '../tables.ts';
@@ -215,14 +216,10 @@ export class StoreIdentity {
       await this.#catalog.commitSure([put(storeIdentities, { ...record, state: 'owned' }, record)]);
   }
 
-  async #timed<T>(answer: Promise<T>): Promise<T> {
-    const timer = new AbortController();
-    const late = this.#clock.sleep(TIMEOUT_MS, timer.signal).then(
-      () => Promise.reject(new DbError('storage-failed', `no answer within ${TIMEOUT_MS} ms`)),
-      // Called off: there is an answer.
-      () => answer,
-    );
-    return Promise.race([answer, late]).finally(() => timer.abort());
+  #timed<T>(answer: Promise<T>): Promise<T> {
+    return within(this.#clock, TIMEOUT_MS, answer, () => {
+      throw new DbError('storage-failed', `no answer within ${TIMEOUT_MS} ms`);
+    });
   }
 
   #record(): StoreIdentityRecord {

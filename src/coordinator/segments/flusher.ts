@@ -3,7 +3,7 @@
  * reads it there any more: only then the log may forget it. A flush that fails is tried again for ever.
  */
 import type { Catalog } from '../../catalog/catalog.ts';
-import type { FlushOutput, NodeOutput, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
+import type { FlushOutput, NodeOutput, NodeWork } from '../../datanode/api.ts';
 import { type ErrorName, errorCodes } from '../../errors/codes.ts';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import { ALL_PARTITIONS, type CollectionId, type SegmentId, type TaskId } from '../../model/ids.ts';
@@ -11,9 +11,9 @@ import type { LogSegment, StreamingNode } from '../../streamingnode/api.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { IdSource } from '../allocator.ts';
+import { MemoryTask } from '../scheduler/memory-task.ts';
 import type { Scheduler } from '../scheduler/task.ts';
 import { collections, partitions } from '../tables.ts';
-import { FlushTask } from './flush-task.ts';
 import type { SegmentRegistry } from './registry.ts';
 
 export interface FlusherParts {
@@ -139,9 +139,9 @@ export class Flusher {
     if (this.#flushes.get(flush.segment.segmentId) !== flush || flush.taskId !== undefined) return;
     flush.taskId = taskId;
     this.#parts.scheduler.enqueue(
-      new FlushTask(taskId, {
+      new MemoryTask(taskId, 'flush', {
         work: () => this.#work(flush),
-        finish: (report) => this.#finish(flush, report),
+        finish: (output) => this.#finish(flush, output),
         fail: (code, reason) => this.#fail(flush, code, reason),
       }),
     );
@@ -159,7 +159,7 @@ export class Flusher {
   }
 
   /** What it throws is a failed attempt to the scheduler: the flush is sent again after a back-off. */
-  async #finish(flush: Flush, { output }: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
+  async #finish(flush: Flush, output: NodeOutput): Promise<void> {
     const { segment } = flush;
     if (this.#flushes.get(segment.segmentId) !== flush) return;
     try {

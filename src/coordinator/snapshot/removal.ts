@@ -10,6 +10,7 @@ import { snapshotManifestKey, snapshotManifestsPrefix, snapshotMetadataKey } fro
 import type { Clock } from '../../support/clock.ts';
 import { Limiter } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
+import { within } from '../../support/within.ts';
 import type { ObjectRemover } from '../gc/remover.ts';
 import { collections } from '../tables.ts';
 import type { SnapshotReferences } from './meta.ts';
@@ -86,10 +87,8 @@ export class SnapshotRemoval {
   /** As `finish`, but after a short while it goes on without the caller. */
   async finishSoon(snapshotIds: readonly SnapshotId[]): Promise<void> {
     if (snapshotIds.length === 0) return;
-    const timer = new AbortController();
-    const finished = Promise.all(snapshotIds.map((snapshotId) => this.finish(snapshotId)));
-    const late = this.#clock.sleep(DROP_WAITS_MS, timer.signal).catch(() => undefined);
-    await Promise.race([finished, late]).finally(() => timer.abort());
+    const finished: Promise<unknown> = Promise.all(snapshotIds.map((snapshotId) => this.finish(snapshotId)));
+    await within(this.#clock, DROP_WAITS_MS, finished, () => undefined);
   }
 
   /** No further object is removed: the next start goes on. */

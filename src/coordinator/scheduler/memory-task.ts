@@ -1,26 +1,27 @@
-/** One compaction plan as the scheduler sees it. It lives in memory: after a restart the catalog is looked at anew. */
+/** A task that lives in memory: after a restart whoever gave it looks anew for what is to be done. */
 import type { NodeOutput, NodeTaskReport, NodeWork } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import type { TaskId } from '../../model/ids.ts';
-import type { SchedulerTask } from '../scheduler/task.ts';
+import type { SchedulerTask, TaskClass } from './task.ts';
 
-export interface CompactionSteps {
-  /** Undefined: not wanted any more. A fresh segment for every attempt: a lost node may still write to its own. */
-  work(): Promise<NodeWork | undefined>;
-  /** Resolves when the output is taken over; what follows needs no node of this task. */
+export interface MemoryTaskSteps {
+  /** Undefined: not wanted any more. */
+  work(): NodeWork | undefined | Promise<NodeWork | undefined>;
+  /** What it throws is a failed attempt. */
   finish(output: NodeOutput): Promise<void>;
   fail(code: ErrorName, reason: string): 'retry' | 'done';
 }
 
-export class CompactionTask implements SchedulerTask {
+export class MemoryTask implements SchedulerTask {
   readonly taskId: TaskId;
-  readonly taskClass = 'compaction';
+  readonly taskClass: TaskClass;
   readonly slots = 1;
-  readonly #steps: CompactionSteps;
+  readonly #steps: MemoryTaskSteps;
   #attempt = 0;
 
-  constructor(taskId: TaskId, steps: CompactionSteps) {
+  constructor(taskId: TaskId, taskClass: TaskClass, steps: MemoryTaskSteps) {
     this.taskId = taskId;
+    this.taskClass = taskClass;
     this.#steps = steps;
   }
 

@@ -2,6 +2,7 @@
  * A data directory with one collection of any number of flushed segments. Their records are written into the catalog as a flush and an
  * index build would; the objects they name are few: every segment names the same ones, which exist. Creating a snapshot reads records only.
  */
+
 import { put } from '../src/catalog/catalog.ts';
 import { LmdbKv } from '../src/catalog/lmdb.ts';
 import { DEFAULT_DATABASE_ID } from '../src/coordinator/collections/names.ts';
@@ -16,6 +17,7 @@ import { indexKey, rowsKey, statsKey } from '../src/storage/keys.ts';
 import { LocalStore } from '../src/storage/local.ts';
 import type { ObjectStore } from '../src/storage/object-store.ts';
 import { systemClock } from '../src/support/system-clock.ts';
+import { fieldSchema } from '../tests/field-schema.ts';
 
 const VECTOR = 101 as FieldId;
 /** Full segments, which no compaction wants to merge. */
@@ -23,18 +25,8 @@ const ROWS_BYTES = 480 * 2 ** 20;
 const PER_COMMIT = 120;
 const COMMITS_AT_ONCE = 8;
 
-const field = (fieldId: number, name: string, of: Partial<FieldSchema>): FieldSchema => ({
-  fieldId: fieldId as FieldId,
-  name,
-  description: '',
-  dataType: 'Int64',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...of,
-});
+const field = (fieldId: number, name: string, of: Partial<FieldSchema>): FieldSchema =>
+  fieldSchema(name, { fieldId: fieldId as FieldId, ...of });
 
 /** How the segments are written. */
 export interface ManySegments {

@@ -1,7 +1,9 @@
 /** Schemas and columns of the benches that work on segments. */
+
 import type { FieldId } from '../src/model/ids.ts';
 import type { BytesColumn, Column } from '../src/model/rows.ts';
 import type { FieldSchema } from '../src/model/schema.ts';
+import { fieldSchema } from '../tests/field-schema.ts';
 
 /** Field 100 is the primary key. */
 export const field = (
@@ -9,18 +11,8 @@ export const field = (
   name: string,
   dataType: FieldSchema['dataType'],
   more = {},
-): FieldSchema => ({
-  fieldId: fieldId as FieldId,
-  name,
-  description: '',
-  dataType,
-  isPrimaryKey: fieldId === 100,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...more,
-});
+): FieldSchema =>
+  fieldSchema(name, { fieldId: fieldId as FieldId, dataType, isPrimaryKey: fieldId === 100, ...more });
 
 /** Keys from `from` on. */
 export const keyColumn = (from: number, count: number): Column => ({

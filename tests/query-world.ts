@@ -1,4 +1,5 @@
 /** A small world around a query node for its tests: a log, files and vector memory that keep everything in plain arrays. */
+
 import assert from 'node:assert/strict';
 import type { ErrorName } from '../src/errors/codes.ts';
 import { DbError } from '../src/errors/db-error.ts';
@@ -26,6 +27,7 @@ import type {
   WritePart,
 } from '../src/streamingnode/api.ts';
 import type { WalPosition } from '../src/wal/wal.ts';
+import { fieldSchema } from './field-schema.ts';
 
 export const PK = 100 as FieldId;
 export const TAG = 101 as FieldId;
@@ -37,18 +39,8 @@ export const collectionId = 7n as CollectionId;
 export const partitions: readonly PartitionId[] = [11n as PartitionId, 12n as PartitionId];
 export const channels = ['dml_0', 'dml_1'];
 
-const field = (fieldId: FieldId, name: string, rest: Partial<FieldSchema>): FieldSchema => ({
-  fieldId,
-  name,
-  description: '',
-  dataType: 'Int64',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...rest,
-});
+const field = (fieldId: FieldId, name: string, rest: Partial<FieldSchema>): FieldSchema =>
+  fieldSchema(name, { fieldId, ...rest });
 
 export const schemaOf = (keyType: 'Int64' | 'VarChar'): CollectionSchema => ({
   description: '',

@@ -1,4 +1,5 @@
 /** Rows for the tests of filters: one field of every kind, as JavaScript values and as the columns a filter reads. */
+import { fieldSchema } from '../../tests/field-schema.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { BytesColumn, Column, FixedColumn, FixedType } from '../model/rows.ts';
 import type { CollectionSchema, DataType, ElementType, FieldSchema } from '../model/schema.ts';
@@ -34,18 +35,7 @@ const field = (
   name: string,
   dataType: DataType,
   more: Partial<FieldSchema> = {},
-): FieldSchema => ({
-  fieldId: fieldId as FieldId,
-  name,
-  description: '',
-  dataType,
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...more,
-});
+): FieldSchema => fieldSchema(name, { fieldId: fieldId as FieldId, dataType, ...more });
 
 export const filterSchema: CollectionSchema = {
   description: '',

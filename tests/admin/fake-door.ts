@@ -1,4 +1,5 @@
 /** What the admin server asks, answered from a few records in memory; the streams wait, fail and notice an abort as real ones do. */
+
 import type { AdminDoor } from '../../src/admin/routes.ts';
 import type {
   GarbageVerdict,
@@ -14,6 +15,7 @@ import type { RestoreJobInfo, RestoreSnapshot } from '../../src/coordinator/api.
 import { DbError } from '../../src/errors/db-error.ts';
 import { hybridTime } from '../../src/model/hybrid-time.ts';
 import type { FieldSchema } from '../../src/model/schema.ts';
+import { fieldSchema } from '../field-schema.ts';
 
 export const createdAtMs = Date.UTC(2025, 10, 22, 9, 30, 15, 250);
 
@@ -46,18 +48,8 @@ export const report = (fields: Partial<SnapshotReport> = {}): SnapshotReport => 
   ...fields,
 });
 
-const fieldOf = (fields: Partial<FieldSchema>): FieldSchema => ({
-  fieldId: 100 as never,
-  name: 'id',
-  description: '',
-  dataType: 'Int64',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...fields,
-});
+const fieldOf = (of: Partial<FieldSchema>): FieldSchema =>
+  fieldSchema('id', { fieldId: 100 as never, ...of });
 
 export const content: SnapshotContent = {
   deleteCount: 17,

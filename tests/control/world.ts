@@ -14,10 +14,11 @@ import {
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import type { AheadLoads, RestoreGate, SegmentFlusher } from '../../src/coordinator/rooms.ts';
 import { DbError } from '../../src/errors/db-error.ts';
-import type { CollectionId, FieldId, JobId, PartitionId, SegmentId } from '../../src/model/ids.ts';
+import type { CollectionId, JobId, PartitionId, SegmentId } from '../../src/model/ids.ts';
 import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
 import type { Clock } from '../../src/support/clock.ts';
 import { silentLog } from '../../src/support/log.ts';
+import { fieldSchema } from '../field-schema.ts';
 import { FakeQueryNode, FakeScheduler, FakeStreamingNode, honestNode, LogDisk } from './fake-nodes.ts';
 
 /** Time stands still unless a test moves it; `wake` ends every sleep at once. */
@@ -234,18 +235,7 @@ export async function settle(): Promise<void> {
   for (let i = 0; i < 5; i++) await new Promise<void>((done) => setImmediate(done));
 }
 
-export const field = (name: string, of: Partial<FieldSchema>): FieldSchema => ({
-  fieldId: 0 as FieldId,
-  name,
-  description: '',
-  dataType: 'Int64',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...of,
-});
+export const field = fieldSchema;
 
 export const schemaOf = (...more: readonly FieldSchema[]): CollectionSchema => ({
   description: '',

@@ -1,32 +1,22 @@
 /** The rows of the simulation: every column is a function of the key and the number of the write, so that no two writes look alike. */
+
 import type { FieldId, PartitionId } from '../../src/model/ids.ts';
 import type { Column, PrimaryKeys, RowBatch } from '../../src/model/rows.ts';
-import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
+import type { CollectionSchema } from '../../src/model/schema.ts';
 import { deleteParts } from '../../src/proxy/handlers/rows.ts';
 import { rowsByShard, shardsOf, takeBatch } from '../../src/proxy/handlers/shards.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
+import { fieldSchema } from '../field-schema.ts';
 
 export const DIM = 4;
-const field = (name: string, of: Partial<FieldSchema>): FieldSchema => ({
-  fieldId: 0 as FieldId,
-  name,
-  description: '',
-  dataType: 'Int64',
-  isPrimaryKey: false,
-  autoId: false,
-  nullable: false,
-  isDynamic: false,
-  typeParams: {},
-  ...of,
-});
 
 export const schema: CollectionSchema = {
   description: '',
   fields: [
-    field('id', { isPrimaryKey: true }),
-    field('number', {}),
-    field('text', { dataType: 'VarChar', maxLength: 100, nullable: true }),
-    field('vec', { dataType: 'FloatVector', dim: DIM }),
+    fieldSchema('id', { isPrimaryKey: true }),
+    fieldSchema('number', {}),
+    fieldSchema('text', { dataType: 'VarChar', maxLength: 100, nullable: true }),
+    fieldSchema('vec', { dataType: 'FloatVector', dim: DIM }),
   ],
   enableDynamicField: false,
   version: 1,

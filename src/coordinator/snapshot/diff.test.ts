@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fieldSchema } from '../../../tests/field-schema.ts';
 import { source, target, World } from '../../../tests/heart/world.ts';
 import { put, remove } from '../../catalog/catalog.ts';
 import { isDbError } from '../../errors/db-error.ts';
@@ -171,18 +172,8 @@ test('segments are compared by id, and others have their turn meanwhile', async 
 });
 
 test('every part of a definition that differs is one line', () => {
-  const field = (name: string, more: Partial<FieldSchema> = {}): FieldSchema => ({
-    fieldId: 100 as FieldId,
-    name,
-    description: '',
-    dataType: 'Int64',
-    isPrimaryKey: false,
-    autoId: false,
-    nullable: false,
-    isDynamic: false,
-    typeParams: {},
-    ...more,
-  });
+  const field = (name: string, more: Partial<FieldSchema> = {}): FieldSchema =>
+    fieldSchema(name, { fieldId: 100 as FieldId, ...more });
   const definition = (
     fields: readonly FieldSchema[],
     more: { shardsNum?: number; description?: string; dynamic?: boolean; name?: string } = {},

@@ -1,5 +1,4 @@
 /** Rows for the tests of filters: one field of every kind, as JavaScript values and as the columns a filter reads. */
-import { fieldSchema } from '../../tests/field-schema.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { BytesColumn, Column, FixedColumn, FixedType } from '../model/rows.ts';
 import type { CollectionSchema, DataType, ElementType, FieldSchema } from '../model/schema.ts';
@@ -35,7 +34,18 @@ const field = (
   name: string,
   dataType: DataType,
   more: Partial<FieldSchema> = {},
-): FieldSchema => fieldSchema(name, { fieldId: fieldId as FieldId, dataType, ...more });
+): FieldSchema => ({
+  fieldId: fieldId as FieldId,
+  name,
+  description: '',
+  dataType,
+  isPrimaryKey: false,
+  autoId: false,
+  nullable: false,
+  isDynamic: false,
+  typeParams: {},
+  ...more,
+});
 
 export const filterSchema: CollectionSchema = {
   description: '',

@@ -92,6 +92,8 @@ export class World {
   onFlush: (collectionId: CollectionId) => Promise<void> = () => Promise.resolve();
   flushedUpTo: () => HybridTime = () => this.time.next();
   readonly captureGate = new CaptureGate();
+  /** Segments of which an index is being built. */
+  readonly building = new Set<SegmentId>();
   /** Other names of collections. */
   readonly aliases = new Map<string, string>();
   readonly loads = new FakeLoads(this);
@@ -141,7 +143,7 @@ export class World {
         flushedUpTo: () => this.flushedUpTo(),
       },
       captureGate: this.captureGate,
-      builds: { isBuilding: () => false },
+      builds: { isBuilding: (segmentId) => this.building.has(segmentId) },
       resolve: {
         requireDatabase: (name) => {
           const [found] = catalog.find(databases, 'name', name === '' ? 'default' : name);

@@ -67,6 +67,7 @@ const onStray = (error: unknown) => {
 process.on('uncaughtException', onStray);
 process.on('unhandledRejection', onStray);
 process.on('warning', onStray);
+process.on('disconnect', () => process.exit());
 process.on('beforeExit', () => whenIdle?.());
 
 const send = (answer: Answer) => process.send?.(answer);

@@ -120,10 +120,29 @@ export async function instrument(
           mutator: mutatorName,
           original: content.slice(at(start), at(end)),
           replacement,
-        }));
+        }))
+        .filter((mutant) => !isNegation(mutant));
     }),
   );
   return mutants.flat();
+}
+
+const NEGATIONS: Readonly<Record<string, string>> = {
+  '===': '!==',
+  '!==': '===',
+  '<': '>=',
+  '>=': '<',
+  '>': '<=',
+  '<=': '>',
+};
+
+/** A condition turned round is never harder to find than one that always holds, or never does: those are there too. */
+function isNegation({ mutator, original, replacement }: Mutant): boolean {
+  if (mutator !== 'EqualityOperator') return false;
+  const operators = (text: string) => text.match(/[=!]==|[<>]=?(?= )/g) ?? [];
+  const before = operators(original);
+  const i = operators(replacement).findIndex((operator, at) => operator !== before[at]);
+  return i >= 0 && NEGATIONS[before[i] ?? ''] === operators(replacement)[i];
 }
 
 const lineStarts = (text: string): readonly number[] => [

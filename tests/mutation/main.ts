@@ -21,10 +21,13 @@ const ROOMS = [
   'src/coordinator/snapshot',
   'src/datanode/copy-segment',
 ];
-const TESTS = ['src/coordinator', 'src/datanode'];
+const TESTS = ['src/coordinator', 'src/datanode', 'tests/heart'];
 /** What killed tests leave in memory goes with their process. */
 const MAX_RUNS_PER_PROCESS = 150;
 const MAX_LOAD_MS = 60_000;
+/** How long the tests of one mutant may take on unchanged code. What everything runs, as a start, is run by every test. */
+const MAX_TESTS_MS = 5000;
+const MAX_TEST_MS = 3000;
 
 const root = join(import.meta.dirname, '../../..');
 const compiled = join(root, '.mutants');
@@ -115,22 +118,33 @@ async function planFor(testFiles: readonly string[], mutants: readonly Mutant[])
   if (dry?.kind !== 'dry' || dry.failures.length > 0)
     throw new Error(`the unchanged tests fail:\n${dry?.kind === 'dry' ? dry.failures.join('\n') : ''}`);
   const { coverage, durations } = dry;
-  const quickFirst = Object.entries(durations).sort((a, b) => a[1] - b[1]);
+  const quickFirst = Object.entries(durations)
+    .filter(([, durationMs]) => durationMs <= MAX_TEST_MS)
+    .sort((a, b) => a[1] - b[1]);
   const hitsOf = (test: string, mutant: string) => coverage.perTest[test]?.[mutant] ?? 0;
   return (mutant: Mutant): Plan => {
     const isStatic = mutant.id in coverage.static;
     const idsOfFile = mutants.filter(({ file }) => file === mutant.file).map(({ id }) => id);
     // What a module holds is used by tests that run something in it, or by those beside it.
     const isNear = (test: string) =>
-      test.startsWith(mutant.file.replace(/\/[^/]*$/, '/')) || idsOfFile.some((id) => hitsOf(test, id) > 0);
-    const tests = quickFirst
+      folderOf(test) === folderOf(mutant.file) || idsOfFile.some((id) => hitsOf(test, id) > 0);
+    const running = quickFirst
       .filter(([test]) => (isStatic ? isNear(test) : hitsOf(test, mutant.id) > 0))
       .map(([id, durationMs]) => ({ id, durationMs, hits: hitsOf(id, mutant.id) }));
+    const isBeside = ({ id }: PlannedTest) => folderOf(id) === folderOf(mutant.file);
+    const nearFirst = [...running.filter(isBeside), ...running.filter((test) => !isBeside(test))];
+    let totalMs = 0;
+    const tests = nearFirst.filter(({ durationMs }, i) => {
+      totalMs += durationMs;
+      return i === 0 || totalMs <= MAX_TESTS_MS;
+    });
     return { tests, isStatic };
   };
 }
 
 const fileOf = (test: string): string => test.split(' > ')[0] ?? '';
+/** Of a test's or a product's file. */
+const folderOf = (path: string): string => fileOf(path).replace(/\/[^/]*$/, '');
 
 async function judgeStatic({ id }: Mutant, tests: readonly PlannedTest[]): Promise<End> {
   const runner = await start([...new Set(tests.map((test) => fileOf(test.id)))], id);
@@ -173,14 +187,20 @@ function sampleOf(mutants: readonly Mutant[]): readonly Mutant[] {
   ).flat();
 }
 
+/** Those asked for, in the order in which they were. */
+const inOrder = (files: readonly string[]): readonly string[] =>
+  positionals.length === 0
+    ? files
+    : [...new Set(positionals.flatMap((part) => files.filter((file) => `${file}.ts`.includes(part))))];
+
 async function main(): Promise<void> {
   setPriority(10);
   const startedAt = systemUptimeMs();
   const isProduct = (file: string) => !/\.(test|suite)\.js$/.test(file);
-  const files = ROOMS.flatMap((room) => list(room, /\.js$/))
+  const product = ROOMS.flatMap((room) => list(room, /\.js$/))
     .filter(isProduct)
-    .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
     .map((file) => file.replace(/\.js$/, ''));
+  const files = inOrder(product);
   for (const file of ['src', 'tests'].flatMap((folder) => list(folder, /\.(test|suite)\.js$/))) {
     const text = readFileSync(join(compiled, file), 'utf8');
     const collect = join(compiled, 'tests/mutation/collect.js');

@@ -351,6 +351,68 @@ test('the output of a compaction is kept while it is written, and goes when the 
   await world.stop();
 });
 
+test('an index file of a segment is kept while one is built, and goes when it came to nothing', async () => {
+  const world = await World.withRows(1, NO_TOLERANCE);
+  const [segment] = world.catalog.all(segments);
+  const key = indexKey(segment!, VECTOR, 99n as BuildId);
+  await world.disk.memoryStore.put(key, bytes);
+  world.building.add(segment!.segmentId);
+  await collect(world);
+  assert.ok((await world.disk.keys()).includes(key));
+  world.building.clear();
+  await collect(world);
+  await world.assertClean();
+  await world.stop();
+});
+
+test('what a create has written is kept until it ends, without any tolerance', async () => {
+  const world = await World.withRows(2, NO_TOLERANCE);
+  const { memoryStore } = world.disk;
+  const before = await world.content(source);
+  const write = memoryStore.put.bind(memoryStore);
+  let goOn: () => void = () => undefined;
+  memoryStore.put = async (key, content) => {
+    // The last object of a create.
+    if (key.includes('/metadata/'))
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+    return write(key, content);
+  };
+  const created = world.create();
+  await settle();
+  const written = await world.disk.keys('snapshots/');
+  assert.equal(written.length, 1);
+  await collect(world);
+  assert.deepEqual(await world.disk.keys('snapshots/'), written);
+  const lines = (await planned(world)).filter(({ key }) => key.startsWith('snapshots/'));
+  assert.deepEqual(
+    lines.map(({ verdict, reason }) => `${verdict} ${reason}`),
+    ['keep pending-snapshot'],
+  );
+  goOn();
+  await created;
+  await collect(world);
+  await world.ended(await world.restore());
+  assert.deepEqual(await world.content(target), before);
+  await world.stop();
+});
+
+test('garbage in a restored collection goes while its job is still listed', async () => {
+  const world = await World.withRows(2, NO_TOLERANCE);
+  await world.create();
+  const jobId = await world.restore();
+  await world.ended(jobId);
+  const { collectionId } = world.find(target);
+  const stray = rowsKey({ collectionId, partitionId: 1n as PartitionId, segmentId: 888n as SegmentId });
+  await world.disk.memoryStore.put(stray, bytes);
+  await collect(world);
+  assert.equal(world.service.restoreState(jobId).state, 'completed');
+  assert.ok(!(await world.disk.keys()).includes(stray));
+  await world.assertClean();
+  await world.stop();
+});
+
 test('dropped segments without an object leave the catalog, however many', async () => {
   const world = await World.withRows(1, NO_TOLERANCE);
   const [like] = world.catalog.all(segments);

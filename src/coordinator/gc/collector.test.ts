@@ -351,6 +351,92 @@ test('the output of a compaction is kept while it is written, and goes when the 
   await world.stop();
 });
 
+test('a dry run says of each record that goes why', async () => {
+  const world = await littered();
+  await world.disk.clock.jump(QUIET);
+  const records = async () =>
+    (await planned(world))
+      .filter(({ key }) => key.startsWith('record:'))
+      .map(({ key, verdict, reason, detail }) => `${key.split('/')[0]} ${verdict} ${reason} ${detail}`)
+      .map((line) => line.replace(/\d+/g, '#'))
+      .sort();
+  assert.deepEqual(await records(), [
+    'record:segment delete dropped segment # was dropped',
+    'record:segment delete dropped segment # was dropped',
+    "record:snapshot delete abandoned snapshot 'left'",
+    "record:snapshot delete deleting-snapshot snapshot 'going'",
+    "record:snapshot delete deleting-snapshot snapshot 'orphaned'",
+  ]);
+  await collect(world);
+  assert.deepEqual(await records(), []);
+  await world.stop();
+});
+
+test('a dry run names the snapshots that need a file, and no longer one that outlived its collection', async () => {
+  const world = await World.withRows(1, LIMITS);
+  for (const name of ['a', 'b']) await world.create(name);
+  const [segment] = world.catalog.all(segments);
+  await world.catalog.commitSure([put(segments, { ...segment!, state: 'dropped', droppedAtMs: 0 }, segment)]);
+  const details = async () =>
+    new Set(
+      (await planned(world))
+        .filter(({ key }) => key.startsWith('segments/'))
+        .map(({ reason, detail }) => `${reason} ${detail}`),
+    );
+  assert.deepEqual(await details(), new Set(["snapshot needed by snapshot 'a', snapshot 'b'"]));
+  await world.service.dropSnapshot(source, 'b');
+  assert.deepEqual(await details(), new Set(["snapshot needed by snapshot 'a'"]));
+  await world.catalog.commitSure([remove(collections, world.find(source))]);
+  assert.deepEqual(await details(), new Set([`dropped segment ${segment!.segmentId} was dropped`]));
+  await world.stop();
+});
+
+test('the record of a dropped segment stays while an object of it does', async () => {
+  const world = await World.withRows(2, NO_TOLERANCE);
+  const [segment] = world.catalog.all(segments);
+  const { segmentId } = segment!;
+  await world.catalog.commitSure([put(segments, { ...segment!, state: 'dropped', droppedAtMs: 0 }, segment)]);
+  world.building.add(segmentId);
+  const isListed = async () => (await planned(world)).some(({ key }) => key.startsWith('record:'));
+  assert.equal(await isListed(), false);
+  await collect(world);
+  assert.equal(world.catalog.get(segments, segmentId)?.state, 'dropped');
+  world.building.clear();
+  assert.equal(await isListed(), true);
+  await collect(world);
+  assert.equal(world.catalog.get(segments, segmentId), undefined);
+  await world.stop();
+});
+
+test('the last pass is one that went to its end', async () => {
+  const world = await littered();
+  await world.disk.clock.jump(QUIET);
+  const before = world.service.collector.last;
+  const stop = new AbortController();
+  world.disk.failDelete = () => {
+    stop.abort();
+    return false;
+  };
+  await world.service.collectGarbage(stop.signal);
+  assert.deepEqual(world.service.collector.last, before);
+  world.disk.failDelete = () => false;
+  const result = await collect(world);
+  assert.deepEqual(world.service.collector.last, { ...result, endedAtMs: world.disk.clock.nowMs() });
+  await world.stop();
+});
+
+test('a dry run that is called off ends', async () => {
+  const world = await littered();
+  const stop = new AbortController();
+  const keys: string[] = [];
+  for await (const { key } of world.service.planGarbage(stop.signal)) {
+    keys.push(key);
+    if (keys.length === 3) stop.abort();
+  }
+  assert.equal(keys.length, 3);
+  await world.stop();
+});
+
 test('an index file of a segment is kept while one is built, and goes when it came to nothing', async () => {
   const world = await World.withRows(1, NO_TOLERANCE);
   const [segment] = world.catalog.all(segments);

@@ -17,7 +17,7 @@ import type { GarbageVerdict } from '../admin-api.ts';
 import { readManifests, readMetadata } from '../snapshot/reader.ts';
 import { snapshots } from '../snapshot/record.ts';
 import { allFiles } from '../snapshot/segment.ts';
-import { collections, segments } from '../tables.ts';
+import { collections, indexes, partitions, segments } from '../tables.ts';
 
 const HOUR = 3_600_000;
 /** Longer than every tolerance. */
@@ -388,6 +388,33 @@ test('a dry run names the snapshots that need a file, and no longer one that out
   assert.deepEqual(await details(), new Set(["snapshot needed by snapshot 'a'"]));
   await world.catalog.commitSure([remove(collections, world.find(source))]);
   assert.deepEqual(await details(), new Set([`dropped segment ${segment!.segmentId} was dropped`]));
+  await world.stop();
+});
+
+test('a start removes the partitions and indexes of collections that are not there, and no others', async () => {
+  let world = await World.withRows(1, LIMITS);
+  const { collectionId: gone } = await world.addCollection('gone', 1);
+  const { collectionId } = world.find(source);
+  const of = (id: CollectionId) =>
+    [partitions, indexes].map(
+      (table) => world.catalog.find(table as typeof indexes, 'collection', id).length,
+    );
+  await world.catalog.commitSure([remove(collections, world.find({ database: '', name: 'gone' }))]);
+  assert.deepEqual(
+    [of(gone), of(collectionId)],
+    [
+      [2, 1],
+      [2, 1],
+    ],
+  );
+  world = await world.restart(LIMITS);
+  assert.deepEqual(
+    [of(gone), of(collectionId)],
+    [
+      [0, 0],
+      [2, 1],
+    ],
+  );
   await world.stop();
 });
 

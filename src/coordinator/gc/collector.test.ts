@@ -4,6 +4,7 @@ import type { Fault } from '../../../tests/heart/disk.ts';
 import { settle } from '../../../tests/heart/manual-clock.ts';
 import { source, target, World } from '../../../tests/heart/world.ts';
 import { put, remove } from '../../catalog/catalog.ts';
+import { isDbError } from '../../errors/db-error.ts';
 import type { BuildId, CollectionId, FieldId, PartitionId, SegmentId, SnapshotId } from '../../model/ids.ts';
 import {
   deletesKey,
@@ -462,6 +463,49 @@ test('a dry run that is called off ends', async () => {
   }
   assert.equal(keys.length, 3);
   await world.stop();
+});
+
+test('what came to be needed after it was listed is kept', async () => {
+  const world = await World.withRows(1, NO_TOLERANCE);
+  const [segment] = world.catalog.all(segments);
+  const key = indexKey(segment!, VECTOR, 99n as BuildId);
+  const { memoryStore } = world.disk;
+  await memoryStore.put(key, bytes);
+  const list = memoryStore.list.bind(memoryStore);
+  memoryStore.list = async function* (prefix) {
+    yield* list(prefix);
+    world.building.add(segment!.segmentId);
+  };
+  const { deletedObjects, keptObjects } = await collect(world);
+  memoryStore.list = list;
+  const keys = await world.disk.keys();
+  assert.ok(keys.includes(key));
+  // The marker is not among the keys.
+  assert.deepEqual([deletedObjects, keptObjects], [0, keys.length + 1]);
+  await world.stop();
+});
+
+test('a pass gives up when more than a hundred objects cannot be deleted, and the next one goes on', async () => {
+  for (const [count, expected] of [
+    [100, /^injected fault$/],
+    [101, /gives up: 101 objects could not be deleted: injected fault/],
+  ] as const) {
+    const world = await World.withRows(1, NO_TOLERANCE);
+    for (let n = 0; n < count; n++) {
+      const segmentId = BigInt(1000 + n) as SegmentId;
+      const place = { collectionId: 1n as CollectionId, partitionId: 1n as PartitionId, segmentId };
+      await world.disk.memoryStore.put(rowsKey(place), bytes);
+    }
+    world.disk.failDelete = () => true;
+    await assert.rejects(
+      collect(world),
+      (error) => isDbError(error, 'storage-failed') && expected.test(error.message),
+    );
+    world.disk.failDelete = () => false;
+    assert.equal((await collect(world)).deletedObjects, count);
+    await world.assertClean();
+    await world.stop();
+  }
 });
 
 test('an index file of a segment is kept while one is built, and goes when it came to nothing', async () => {

@@ -171,6 +171,122 @@ test('what a record and a marker say together', () => {
   assert.deepEqual(decodeMarker(encodeMarker(5n)), { is: 'present', storeId: 5n });
 });
 
+test('a marker says whose the store is, or why it cannot be told', () => {
+  const said = (text: string) => decodeMarker(new TextEncoder().encode(text));
+  const damaged = { is: 'unreadable', why: 'is damaged' } as const;
+  for (const text of [
+    '',
+    'null',
+    '{}',
+    '{"format":1}',
+    '{"storeId":"5"}',
+    '{"format":0,"storeId":"5"}',
+    '{"format":"2","storeId":"5"}',
+    '{"format":1,"storeId":5}',
+    '{"format":1,"storeId":["5"]}',
+    '{"format":1,"storeId":"0"}',
+    '{"format":1,"storeId":"-5"}',
+    '{"format":1,"storeId":" 5"}',
+    '{"format":1,"storeId":"5 "}',
+    '{"format":1,"storeId":"12345678901234567890"}',
+  ])
+    assert.deepEqual(said(text), damaged, text);
+  assert.deepEqual(decodeMarker(Uint8Array.of(0x22, 0xff, 0x22)), damaged);
+  assert.deepEqual(said('{"format":2,"storeId":"5"}'), {
+    is: 'unreadable',
+    why: 'has format 2, written by a newer Tidemark',
+  });
+  assert.deepEqual(said('{"format":1,"storeId":"1234567890123456789"}'), {
+    is: 'present',
+    storeId: 1_234_567_890_123_456_789n,
+  });
+});
+
+test('a mismatch says what each side is', () => {
+  const record = { storeId: 5n, state: 'owned', mustBeEmpty: true } as const;
+  const why = (...input: Parameters<typeof decideIdentity>) => {
+    const finding = decideIdentity(...input);
+    return finding.kind === 'mismatch' ? finding.why : finding.kind;
+  };
+  const other = { is: 'present', storeId: 6n } as const;
+  assert.equal(why(record, other, undefined), 'the catalog belongs to store 5, this is store 6');
+  assert.equal(
+    why({ ...record, state: 'claiming' }, other, undefined),
+    'the catalog is new, this is store 6',
+  );
+  assert.equal(
+    why(record, { is: 'absent' }, undefined),
+    `the catalog belongs to store 5, this one has no object '${IDENTITY_KEY}'`,
+  );
+  assert.equal(
+    why(record, { is: 'unreadable', why: 'is damaged' }, undefined),
+    `the object '${IDENTITY_KEY}' is damaged`,
+  );
+});
+
+test('a catalog of before there were identities starts over a store that fails, and takes it when it answers', async () => {
+  const store = new MemoryStore(() => 0);
+  const read = store.get.bind(store);
+  const kv = new MemoryKv();
+  await useCatalog(await Catalog.open({ kv, tables: coreTables, highWater: () => 1n }));
+  store.get = () => Promise.reject(new DbError('storage-failed', 'EIO'));
+  const { identity, remover } = await start({ kv, store });
+  assert.match(identity.troubles().join(), /EIO/);
+  assert.equal(await identity.isOverNow(), false);
+  await assert.rejects(remover.remove(KEY), (error) => isDbError(error, 'storage-failed'));
+  store.get = read;
+  assert.equal(await identity.isOverNow(), true);
+  assert.deepEqual(identity.troubles(), []);
+  assert.equal(await identity.isOverNow(), false);
+  assert.ok(await store.stat(IDENTITY_KEY));
+  await remover.remove(KEY);
+});
+
+test('what is no answer of a store, but a bug of ours, is not taken for trouble with the store', async () => {
+  const store = new MemoryStore(() => 0);
+  const kv = new MemoryKv();
+  await useCatalog(await Catalog.open({ kv, tables: coreTables, highWater: () => 1n }));
+  const read = store.get.bind(store);
+  store.get = () => Promise.reject(new TypeError('bug'));
+  await assert.rejects(start({ kv, store }), TypeError);
+  store.get = read;
+  const { identity } = await start({ kv, store });
+  await store.delete(IDENTITY_KEY);
+  await assert.rejects(identity.verify(), mismatch);
+  store.get = () => Promise.reject(new TypeError('bug'));
+  await assert.rejects(identity.isOverNow(), TypeError);
+});
+
+test('a store that was found right is not looked at for each delete, and stays right when it does not answer for once', async () => {
+  const store = new MemoryStore(() => 0);
+  const { identity, remover } = await start({ kv: new MemoryKv(), store });
+  store.get = () => Promise.reject(new DbError('storage-failed', 'EIO'));
+  await store.put(KEY, bytes);
+  await remover.remove(KEY);
+  assert.equal(await store.stat(KEY), undefined);
+  await assert.rejects(identity.verify(), (error) => isDbError(error, 'storage-failed'));
+  assert.deepEqual(identity.troubles(), []);
+  await remover.remove(KEY);
+});
+
+test('trouble with the store is logged when it begins and when it changes', async () => {
+  const logged: unknown[] = [];
+  const log = { ...silentLog, error: (_event: string, fields?: object) => void logged.push(fields) };
+  const store = new MemoryStore(() => 0);
+  const kv = new MemoryKv();
+  await start({ kv, store });
+  await store.delete(IDENTITY_KEY);
+  const catalog = await Catalog.open({ kv, tables: [...coreTables, ...snapshotTables], highWater: () => 1n });
+  const parts = { catalog, store, clock: new ManualClock(), random: seededRandom(1), log };
+  const identity = new StoreIdentity(parts);
+  for (let i = 0; i < 3; i++) await assert.rejects(identity.verify(), mismatch);
+  assert.equal(logged.length, 1);
+  await store.put(IDENTITY_KEY, Uint8Array.of(0));
+  await assert.rejects(identity.verify(), mismatch);
+  assert.equal(logged.length, 2);
+  assert.match(identity.troubles().join(), /^catalog and object store do not belong together: the object/);
+});
+
 for (const effect of ['before', 'after'] as const)
   test(`a crash ${effect} any write of the first start is no mismatch`, async () => {
     for (let at = 1; ; at++) {

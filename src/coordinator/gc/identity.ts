@@ -99,7 +99,7 @@ export class StoreIdentity {
   readonly #log: Log;
   #isVerified = false;
   /** What the last check found wrong. */
-  #trouble: DbError | undefined;
+  #trouble: string | undefined;
   #checking: Promise<void> | undefined;
 
   constructor(parts: {
@@ -168,7 +168,7 @@ export class StoreIdentity {
   }
 
   troubles(): readonly string[] {
-    return this.#trouble === undefined ? [] : [this.#trouble.message];
+    return this.#trouble === undefined ? [] : [this.#trouble];
   }
 
   async #verify(): Promise<void> {
@@ -186,13 +186,9 @@ export class StoreIdentity {
 
   #note(error: unknown): void {
     const trouble = isDbError(error, 'store-mismatch')
-      ? error
-      : new DbError(
-          'storage-failed',
-          `nothing is deleted: the object store does not answer: ${messageOf(error)}`,
-        );
-    if (this.#trouble?.message !== trouble.message)
-      this.#log.error('store-not-verified', { reason: trouble.message });
+      ? error.message
+      : `nothing is deleted: the object store does not answer: ${messageOf(error)}`;
+    if (this.#trouble !== trouble) this.#log.error('store-not-verified', { reason: trouble });
     this.#trouble = trouble;
   }
 

@@ -10,34 +10,27 @@ export interface Judged {
 
 export interface Report {
   readonly text: string;
-  /** Living mutants of this run without a reason. */
-  readonly unexplained: readonly string[];
+  /** How many of the file's living mutants have no reason. */
+  readonly unexplained: number;
 }
 
 const MAX_CODE = 120;
 const statuses = ['killed', 'timeout', 'survived', 'uncovered'] as const;
 
-/** `old`: the document as it is. What it says of files that are not in `judged` stays. */
-export function reportOf(
-  judged: readonly Judged[],
-  files: readonly string[],
-  old: string,
-  date: string,
-): Report {
+/** `judged`: all mutants of `file`. `old`: the document as it is; what it says of other files stays. */
+export function reportOf(judged: readonly Judged[], file: string, old: string, date: string): Report {
   const before = rowsOf(old);
-  const kept = before.filter(([file = '']) => !files.includes(unquoted(file)));
+  const kept = before.filter(([name = '']) => unquoted(name) !== file);
   const reasons = new Map(
-    before.filter((row) => row.length === 3).map(([file, code, reason]) => [`${file}|${code}`, reason]),
+    before.filter((row) => row.length === 3).map(([name, code, reason]) => [`${name}|${code}`, reason]),
   );
-  const results = [
-    ...kept.filter((row) => row.length === 8),
-    ...files.map((file) => resultRow(file, judged, date)),
-  ].sort(byFile);
-  const living = [...kept.filter((row) => row.length === 3), ...livingRows(judged, reasons)].sort(byFile);
-  const unexplained = living
-    .filter(([file = '', , reason]) => reason === '' && files.includes(unquoted(file)))
-    .map(([file, code]) => `${file} ${code}`);
-  return { text: textOf(results, living), unexplained };
+  const results = [...kept.filter((row) => row.length === 8), resultRow(file, judged, date)].sort(byFile);
+  const own = livingRows(judged, reasons);
+  const living = [...kept.filter((row) => row.length === 3), ...own].sort(byFile);
+  return {
+    text: textOf(results, living),
+    unexplained: own.filter(([, , reason]) => reason === '').length,
+  };
 }
 
 type Row = readonly string[];
@@ -60,9 +53,8 @@ const rowsOf = (text: string): readonly Row[] =>
     .map((row) => (row.length === 2 ? [...row, ''] : row));
 
 function resultRow(file: string, judged: readonly Judged[], date: string): Row {
-  const own = judged.filter(({ mutant }) => mutant.file === file);
-  const counts = statuses.map((status) => own.filter((one) => one.status === status).length);
-  return [`\`${file}\``, String(own.length), ...counts.map(String), scoreOf(counts), date];
+  const counts = statuses.map((status) => judged.filter((one) => one.status === status).length);
+  return [`\`${file}\``, String(judged.length), ...counts.map(String), scoreOf(counts), date];
 }
 
 function scoreOf([killed = 0, timeout = 0, survived = 0, uncovered = 0]: readonly number[]): string {

@@ -419,6 +419,26 @@ test('a start removes the partitions and indexes of collections that are not the
   await world.stop();
 });
 
+test('a dry run foresees that a snapshot nobody can read or use any more keeps nothing, unless it is pinned', async () => {
+  for (const isPinned of [false, true]) {
+    let world = await World.withRows(1, LIMITS);
+    for (const name of ['a', 'b']) await world.create(name);
+    if (isPinned) await world.service.pinSnapshot(source, 'b', 1_000_000);
+    const [was] = world.catalog.all(segments);
+    await world.catalog.commitSure([put(segments, { ...was!, state: 'dropped', droppedAtMs: 0 }, was)]);
+    for (const { metadataKey } of world.catalog.all(snapshots))
+      await world.disk.memoryStore.delete(metadataKey);
+    world = await world.restart(LIMITS);
+    await world.catalog.commitSure([remove(collections, world.find(source))]);
+    const lines = (await planned(world)).filter(({ key }) => key.startsWith('segments/'));
+    assert.deepEqual(
+      new Set(lines.map(({ reason }) => reason)),
+      new Set([isPinned ? 'references-not-loaded' : 'dropped']),
+    );
+    await world.stop();
+  }
+});
+
 test('the record of a dropped segment stays while an object of it does', async () => {
   const world = await World.withRows(2, NO_TOLERANCE);
   const [segment] = world.catalog.all(segments);

@@ -70,7 +70,16 @@ test('a pass that has nothing to do writes nothing', async () => {
 
 test('nothing outside a segment or a snapshot can be deleted', async () => {
   const remover = new ObjectRemover(new MemoryStore(() => 0), { require: () => Promise.resolve() });
-  for (const prefix of ['', 'segments/', 'segments/1', 'segments/1/2/', 'snapshots/1/', 'identity/', 'x/'])
+  for (const prefix of [
+    '',
+    'segments/',
+    'segments/1',
+    'segments/1/2/',
+    'snapshots/1/',
+    'identity/',
+    'x/',
+    'x/segments/1/',
+  ])
     await assert.rejects(remover.removeBelow(prefix), prefix);
   for (const key of [
     '',
@@ -82,4 +91,19 @@ test('nothing outside a segment or a snapshot can be deleted', async () => {
   ])
     await assert.rejects(remover.removeKeys([key]), key);
   await assert.rejects(remover.remove('segments/1/2/3/rows.parquet.bak'));
+});
+
+test('clearing a place leaves what is not ours there, and counts what it deletes', async () => {
+  const store = new MemoryStore(() => 0);
+  const remover = new ObjectRemover(store, { require: () => Promise.resolve() });
+  const kept = ['segments/1/notes.txt', 'segments/11/2/3/rows.parquet'];
+  const gone = ['segments/1/2/3/rows.parquet', 'segments/1/2/4/rows.parquet'];
+  for (const key of [...kept, ...gone]) await store.put(key, Uint8Array.of(1));
+  store.leaveTemporary('w-1/1', 1);
+  await remover.removeBelow('segments/1/');
+  const left: string[] = [];
+  for await (const { key } of store.list('')) left.push(key);
+  assert.deepEqual([left, remover.removed], [kept, 2]);
+  await remover.removeTemporary('w-1/1');
+  assert.equal(remover.removed, 3);
 });

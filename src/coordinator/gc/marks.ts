@@ -53,18 +53,15 @@ export class CatalogMarks implements Marks {
   }
 
   snapshotsOf(collectionId: CollectionId, segmentId: SegmentId): readonly string[] {
-    const count = this.#parts.references.countOf(segmentId);
-    if (count === 0) return [];
-    if (!this.#foresees) return [count === 1 ? 'a snapshot' : `${count} snapshots`];
+    if (this.#parts.references.countOf(segmentId) === 0) return [];
+    if (!this.#foresees) return ['a snapshot'];
     if (this.#named?.segmentId !== segmentId)
       this.#named = { segmentId, names: this.#namesOf(collectionId, segmentId) };
     return this.#named.names;
   }
 
-  isBuildNeeded(collectionId: CollectionId, segmentId: SegmentId, buildId: BuildId): boolean {
-    return (
-      this.#parts.references.buildCountOf(buildId) > 0 && this.snapshotsOf(collectionId, segmentId).length > 0
-    );
+  isBuildNeeded(buildId: BuildId): boolean {
+    return this.#parts.references.buildCountOf(buildId) > 0;
   }
 
   isBuilding(segmentId: SegmentId): boolean {

@@ -71,7 +71,8 @@ export interface Marks {
   areReferencesKnown(collectionId: CollectionId): boolean;
   /** Names of the snapshots that need the segment. */
   snapshotsOf(collectionId: CollectionId, segmentId: SegmentId): readonly string[];
-  isBuildNeeded(collectionId: CollectionId, segmentId: SegmentId, buildId: BuildId): boolean;
+  /** Whether a snapshot needs this build of a segment that `snapshotsOf` says is needed. */
+  isBuildNeeded(buildId: BuildId): boolean;
   /** Whether a file that is built for the segment now may still become its index. */
   isBuilding(segmentId: SegmentId): boolean;
   /** The restore that fills the collection, or has failed and is not cleared away. */
@@ -187,8 +188,7 @@ function ofSegmentFile(
   const held = heldBySegment(key, object, segment, marks);
   if (held !== undefined) return held;
   const names = marks.snapshotsOf(collectionId, segmentId);
-  const isNeeded =
-    names.length > 0 && (key.kind !== 'index' || marks.isBuildNeeded(collectionId, segmentId, key.buildId));
+  const isNeeded = names.length > 0 && (key.kind !== 'index' || marks.isBuildNeeded(key.buildId));
   if (isNeeded) return neededBy(names);
   const { modifiedAtMs } = object;
   if (segment === undefined)

@@ -136,6 +136,13 @@ const table: readonly (readonly [string, Known, string, number, string])[] = [
     HOUR,
     'keep young',
   ],
+  [
+    'live, references unknown',
+    { segment: {}, listed: [rows], areReferencesUnknown: true },
+    rows,
+    0,
+    'keep live',
+  ],
   ['no record', {}, rows, 1000, 'delete orphan'],
   ['no record, young', {}, rows, 999, 'keep young'],
   ['no record, captured', { snapshotsOf: ['a'] }, rows, HOUR, 'keep snapshot'],
@@ -199,11 +206,55 @@ test('a reason says which snapshots keep an object, and how long it is young', (
     detail({ segment: dropped, snapshotsOf: names }),
     "needed by snapshot 'a', snapshot 'b', snapshot 'c' and 2 more",
   );
+  assert.equal(
+    detail({ segment: dropped, snapshotsOf: names.slice(0, 3) }),
+    "needed by snapshot 'a', snapshot 'b', snapshot 'c'",
+  );
+  for (const [leftMs, text] of [
+    [1, '1 s'],
+    [119_000, '119 s'],
+    [119_001, '2 min'],
+    [119 * 60_000, '119 min'],
+    [119 * 60_000 + 1, '2 h'],
+    [121 * 60_000, '3 h'],
+  ] as const)
+    assert.equal(
+      verdictOf(found(rows, 0), marksOf({}), NOW, { ...limits, missingToleranceMs: leftMs }).detail,
+      `no segment 3; stays for ${text} more`,
+    );
   assert.equal(detail({}), 'no segment 3; stays for 1 s more');
   assert.match(
     verdictOf(found(rows, 0), marksOf({}), NOW, { ...limits, missingToleranceMs: 24 * HOUR }).detail,
     /stays for 24 h more/,
   );
+});
+
+test('every verdict says to people what it is about', () => {
+  const details: readonly (readonly [Known, string, string])[] = [
+    [{ segment: {}, listed: [rows] }, rows, 'segment 3'],
+    [{ segment: {} }, rows, 'segment 3 does not list it'],
+    [{ segment: {}, isBuilding: true }, index, 'an index of segment 3 is being built'],
+    [{ segment: { state: 'growing' } }, rows, 'segment 3 is growing'],
+    [{ restore: 5n }, rows, 'restore job 5'],
+    [{ segment: dropped }, rows, 'segment 3 was dropped'],
+    [
+      { segment: {}, isCollectionGone: true },
+      rows,
+      'the collection of segment 3 is gone; stays for 1 s more',
+    ],
+    [{ areReferencesUnknown: true }, rows, 'what a snapshot of collection 1 needs is not known'],
+    [{}, rows, 'no segment 3'],
+    [{ snapshot: {} }, metadata, 'a part of snap'],
+    [{ snapshot: {} }, manifest(1), "snapshot 'snap' does not list it"],
+    [{ snapshot: { state: 'creating' } }, metadata, "snapshot 'snap' is being created"],
+    [{ snapshot: { state: 'abandoned' } }, metadata, "the creation of snapshot 'snap' did not end"],
+    [{ snapshot: { state: 'deleting' } }, metadata, "snapshot 'snap' is dropped"],
+    [{}, metadata, 'no snapshot 9'],
+    [{}, IDENTITY_KEY, 'says which catalog the store belongs to'],
+    [{}, 'backup/x', 'no key of ours: never deleted'],
+  ];
+  for (const [known, key, expected] of details)
+    assert.equal(verdictOf(found(key, HOUR), marksOf(known), NOW, limits).detail, expected);
 });
 
 const states: readonly SegmentState[] = ['growing', 'sealed', 'writing', 'flushed', 'dropped'];
@@ -297,6 +348,9 @@ test('the record of a dropped segment goes when nothing keeps its files', () => 
   };
   assert.equal(verdict({ segment: dropped }), 'delete dropped');
   assert.equal(verdict({ segment: {} }), 'keep live');
+  assert.equal(verdict({ segment: {}, isCollectionGone: true }), 'keep young');
+  assert.equal(verdict({ segment: { state: 'growing' }, isCollectionGone: true }), 'keep live');
+  assert.equal(verdict({ segment: dropped, restore: 5n }), 'delete dropped');
   assert.equal(verdict({ segment: { ...dropped, droppedAtMs: NOW } }), 'keep young');
   assert.equal(verdict({ segment: dropped, snapshotsOf: ['a'] }), 'keep snapshot');
   assert.equal(verdict({ segment: dropped, areReferencesUnknown: true }), 'keep references-not-loaded');

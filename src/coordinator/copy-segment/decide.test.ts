@@ -95,6 +95,11 @@ const rows: readonly [string, JobView, JobDecision][] = [
     { kind: 'wait' },
   ],
   [
+    'progress is stored again when it is due',
+    view(executing, [1, 1, 0, 0], { copiedBytes: 50, progressStoredAtMs: 9900 }),
+    { kind: 'progress', progress: 25 },
+  ],
+  [
     'an attempt that begins anew does not take progress back',
     view(executing, [1, 1, 0, 0], { copiedBytes: 2 }),
     { kind: 'wait' },

@@ -29,6 +29,7 @@ const MAX_LOAD_MS = 120_000;
 const SLOWER_UNDER_LOAD = 15;
 /** How long the tests of one mutant may take on unchanged code. What everything runs, as a start, is run by every test. */
 const MAX_TESTS_MS = 2500;
+const QUICK_MS = 15;
 const MAX_TEST_MS = 3000;
 
 const root = join(import.meta.dirname, '../../..');
@@ -112,7 +113,7 @@ interface Plan {
   readonly isStatic: boolean;
 }
 
-/** Which tests run which mutant, quick ones first. */
+/** Which tests run which mutant: quick ones, then those beside it, then others. */
 async function planFor(testFiles: readonly string[], mutants: readonly Mutant[]) {
   const runner = await startPlain(testFiles);
   const dry = await runner.ask({ kind: 'dry' });
@@ -134,7 +135,8 @@ async function planFor(testFiles: readonly string[], mutants: readonly Mutant[])
       .filter(([test]) => (isStatic ? isNear(test) : hitsOf(test, mutant.id) > 0))
       .map(([id, durationMs]) => ({ id, durationMs, hits: hitsOf(id, mutant.id) }));
     const isBeside = ({ id }: PlannedTest) => folderOf(id) === folderOf(mutant.file);
-    const nearFirst = [...running.filter(isBeside), ...running.filter((test) => !isBeside(test))];
+    const rank = (test: PlannedTest) => (test.durationMs < QUICK_MS ? 0 : isBeside(test) ? 1 : 2);
+    const nearFirst = running.toSorted((a, b) => rank(a) - rank(b));
     let totalMs = 0;
     const tests = nearFirst.filter(({ durationMs }, i) => {
       totalMs += durationMs;

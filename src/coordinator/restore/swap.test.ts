@@ -87,6 +87,20 @@ const wanted: readonly [string, SwapStage, Decision, Partial<SwapView>, SettleSt
     { kind: 'revert', back: kept, drop: undefined },
   ],
   [
+    'the restored one is gone, the old one was renamed back',
+    'swapped',
+    'revert',
+    { source: old, target: undefined, holder: old },
+    { kind: 'revert', back: old, drop: undefined },
+  ],
+  [
+    'the restored one is gone, another has the name',
+    'swapped',
+    'revert',
+    { source: kept, target: undefined, holder: other },
+    /another collection is called 'words'/,
+  ],
+  [
     'the restored one was renamed',
     'swapped',
     'revert',
@@ -119,6 +133,12 @@ test('revert loads the old collection first when readers of the name have a load
   const target = { ...restored, load: 'loaded' } as const;
   const step = decideSettle(view('swapped', { source: kept, target, holder: target }), 'revert');
   assert.deepEqual(step, { kind: 'load', collection: kept });
+  const back = { ...kept, load: 'loaded' } as const;
+  assert.deepEqual(decideSettle(view('swapped', { source: back, target, holder: target }), 'revert'), {
+    kind: 'revert',
+    back,
+    drop: target,
+  });
 });
 
 test('what has failed is refused with the reason it failed for', () => {

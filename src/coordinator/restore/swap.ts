@@ -88,9 +88,9 @@ function revert({ purpose, source, target, holder }: SwapView): SettleStep {
     holder.collectionId === target?.collectionId ||
     holder.collectionId === source.collectionId;
   if (!isFree) return refuse(`another collection is called '${purpose.name}' now`);
-  const isTargetNamed = holder !== undefined && holder.collectionId === target?.collectionId;
   // What was renamed since then is somebody's own.
-  if (!isTargetNamed) return { kind: 'revert', back: source, drop: undefined };
-  if (target?.load === 'loaded' && source.load !== 'loaded') return { kind: 'load', collection: source };
+  if (target === undefined || holder?.collectionId !== target.collectionId)
+    return { kind: 'revert', back: source, drop: undefined };
+  if (target.load === 'loaded' && source.load !== 'loaded') return { kind: 'load', collection: source };
   return { kind: 'revert', back: source, drop: target };
 }

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { TaskId } from '../../model/ids.ts';
-import { groupIntoTasks, idAt } from './job.ts';
+import {
+  type CopyJob,
+  copyJobs,
+  groupIntoTasks,
+  idAt,
+  isOpen,
+  isToClear,
+  isUnsettled,
+  type RestorePurpose,
+} from './job.ts';
 
 const size = fc.record({ bytes: fc.nat(1000), files: fc.integer({ min: 1, max: 20 }) });
 const grouping = fc.record({
@@ -74,3 +83,44 @@ test('grouping the same sizes again gives the same tasks, and so the same ids', 
     }),
   );
 });
+
+const swapAt = (stage: 'copying' | 'swapped' | 'confirmed' | 'reverted'): RestorePurpose => ({
+  kind: 'in-place',
+  stage,
+  name: 'a',
+  keptName: 'b',
+});
+const drill: RestorePurpose = { kind: 'drill' };
+
+// State, purpose, whether it is tidy (ended jobs only); then: open, to clear, unsettled, still of interest to a sweep.
+const jobs: readonly (readonly [
+  CopyJob['state'],
+  RestorePurpose | undefined,
+  boolean | undefined,
+  readonly boolean[],
+])[] = [
+  ['pending', undefined, undefined, [true, false, false, true]],
+  ['pending', drill, undefined, [true, false, false, true]],
+  ['executing', undefined, undefined, [true, false, false, true]],
+  ['executing', drill, undefined, [true, false, false, true]],
+  ['executing', swapAt('copying'), undefined, [true, false, false, true]],
+  ['completed', undefined, false, [false, false, false, true]],
+  ['completed', undefined, true, [false, false, false, false]],
+  ['completed', drill, false, [false, true, false, true]],
+  ['completed', drill, true, [false, false, false, true]],
+  ['completed', swapAt('swapped'), false, [false, false, true, true]],
+  ['completed', swapAt('swapped'), true, [false, false, true, true]],
+  ['completed', swapAt('confirmed'), true, [false, false, false, true]],
+  ['completed', swapAt('reverted'), false, [false, false, false, true]],
+  ['failed', undefined, false, [false, true, false, true]],
+  ['failed', undefined, true, [false, false, false, false]],
+  ['failed', drill, false, [false, true, false, true]],
+  ['failed', swapAt('copying'), false, [false, true, false, true]],
+  ['failed', swapAt('copying'), true, [false, false, false, true]],
+];
+for (const [state, purpose, isTidy, expected] of jobs)
+  test(`what is still to be done for a job: ${isTidy === true ? 'tidy, ' : ''}${state}, ${purpose === undefined ? 'a plain restore' : purpose.kind === 'drill' ? 'a drill' : `a swap that is ${purpose.stage}`}`, () => {
+    const job = { state, purpose, isTidy } as unknown as CopyJob;
+    const isOfInterest = copyJobs.indexes?.['unsettled']?.(job) === 'yes';
+    assert.deepEqual([isOpen(job), isToClear(job), isUnsettled(job), isOfInterest], expected);
+  });

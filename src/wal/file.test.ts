@@ -270,3 +270,32 @@ inDirectory(
     await again.close();
   },
 );
+
+inDirectory(
+  'a record for a file that somebody removed while it was written is refused, and so is every later one',
+  async (root) => {
+    const wal = await FileWal.open(root, options);
+    await append(wal, 1).durable;
+    await rm(join(root, '1.log'));
+    for (const { durable } of [append(wal, 2), append(wal, 3)])
+      await assert.rejects(
+        durable,
+        (error) => isDbError(error, 'storage-failed') && /was removed/.test(error.message),
+      );
+    await wal.close();
+  },
+);
+
+inDirectory('a log file that cannot be read is named by the replay', async (root) => {
+  const wal = await FileWal.open(root, options);
+  await append(wal, 1).durable;
+  await wal.close();
+  const again = await FileWal.open(root, options);
+  await rm(join(root, '1.log'));
+  await mkdir(join(root, '1.log'));
+  await assert.rejects(
+    replayed(again),
+    (error) => isDbError(error, 'storage-failed') && /^log in .*EISDIR/.test(error.message),
+  );
+  await again.close();
+});

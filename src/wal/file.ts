@@ -189,6 +189,7 @@ export class FileWal implements Wal {
     }
     const end = await writeAll(handle, out.finish(), first.offset);
     await this.#synced(handle.datasync());
+    await this.#refuseRemoved(handle);
     this.#durable = end;
   }
 
@@ -223,6 +224,15 @@ export class FileWal implements Wal {
     } catch (cause) {
       throw new DbError('storage-failed', `log in '${this.#root}': ${messageOf(cause)}`, { cause });
     }
+  }
+
+  /** Somebody may have removed the file while it is open: then it takes bytes like any other, and nobody will ever find them. */
+  async #refuseRemoved(handle: FileHandle): Promise<void> {
+    if ((await handle.stat()).nlink === 0)
+      throw new DbError(
+        'storage-failed',
+        `log in '${this.#root}': the file that was being written was removed`,
+      );
   }
 
   /** A full disk refuses what was under way; when nothing of it is left on the disk, the log goes on. Anything else ends it. */
@@ -260,7 +270,11 @@ export class FileWal implements Wal {
   }
 
   async *replay(): AsyncIterable<WalEntry> {
-    for (const file of this.#files) yield* this.#replayFile(file);
+    try {
+      for (const file of this.#files) yield* this.#replayFile(file);
+    } catch (error) {
+      throw storageError(error, `log in '${this.#root}'`);
+    }
     this.#isReplayed = true;
   }
 

@@ -50,9 +50,10 @@ export async function checkGarbage(session: Session, dir: string): Promise<void>
     const deletes = plan.filter(({ verdict }) => verdict === 'delete');
     const needed = new Set(plan.filter(({ verdict }) => verdict === 'keep').map(({ key }) => key));
     const files = await filesBelow(join(dir, 'objects'));
-    // The directories of living threads are listed, too; half-written files must not stay.
-    const missing = [...needed].filter((key) => !files.includes(key) && !key.startsWith('.tmp/'));
-    const beyond = files.filter((file) => !needed.has(file) || file.startsWith('.tmp/'));
+    // What a thread that was cut off left half written stays for an hour, or until the next start.
+    const isObject = (key: string) => !key.startsWith('.tmp/');
+    const missing = [...needed].filter((key) => isObject(key) && !files.includes(key));
+    const beyond = files.filter((file) => isObject(file) && !needed.has(file));
     seen = { deletes, missing, beyond };
     return deletes.length + missing.length + beyond.length === 0 ? true : undefined;
   };
@@ -64,7 +65,7 @@ export async function checkGarbage(session: Session, dir: string): Promise<void>
   count('storage compared');
 }
 
-async function filesBelow(root: string): Promise<readonly string[]> {
+export async function filesBelow(root: string): Promise<readonly string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile());
   return files.map((entry) => join(entry.path, entry.name).slice(root.length + 1));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { succeed } from '../fixture.ts';
 import { Chance } from './chance.ts';
-import { checkGarbage, checkSnapshots } from './checks.ts';
+import { checkGarbage, checkSnapshots, filesBelow } from './checks.ts';
 import { History } from './history.ts';
 import { readStates, rowOf, rowsOfState } from './rows.ts';
 import { eventually, killedStart, pause, Session } from './session.ts';
@@ -95,7 +95,18 @@ export class FaultRun {
   }
 
   async #start(): Promise<void> {
+    const halfWritten = await this.#temporaries();
     this.#session = await Session.open(this.#dir, FLAGS);
+    const left = await this.#temporaries();
+    assert.deepEqual(
+      halfWritten.filter((file) => left.includes(file)),
+      [],
+      'half-written files outlive a start',
+    );
+  }
+
+  async #temporaries(): Promise<readonly string[]> {
+    return filesBelow(join(this.#dir, 'objects', '.tmp')).catch(() => []);
   }
 
   async round(number: number): Promise<void> {

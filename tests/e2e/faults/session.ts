@@ -1,5 +1,6 @@
 /** One life of the server as its users meet it. */
 import { spawn } from 'node:child_process';
+import { request } from 'node:http';
 import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { type SpawnedServer, type SpawnOptions, spawnServer } from '../../../demo/server.ts';
 import { ownConnections } from '../../connections.ts';
@@ -39,7 +40,9 @@ export class Session {
   }
 
   static async open(dir: string, flags: readonly string[], options?: SpawnOptions): Promise<Session> {
-    return new Session(await spawnServer(dir, flags, options));
+    const session = new Session(await spawnServer(dir, flags, options));
+    await session.client.connectPromise;
+    return session;
   }
 
   async ask<T>(method: 'GET' | 'POST', path: string): Promise<T> {
@@ -47,13 +50,23 @@ export class Session {
   }
 
   async text(method: 'GET' | 'POST', path: string): Promise<string> {
-    const answer = await fetch(`http://${this.server.httpAddress}${path}`, {
-      method,
-      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+    // A connection for each: one that was kept may be closed by the server in the moment in which it is used.
+    const { status, body } = await new Promise<{ status: number; body: string }>((resolve, reject) => {
+      const url = `http://${this.server.httpAddress}${path}`;
+      const asked = request(url, { method, agent: false, timeout: CALL_TIMEOUT_MS }, (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.once('error', reject);
+        answer.once('end', () =>
+          resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+        );
+      });
+      asked.once('error', reject);
+      asked.once('timeout', () => asked.destroy(new Error(`no answer to ${path}`)));
+      asked.end();
     });
-    const text = await answer.text();
-    if (!answer.ok) throw new HttpError(answer.status, text);
-    return text;
+    if (status !== 200) throw new HttpError(status, body);
+    return body;
   }
 
   /** The values of an answer that has one a line. */

@@ -1,23 +1,22 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { load, restore, succeed } from '../fixture.ts';
 import { withLife } from './life.ts';
 import { lacks } from './place.ts';
 import { readStates } from './rows.ts';
-import { eventually } from './session.ts';
+import { eventually, pause } from './session.ts';
 import { MAIN } from './users.ts';
 
 const SYNCS = 'fsync,fdatasync,msync';
 
 /** The system's own fault injection: `what` happens to every sync of the process, which stays the process we know. */
-const injecting = (what: string, log: string): readonly string[] => [
+const injecting = (what: string): readonly string[] => [
   'strace',
   '--daemonize',
   '--follow-forks',
   '--seccomp-bpf',
-  `--output=${log}`,
+  '--output=/dev/null',
   `--trace=${SYNCS}`,
   `--inject=${SYNCS}:${what}`,
 ];
@@ -28,7 +27,7 @@ test(
   { skip: why },
   () =>
     withLife(async (life) => {
-      await life.begin({ through: injecting('delay_exit=250000', '/dev/null') });
+      await life.begin({ through: injecting('delay_exit=250000') });
       let isOver = false;
       const reads: number[] = [];
       const health: number[] = [];
@@ -70,7 +69,7 @@ test(
 
 test('kill -9 on a slow disk while writes wait for it: what was acknowledged is there', { skip: why }, () =>
   withLife(async (life) => {
-    await life.begin({ through: injecting('delay_exit=400000', '/dev/null') });
+    await life.begin({ through: injecting('delay_exit=400000') });
     assert.equal(await life.write(50), undefined);
     const writes = Promise.all(Array.from({ length: 30 }, () => life.write(50)));
     await Promise.race([writes, new Promise((resolve) => setTimeout(resolve, 700))]);
@@ -81,59 +80,82 @@ test('kill -9 on a slow disk while writes wait for it: what was acknowledged is 
   }),
 );
 
-for (const [name, error] of [
-  ['input/output errors', 'EIO'],
-  ['a quota', 'EDQUOT'],
+/** From now on. Each thread counts its own calls. */
+async function inject(pid: number, what: string): Promise<() => Promise<void>> {
+  const calls = what.slice(0, what.indexOf(':'));
+  const args = ['-f', '-o', '/dev/null', '-p', String(pid), '-e', `trace=${calls}`, '-e', `inject=${what}`];
+  const child = spawn('strace', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await new Promise((resolve) => child.stderr.once('data', resolve));
+  await pause(300);
+  return async () => {
+    child.kill('SIGINT');
+    await ended;
+  };
+}
+
+for (const [words, what] of [
+  ['syncs fail with EIO', 'fsync,fdatasync:error=EIO'],
+  ['one sync of each thread fails with EIO and later ones do not', 'fsync,fdatasync:error=EIO:when=1'],
+  ['syncs fail for the quota is used up', 'fsync,fdatasync:error=EDQUOT'],
+  ['every other sync fails with EIO', 'fsync,fdatasync:error=EIO:when=1+2'],
+  ['writes fail with EIO', 'pwrite64,pwritev,pwritev2,writev:error=EIO'],
+  ['every third write fails with ENOSPC', 'pwrite64,pwritev,pwritev2:error=ENOSPC:when=3+3'],
 ] as const)
-  for (const when of [1, 2, 3, 5, 8])
-    test(
-      `syncs that fail with ${error} (${name}) from the ${when}. of some on: nothing is acknowledged that is not there after a restart`,
-      { skip: why },
-      () =>
-        withLife(async (life) => {
-          await life.begin();
-          assert.equal(await life.write(100), undefined);
-          await life.snapshot('s');
-          await life.stop();
-          const log = join(life.dir, 'strace.log');
-          // A start makes some syncs of its own; from which on they fail is what is tried.
-          const started = await life
-            .start({ through: injecting(`error=${error}:when=${when + 10}+`, log) })
-            .then(
-              () => true,
-              (e: unknown) => {
-                console.log(`  start: ${(e as Error).message.replaceAll('\n', ' | ')}`);
-                return false;
-              },
-            );
-          if (started) {
-            const words: (string | undefined)[] = [];
-            for (let n = 0; n < 12; n++) words.push(await life.write(20));
-            const refused = words.find((each) => each !== undefined);
-            console.log(`  write ${words.indexOf(refused)}: ${refused}`);
-            const snapshot = await life.client
-              .createSnapshot({ collection_name: MAIN, snapshot_name: 'late' })
-              .then(({ reason }) => reason || 'created', String);
-            console.log(`  createSnapshot: ${snapshot}`);
-            console.log(
-              `  said: ${life.session.server.printed().split('\n').slice(5).join(' | ').slice(0, 600)}`,
-            );
-            await life.session.kill();
-          }
-          await rm(log, { force: true });
-          await life.start();
-          await life.compareAgain('after a restart on a sound disk');
-          assert.equal(await life.write(20), undefined);
-          const { snapshots } = await succeed(life.client.listSnapshots({ collection_name: MAIN }));
-          assert.ok(snapshots.includes('s'));
-          for (const snapshot_name of snapshots)
-            await restore(life.client, {
-              snapshot_name,
-              source_collection_name: MAIN,
-              target_collection_name: `of_${snapshot_name}`,
-            });
-          await eventually('healthy', 20_000, async () =>
-            (await life.health()).isHealthy ? true : undefined,
+  test(
+    `${words} under a running server: what it acknowledged is there after a restart, snapshots whole`,
+    { skip: why },
+    () =>
+      withLife(async (life) => {
+        await life.begin();
+        assert.equal(await life.write(100), undefined);
+        await life.snapshot('s');
+        assert.equal(await life.write(100), undefined);
+        const end = await inject(life.session.server.pid, what);
+        const answers = await Promise.all([1, 2, 3, 4].map(() => life.write(20)));
+        for (let n = 0; n < 4; n++) answers.push(await life.write(20));
+        const flushed = life.client.flush({ collection_names: [MAIN] }).catch(String);
+        const snapshot = await life.client
+          .createSnapshot({ collection_name: MAIN, snapshot_name: 'late' })
+          .then(({ reason }) => reason || 'created', String);
+        const request = {
+          snapshot_name: 's',
+          source_collection_name: MAIN,
+          target_collection_name: 'during',
+        };
+        const restored = await life.client
+          .restoreSnapshot(request)
+          .then(({ status }) => status.reason || 'started', String);
+        await Promise.race([flushed, pause(1000)]);
+        console.log(
+          `  write: ${answers.find((each) => each !== undefined)}\n  snapshot: ${snapshot}\n  restore: ${restored}`,
+        );
+        console.log(
+          `  said: ${life.session.server.printed().split('\n').slice(5).join('\n        ').slice(0, 1500)}`,
+        );
+        await end();
+        await life.session.kill();
+        await life.start();
+        await life.compareAgain('after a restart on a sound disk');
+        assert.equal(await life.write(20), undefined);
+        const { snapshots } = await succeed(life.client.listSnapshots({ collection_name: MAIN }));
+        assert.ok(snapshots.includes('s'));
+        if (snapshot === 'created') assert.ok(snapshots.includes('late'));
+        for (const snapshot_name of snapshots) {
+          await restore(life.client, {
+            ...request,
+            snapshot_name,
+            target_collection_name: `of_${snapshot_name}`,
+          });
+          const lines = await life.session.lines<{ kind: string }>(
+            'POST',
+            `/snapshots/default/${MAIN}/${snapshot_name}/verify`,
           );
-        }),
-    );
+          assert.deepEqual(
+            lines.map(({ kind }) => kind).filter((kind) => kind === 'damage'),
+            [],
+          );
+        }
+        await eventually('healthy', 20_000, async () => ((await life.health()).isHealthy ? true : undefined));
+      }),
+  );

@@ -31,6 +31,7 @@ import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { primaryKeysOf } from './expr/primary-keys.ts';
 import type { NodeId } from './model/ids.ts';
+import { defaultLimits } from './proxy/context.ts';
 import { MilvusServer } from './proxy/server.ts';
 import { ArenaEngine } from './querynode/arena-engine.ts';
 import { LocalQueryNode } from './querynode/querynode.ts';
@@ -42,6 +43,7 @@ import { LocalStore } from './storage/local.ts';
 import { LogStreamingNode } from './streamingnode/streamingnode.ts';
 import type { Log } from './support/log.ts';
 import { backgroundClock, systemClock } from './support/system-clock.ts';
+import { systemMaxFiles } from './support/system-limits.ts';
 import { systemLog } from './support/system-log.ts';
 import { systemRandom } from './support/system-random.ts';
 import { ThreadWorkers } from './support/system-workers.ts';
@@ -125,7 +127,10 @@ async function open(config: Config, version: string, closing: Closing): Promise<
     filters: { check: filterOf, primaryKeysOf },
     clock: systemClock,
     log,
-    limits: { maxReceiveBytes: config['proxy.grpc.serverMaxRecvSize'] },
+    limits: {
+      maxReceiveBytes: config['proxy.grpc.serverMaxRecvSize'],
+      maxConnections: maxConnections(await systemMaxFiles()),
+    },
   });
   closing.add(() => proxy.stop());
   const admin = await AdminServer.listen({
@@ -144,6 +149,10 @@ async function open(config: Config, version: string, closing: Closing): Promise<
     close: () => closing.close(),
   };
 }
+
+/** However many clients there are, files for the log, the objects and the catalog are left. */
+const maxConnections = (maxFiles = Number.POSITIVE_INFINITY): number =>
+  Math.min(defaultLimits.maxConnections, Math.floor(maxFiles / 2));
 
 const restartable = (failure: DbError): DbError =>
   new DbError(failure.code, `${failure.message}. Start it again: what was acknowledged is kept`, {

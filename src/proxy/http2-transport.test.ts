@@ -16,6 +16,8 @@ async function withTransport(answer: Answer, body: (transport: Transport) => Pro
   const transport = await listenHttp2({
     host: '127.0.0.1',
     port: 0,
+    maxConnections: 20,
+    dropped: () => undefined,
     maxReceiveBytes: 1_000_000,
     maxIncomingBytes: 1_000_000,
     service: 's.S',

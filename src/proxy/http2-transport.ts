@@ -218,6 +218,8 @@ export async function listenHttp2(options: TransportOptions): Promise<Transport>
       enablePush: false,
     },
   });
+  server.maxConnections = options.maxConnections;
+  server.on('drop', options.dropped);
   const calls = new Calls(options);
   const connections = new Connections(server);
   server.on('stream', (stream, headers) => calls.take(stream, headers));

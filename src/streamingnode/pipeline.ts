@@ -18,7 +18,7 @@ interface UnderWay {
 
 /**
  * Writes between their place in the log and their acknowledgement. They are applied in log order, each when it and all
- * before it are durable. One that a full disk refuses is as if it had never been. The first one that fails in another way ends
+ * before it are durable. One that a full disk refuses, or too many open files, is as if it had never been. The first one that fails in another way ends
  * it all: nothing after it was, or will be, applied.
  */
 export class Pipeline {
@@ -86,7 +86,7 @@ export class Pipeline {
   }
 
   #refuse(entry: UnderWay, cause: unknown): void {
-    if (!isDbError(cause, 'storage-full')) {
+    if (!isDbError(cause, 'storage-full') && !isDbError(cause, 'resource-exhausted')) {
       this.#fail(cause);
       return;
     }

@@ -12,6 +12,10 @@ export function storageError(error: unknown, what: string): DbError {
   const message = `${what}: ${messageOf(error)}`;
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new DbError('storage-full', `${message}: free some, then try again`, { cause: error });
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return new DbError('resource-exhausted', `${message}: allow this process more, or close connections`, {
+      cause: error,
+    });
   return new DbError('storage-failed', message, { cause: error });
 }
 

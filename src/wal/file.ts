@@ -4,7 +4,8 @@
  */
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DbError, messageOf } from '../errors/db-error.ts';
+import type { ErrorName } from '../errors/codes.ts';
+import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { assert } from '../support/assert.ts';
 import type { Random } from '../support/random.ts';
@@ -43,6 +44,9 @@ export interface TornTail {
 const FILE_BYTES = 64 << 20;
 /** Bytes written with one sync. */
 const MAX_BATCH_BYTES = 32 << 20;
+
+/** A full disk; no more files for this process. Both come before anything is written, or leave what can be taken away. */
+const PASSING: ReadonlySet<ErrorName> = new Set(['storage-full', 'resource-exhausted']);
 
 interface Queued {
   readonly position: WalPosition;
@@ -222,6 +226,9 @@ export class FileWal implements Wal {
     try {
       await sync;
     } catch (cause) {
+      // Not of a sync: the directory to be synced could not be opened.
+      if (isDbError(storageError(cause, ''), 'resource-exhausted'))
+        throw storageError(cause, `log in '${this.#root}'`);
       throw new DbError('storage-failed', `log in '${this.#root}': ${messageOf(cause)}`, { cause });
     }
   }
@@ -235,18 +242,18 @@ export class FileWal implements Wal {
       );
   }
 
-  /** A full disk refuses what was under way; when nothing of it is left on the disk, the log goes on. Anything else ends it. */
+  /** What passes refuses what was under way; when nothing of it is left on the disk, the log goes on. Anything else ends it. */
   async #fail(failure: DbError, batch: readonly Queued[]): Promise<void> {
     this.#failure = failure;
     const isUndone = await this.#undo().catch(() => false);
-    const isFull = failure.code === 'storage-full';
+    const isPassing = PASSING.has(failure.code);
     const refused = [...batch, ...this.#queue.splice(0)];
     const [first] = refused;
-    if (isFull && isUndone && first !== undefined) {
+    if (isPassing && isUndone && first !== undefined) {
       this.#file = first.position.file;
       this.#end = first.position.offset;
       this.#failure = undefined;
-    } else if (isFull) this.#failure = new DbError('storage-failed', failure.message, { cause: failure });
+    } else if (isPassing) this.#failure = new DbError('storage-failed', failure.message, { cause: failure });
     for (const { reject } of refused) reject(this.#failure ?? failure);
   }
 

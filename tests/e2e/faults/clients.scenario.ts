@@ -43,7 +43,7 @@ test('clients that go away in the middle of their calls: the others notice nothi
         hasty.createSnapshot({ collection_name: MAIN, snapshot_name: `s${n}` }),
         hasty.flush({ collection_names: [MAIN] }),
       ].map((call) => call.catch(() => undefined));
-      await pause(n);
+      await pause(n * 4);
       await hasty.closeConnection();
       await Promise.all(calls);
       assert.equal(await life.write(20), undefined);

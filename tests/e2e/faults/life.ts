@@ -59,7 +59,7 @@ export class Life {
         return undefined;
       }
       // Full: nothing was done, and it does not come back. Anything else may have been.
-      write.fate = status.code === 1002 ? 'undone' : 'lost';
+      write.fate = status.code === 1002 || status.code === 3 ? 'undone' : 'lost';
       return `${status.code} ${status.reason}`;
     } catch (error) {
       write.fate = 'lost';

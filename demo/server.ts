@@ -27,18 +27,23 @@ export interface SpawnedServer {
 export interface SpawnOptions {
   /** A module loaded before the server, which answers each message on the process channel with one message. */
   readonly preload?: URL;
+  /** A program and its arguments that become the server, as `prlimit` and `nsenter` do: the process stays the same. */
+  readonly through?: readonly string[];
+  /** Options of Node, before the program. */
+  readonly nodeOptions?: readonly string[];
 }
 
 /** Starts a server over `dir` on free ports and waits until it says it is ready. Throws with what it printed when it does not. */
 export async function spawnServer(
   dir: string,
   extra: readonly string[] = [],
-  { preload }: SpawnOptions = {},
+  { preload, through = [], nodeOptions = [] }: SpawnOptions = {},
 ): Promise<SpawnedServer> {
   const started = Date.now();
   const first = preload === undefined ? [] : ['--import', preload.href];
-  const args = [...first, main, '--data', dir, '--port', '0', '--http-port', '0', ...extra];
-  const child = spawn(process.execPath, args, {
+  const server = [main, '--data', dir, '--port', '0', '--http-port', '0', ...extra];
+  const [program = '', ...args] = [...through, process.execPath, ...nodeOptions, ...first, ...server];
+  const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe', ...(preload === undefined ? [] : ['ipc' as const])],
   });
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));

@@ -26,11 +26,12 @@ import { type CopyLimits, copySegmentExecutor } from './datanode/copy-segment/ex
 import { LocalDataNode } from './datanode/datanode.ts';
 import { flushExecutor } from './datanode/flush/executor.ts';
 import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
-import { type DbError, messageOf } from './errors/db-error.ts';
+import { DbError, messageOf } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { primaryKeysOf } from './expr/primary-keys.ts';
 import type { NodeId } from './model/ids.ts';
+import { defaultLimits } from './proxy/context.ts';
 import { MilvusServer } from './proxy/server.ts';
 import { ArenaEngine } from './querynode/arena-engine.ts';
 import { LocalQueryNode } from './querynode/querynode.ts';
@@ -42,6 +43,7 @@ import { LocalStore } from './storage/local.ts';
 import { LogStreamingNode } from './streamingnode/streamingnode.ts';
 import type { Log } from './support/log.ts';
 import { backgroundClock, systemClock } from './support/system-clock.ts';
+import { systemMaxFiles } from './support/system-limits.ts';
 import { systemLog } from './support/system-log.ts';
 import { systemRandom } from './support/system-random.ts';
 import { ThreadWorkers } from './support/system-workers.ts';
@@ -67,7 +69,7 @@ const MAX_QUEUED_TASKS = 100_000;
 export interface RunningServer {
   readonly grpcAddress: string;
   readonly httpAddress: string;
-  /** Resolves, with the reason, when only a restart can help: this process does not know any more what its catalog holds. */
+  /** Resolves, with the reason, when only a restart can help: what the catalog holds is not known any more, or the data directory is gone. */
   readonly failed: Promise<DbError>;
   /** Idempotent. */
   close(): Promise<void>;
@@ -111,6 +113,9 @@ async function open(config: Config, version: string, closing: Closing): Promise<
   const log = systemLog(config['log.level']);
   const dir = await openDataDir(config['localStorage.path']);
   closing.add(() => dir.release());
+  const watch = new AbortController();
+  closing.add(async () => watch.abort());
+  const lost = dir.lost(backgroundClock, watch.signal);
   const { catalog, ...planes } = await openPlanes(config, dir, log, closing);
   const { coordinator } = planes;
   const host = config['proxy.ip'];
@@ -122,7 +127,10 @@ async function open(config: Config, version: string, closing: Closing): Promise<
     filters: { check: filterOf, primaryKeysOf },
     clock: systemClock,
     log,
-    limits: { maxReceiveBytes: config['proxy.grpc.serverMaxRecvSize'] },
+    limits: {
+      maxReceiveBytes: config['proxy.grpc.serverMaxRecvSize'],
+      maxConnections: maxConnections(await systemMaxFiles()),
+    },
   });
   closing.add(() => proxy.stop());
   const admin = await AdminServer.listen({
@@ -137,10 +145,19 @@ async function open(config: Config, version: string, closing: Closing): Promise<
   return {
     grpcAddress: `${host}:${proxy.port}`,
     httpAddress: `${host}:${admin.port}`,
-    failed: catalog.failed,
+    failed: Promise.race([catalog.failed.then(restartable), lost]),
     close: () => closing.close(),
   };
 }
+
+/** However many clients there are, files for the log, the objects and the catalog are left. */
+const maxConnections = (maxFiles = Number.POSITIVE_INFINITY): number =>
+  Math.min(defaultLimits.maxConnections, Math.floor(maxFiles / 2));
+
+const restartable = (failure: DbError): DbError =>
+  new DbError(failure.code, `${failure.message}. Start it again: what was acknowledged is kept`, {
+    cause: failure,
+  });
 
 interface Planes {
   readonly catalog: Catalog;
@@ -161,7 +178,7 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   await reportSharing(store, log);
   const wal = await FileWal.open(dir.wal, { random: systemRandom });
   closing.add(() => wal.close());
-  const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock: systemClock });
+  const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock: systemClock, log });
   closing.add(() => streamingNode.close());
   const readers = openWorkers(dir, config['queryNode.threads'], closing);
   const queryNode = openQueryNode(config, streamingNode, store, readers);

@@ -17,7 +17,10 @@ export function endWhenSilent(): void {
   };
   const look = () => {
     if (systemClock.nowMs() - heardAtMs < MAX_SILENCE_MS) return;
-    const running = process.getActiveResourcesInfo().join(', ');
+    const kinds = process.getActiveResourcesInfo();
+    const running = [...new Set(kinds)]
+      .map((kind) => `${kinds.filter((each) => each === kind).length} ${kind}`)
+      .join(', ');
     process.stderr.write(
       `no test has said anything for ${MAX_SILENCE_MS / 1000} s; still there: ${running}\n`,
     );

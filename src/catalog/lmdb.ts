@@ -80,7 +80,11 @@ export class LmdbKv implements Kv {
       return this.#guarded('commit', () => this.#transact(ops, conditions));
     } catch (error) {
       throw (await this.#isFull(error, ops))
-        ? new DbError('storage-full', `no space for a commit of ${ops.length} operations`, { cause: error })
+        ? new DbError(
+            'storage-full',
+            `catalog: no space left on device for a commit of ${ops.length} operations: free some, then try again`,
+            { cause: error },
+          )
         : error;
     }
   }

@@ -67,7 +67,7 @@ export async function createCoordinator(parts: CoordinatorParts): Promise<Coordi
 }
 
 const refusal = ({ code, message }: DbError): string =>
-  code === 'storage-full'
+  code === 'storage-full' || code === 'resource-exhausted'
     ? `the last write was refused: ${message}`
     : `no write is taken until a restart: ${message}`;
 

@@ -23,6 +23,8 @@ export interface Filters {
 }
 
 export interface ProxyLimits {
+  /** Connections at once; more are dropped. */
+  readonly maxConnections: number;
   /** Bytes of one request. */
   readonly maxReceiveBytes: number;
   /** Calls worked on at once; more are refused with a retriable error. */
@@ -38,6 +40,7 @@ export interface ProxyLimits {
 }
 
 export const defaultLimits: ProxyLimits = {
+  maxConnections: 10_000,
   maxReceiveBytes: 256 * 1024 * 1024,
   maxRunningCalls: 1024,
   maxRunningBytes: 1024 * 1024 * 1024,

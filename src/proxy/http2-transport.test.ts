@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { connect, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { systemClock } from '../support/system-clock.ts';
@@ -14,6 +16,8 @@ async function withTransport(answer: Answer, body: (transport: Transport) => Pro
   const transport = await listenHttp2({
     host: '127.0.0.1',
     port: 0,
+    maxConnections: 20,
+    dropped: () => undefined,
     maxReceiveBytes: 1_000_000,
     maxIncomingBytes: 1_000_000,
     service: 's.S',
@@ -206,3 +210,41 @@ test('answers that a client does not take count: further calls are refused until
     },
   );
 });
+
+test('clients that are silent, or say nothing to a goodbye, do not hold up a stop; a call under way is waited for', () => {
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const slow: Answer = async ({ body }) => {
+    await held;
+    return body;
+  };
+  return withTransport(slow, async (transport) => {
+    const open = () => {
+      const socket = connectTcp(transport.port, '127.0.0.1');
+      return new Promise<typeof socket>((resolve) => socket.once('connect', () => resolve(socket)));
+    };
+    // Nobody reads these: what the server says to them, its end included, is not seen.
+    const silent = await Promise.all([open(), open(), open(), open()]);
+    silent[0]?.write('PRI * HTTP/2.0\r\n');
+    const call = send(transport, {}, frameMessage(Buffer.from('x')));
+    await setTimeout(50);
+    const drained = transport.drain().then(() => 'drained');
+    assert.equal(await Promise.race([drained, setTimeout(1500, 'waits')]), 'waits');
+    release();
+    assert.equal((await call).trailers['grpc-status'], '0');
+    assert.equal(await Promise.race([drained, setTimeout(2000, 'waits')]), 'drained');
+    for (const socket of silent) socket.destroy();
+  });
+});
+
+test('a connection whose client never says goodbye is gone after close', () =>
+  withTransport(echo, async (transport) => {
+    const socket = connectTcp(transport.port, '127.0.0.1');
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const drained = transport.drain().then(() => 'drained');
+    transport.close();
+    assert.equal(await Promise.race([drained, setTimeout(500, 'waits')]), 'drained');
+    socket.destroy();
+  }));

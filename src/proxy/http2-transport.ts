@@ -11,9 +11,11 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
+import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
 import { DbError, messageOf } from '../errors/db-error.ts';
+import type { Clock } from '../support/clock.ts';
 import { encodeStatusText, frameMessage, MessageReader, timeoutMs } from './grpc-frames.ts';
 import { CallRefused, grpcStatus, type Transport, type TransportOptions } from './transport.ts';
 
@@ -24,6 +26,9 @@ const CONNECTION_WINDOW_BYTES = 16 << 20;
 const MAX_STREAMS_PER_CONNECTION = 1024;
 /** A request of which nothing comes, or an answer of which nothing is taken, for so long is given up. */
 const STALLED_MS = 60_000;
+
+/** A connection without a call that has not followed its goodbye after so long is cut off: its client is silent, or gone. */
+const SILENT_MS = 1_000;
 
 const answerHeaders: OutgoingHttpHeaders = {
   [constants.HTTP2_HEADER_STATUS]: 200,
@@ -213,30 +218,79 @@ export async function listenHttp2(options: TransportOptions): Promise<Transport>
       enablePush: false,
     },
   });
+  server.maxConnections = options.maxConnections;
+  server.on('drop', options.dropped);
   const calls = new Calls(options);
-  const sessions = new Set<ServerHttp2Session>();
-  server.on('session', (session) => {
-    sessions.add(session);
-    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    session.on('error', () => session.destroy());
-    session.once('close', () => sessions.delete(session));
-  });
+  const connections = new Connections(server);
   server.on('stream', (stream, headers) => calls.take(stream, headers));
   await bind(server, options);
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
-    drain: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const session of sessions) session.close();
-      }),
-    close: () => {
-      server.close();
-      for (const session of sessions) session.destroy();
-    },
+    drain: () => connections.drain(options.clock),
+    close: () => connections.close(),
   };
 }
+
+/** Who is connected, and with how many calls. */
+class Connections {
+  readonly #server: Http2Server;
+  readonly #calls = new Map<ServerHttp2Session, number>();
+  /** A session that has said goodbye waits for ever for a client that does not: only its socket can be cut off. */
+  readonly #sockets = new Set<Socket>();
+
+  constructor(server: Http2Server) {
+    this.#server = server;
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    server.on('session', (session) => {
+      this.#calls.set(session, 0);
+      session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+      session.on('error', () => session.destroy());
+      session.on('stream', (stream) => {
+        this.#count(session, 1);
+        stream.once('close', () => this.#count(session, -1));
+      });
+      session.once('close', () => this.#calls.delete(session));
+    });
+  }
+
+  #count(session: ServerHttp2Session, by: number): void {
+    const calls = this.#calls.get(session);
+    if (calls !== undefined) this.#calls.set(session, calls + by);
+  }
+
+  /** Takes no more; resolves when all are gone. */
+  async drain(clock: Clock): Promise<void> {
+    const drained = new AbortController();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const session of this.#calls.keys()) session.close();
+    clock.sleep(SILENT_MS, drained.signal).then(
+      () => this.#cutOffSilent(),
+      () => undefined,
+    );
+    await closed;
+    drained.abort();
+  }
+
+  #cutOffSilent(): void {
+    const busy = [...this.#calls].filter(([, calls]) => calls > 0).map(([session]) => peerOf(session.socket));
+    const isBusy = new Set(busy);
+    for (const socket of this.#sockets) if (!isBusy.has(peerOf(socket))) socket.destroy();
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const session of this.#calls.keys()) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+/** A session shows its socket through a proxy, which is not the same object. */
+const peerOf = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
+  `${remoteAddress} ${remotePort}`;
 
 function bind(server: Http2Server, options: TransportOptions): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -26,6 +26,8 @@ export interface MilvusServerOptions extends Omit<Services, 'limits'> {
   readonly limits?: Partial<ProxyLimits>;
 }
 
+const DROPPED_SAID_EVERY_MS = 60_000;
+
 const isServed = (rpc: string): rpc is RpcName => Object.hasOwn(service, rpc);
 
 export class MilvusServer {
@@ -35,6 +37,7 @@ export class MilvusServer {
   #running = 0;
   #runningBytes = 0;
   #stopping: Promise<void> | undefined;
+  #saidDroppedMs = Number.NEGATIVE_INFINITY;
 
   private constructor(host: string, services: Services) {
     this.host = host;
@@ -49,6 +52,8 @@ export class MilvusServer {
     server.#transport = await listenHttp2({
       host,
       port,
+      maxConnections: services.limits.maxConnections,
+      dropped: () => server.#dropped(),
       maxReceiveBytes: services.limits.maxReceiveBytes,
       maxIncomingBytes: services.limits.maxRunningBytes,
       service: serviceName,
@@ -78,6 +83,15 @@ export class MilvusServer {
     if (!patience.signal.aborted) log.warn('proxy-calls-cut-off', { running: this.#running });
     this.#transport?.close();
     await drained;
+  }
+
+  /** Said once a minute at most: whoever opens so many opens more. */
+  #dropped(): void {
+    const { clock, limits, log } = this.#services;
+    const nowMs = clock.nowMs();
+    if (nowMs - this.#saidDroppedMs < DROPPED_SAID_EVERY_MS) return;
+    this.#saidDroppedMs = nowMs;
+    log.warn('connections-are-dropped', { maxConnections: limits.maxConnections });
   }
 
   async #answer({ rpc, body, metadata }: IncomingCall): Promise<Uint8Array> {

@@ -33,6 +33,9 @@ export interface TransportOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  /** Further ones are dropped as they come, and `dropped` is called. */
+  readonly maxConnections: number;
+  readonly dropped: () => void;
   /** Larger requests are refused with RESOURCE_EXHAUSTED before they are read whole. */
   readonly maxReceiveBytes: number;
   /** Announced bytes of all requests that are still coming in, and bytes of answers not yet taken; one request always fits. */

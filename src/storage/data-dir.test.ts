@@ -110,3 +110,31 @@ test('a marker that is no JSON, or names no format, is damage and says where', (
       await assert.rejects(openDataDir(path), refused(/tidemark\.json' is damaged/));
     }
   }));
+
+/** Time passes at once. */
+const quickClock = {
+  nowMs: () => 0,
+  sleep: (_ms: number, signal: AbortSignal) => setTimeout(1, undefined, { signal }),
+};
+
+test('a data directory that is removed is lost, and so is one that is replaced; one that stays is not', () =>
+  withDir(async (path) => {
+    const over = new AbortController();
+    const kept = await openDataDir(join(path, 'kept'));
+    const stays = kept.lost(quickClock, over.signal).then(() => 'lost');
+    for (const how of ['removed', 'replaced']) {
+      const where = join(path, how);
+      const opened = await openDataDir(where);
+      const loss = opened.lost(quickClock, over.signal);
+      await rm(where, { recursive: true });
+      if (how === 'replaced') await (await openDataDir(where)).release();
+      assert.match((await loss).message, /'.*' was removed or replaced under the running server/);
+      const before = how === 'replaced' ? await readFile(join(where, 'lock.0'), 'utf8') : '';
+      await assert.rejects(opened.release(), /was removed or replaced/);
+      if (how === 'replaced') assert.equal(await readFile(join(where, 'lock.0'), 'utf8'), before);
+      else await assert.rejects(readdir(where));
+    }
+    assert.equal(await Promise.race([stays, setTimeout(20, 'there')]), 'there');
+    over.abort();
+    await kept.release();
+  }));

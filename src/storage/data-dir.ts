@@ -1,9 +1,10 @@
 /** The data directory of a server: its format marker and the lock that keeps a second server out. */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DbError, messageOf } from '../errors/db-error.ts';
+import type { Clock } from '../support/clock.ts';
 import { parseJson } from '../support/json.ts';
 
 /** Layout of the directory: `catalog/`, `wal/`, `objects/`. A newer one is refused. */
@@ -19,8 +20,16 @@ export interface DataDir {
   readonly catalog: string;
   readonly wal: string;
   readonly objects: string;
+  /**
+   * Resolves when the directory under the path is not the one that was opened any more: removed, replaced, or its lock taken. What is
+   * written from then on is lost. Never settles after `signal`.
+   */
+  lost(clock: Clock, signal: AbortSignal): Promise<DbError>;
   release(): Promise<void>;
 }
+
+/** Between two looks whether the directory is still there. */
+const LOOK_MS = 2_000;
 
 /**
  * Creates or opens the directory and locks it. Throws `parameter-invalid` with one clear sentence when it cannot be written, is in
@@ -30,23 +39,32 @@ export async function openDataDir(path: string): Promise<DataDir> {
   try {
     await makeDirs(resolve(path));
     await checkFormat(path);
-    const release = await acquire(path);
+    const lock = await acquire(path);
     return {
       catalog: join(path, 'catalog'),
       wal: join(path, 'wal'),
       objects: join(path, 'objects'),
-      release,
+      lost: (clock, signal) => lossOf(path, lock, clock, signal),
+      release: () => release(path, lock),
     };
   } catch (error) {
     if (error instanceof DbError) throw error;
-    throw new DbError(
-      'parameter-invalid',
-      `the data directory '${path}' cannot be used: ${messageOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw new DbError('parameter-invalid', `the data directory '${path}' cannot be used: ${whyNot(error)}`, {
+      cause: error,
+    });
   }
+}
+
+/** What an operator can do about it, where we know. */
+function whyNot(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  const advice: Readonly<Record<string, string>> = {
+    ENOSPC: 'no space is left on its device. Free some, then start again',
+    EDQUOT: 'the quota is used up. Free some space, then start again',
+    EROFS: 'its file system is read-only. Mount it for writing, or choose another directory with --data',
+    EACCES: `permission denied (${messageOf(error)}). This user must be able to read and write there`,
+  };
+  return advice[code] ?? messageOf(error);
 }
 
 /** One by one: `mkdir` with `recursive` never returns on file systems that refuse a directory by ENOENT, such as /proc. */
@@ -96,7 +114,7 @@ function formatIn(text: string): unknown {
  * starters that find a dead holder exactly one wins. It is never removed by its holder, only marked free: were the highest
  * number to vanish, a slow starter could create it again beside a new holder. Only a winner removes lower ones.
  */
-async function acquire(path: string): Promise<() => Promise<void>> {
+async function acquire(path: string): Promise<Lock> {
   const own = join(path, `${LOCK}new.${randomUUID()}`);
   await writeFile(own, JSON.stringify({ pid: process.pid, started: await startOf(process.pid) }));
   try {
@@ -107,11 +125,54 @@ async function acquire(path: string): Promise<() => Promise<void>> {
       const mine = lockFile(path, highest + 1);
       if (!(await linked(own, mine))) continue;
       for (const lower of numbers) await rm(lockFile(path, lower), { force: true });
-      return () => writeFile(mine, FREE);
+      const { dev, ino } = await stat(mine, { bigint: true });
+      return { file: mine, dev, ino };
     }
   } finally {
     await rm(own, { force: true });
   }
+}
+
+/** The file that we made: another one of the same name is somebody else's. */
+interface Lock {
+  readonly file: string;
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+/** A disk that does not answer has not lost it. */
+async function isLost({ file, dev, ino }: Lock): Promise<boolean> {
+  try {
+    const found = await stat(file, { bigint: true });
+    return found.dev !== dev || found.ino !== ino;
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+  }
+}
+
+const loss = (path: string): DbError =>
+  new DbError(
+    'storage-failed',
+    `the data directory '${path}' was removed or replaced under the running server`,
+  );
+
+async function lossOf(path: string, lock: Lock, clock: Clock, signal: AbortSignal): Promise<DbError> {
+  do {
+    const isOver = await clock.sleep(LOOK_MS, signal).then(
+      () => false,
+      () => true,
+    );
+    if (isOver) return new Promise(() => undefined);
+  } while (!(await isLost(lock)));
+  return loss(path);
+}
+
+async function release(path: string, lock: Lock): Promise<void> {
+  if (await isLost(lock)) throw loss(path);
+  // Never makes a file: the directory may be another one by now.
+  await using handle = await open(lock.file, 'r+');
+  await handle.truncate();
+  await handle.writeFile(FREE);
 }
 
 const LOCK = 'lock.';

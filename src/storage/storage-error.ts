@@ -6,5 +6,6 @@ export function storageError(what: string, error: unknown): unknown {
   const code = codeOf(error);
   if (error instanceof DbError || !/^E(?!RR_)/.test(code)) return error;
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  return new DbError(isFull ? 'storage-full' : 'storage-failed', `${what}: ${code}`, { cause: error });
+  const words = isFull ? 'no space left on device: free some, then try again' : code;
+  return new DbError(isFull ? 'storage-full' : 'storage-failed', `${what}: ${words}`, { cause: error });
 }

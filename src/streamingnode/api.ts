@@ -66,8 +66,8 @@ export interface SegmentOpener {
 
 export interface StreamingNode {
   /**
-   * Why writes are refused: the log could not be written. `storage-full`: the next write is tried anew; anything else: until a
-   * restart. Reads go on.
+   * Why writes are refused: the log could not be written. `storage-full`, `resource-exhausted`: the next write is tried anew; anything
+   * else: until a restart. Reads go on.
    */
   readonly failure: DbError | undefined;
   /**

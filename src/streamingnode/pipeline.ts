@@ -1,4 +1,5 @@
 import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
+import type { Log } from '../support/log.ts';
 import type { AppliedWrite } from '../wal/message.ts';
 import type { WalPosition } from '../wal/wal.ts';
 
@@ -17,19 +18,21 @@ interface UnderWay {
 
 /**
  * Writes between their place in the log and their acknowledgement. They are applied in log order, each when it and all
- * before it are durable. One that a full disk refuses is as if it had never been. The first one that fails in another way ends
+ * before it are durable. One that a full disk refuses, or too many open files, is as if it had never been. The first one that fails in another way ends
  * it all: nothing after it was, or will be, applied.
  */
 export class Pipeline {
   readonly #apply: (write: AppliedWrite, position: WalPosition) => Taken;
+  readonly #log: Log;
   readonly #underWay: UnderWay[] = [];
   #failure: DbError | undefined;
   #refusal: DbError | undefined;
   /** Settles when everything added has. */
   #last: Promise<void> = Promise.resolve();
 
-  constructor(apply: (write: AppliedWrite, position: WalPosition) => Taken) {
+  constructor(apply: (write: AppliedWrite, position: WalPosition) => Taken, log: Log) {
     this.#apply = apply;
+    this.#log = log;
   }
 
   get failure(): DbError | undefined {
@@ -76,16 +79,18 @@ export class Pipeline {
     if (this.#failure !== undefined) return;
     for (let next = this.#underWay[0]; next?.durable === true; next = this.#underWay[0]) {
       this.#underWay.shift();
+      if (this.#refusal !== undefined) this.#log.warn('writes-are-taken-again');
       this.#refusal = undefined;
       next.resolve(this.#apply(next.write, next.position));
     }
   }
 
   #refuse(entry: UnderWay, cause: unknown): void {
-    if (!isDbError(cause, 'storage-full')) {
+    if (!isDbError(cause, 'storage-full') && !isDbError(cause, 'resource-exhausted')) {
       this.#fail(cause);
       return;
     }
+    if (this.#refusal === undefined) this.#log.warn('writes-are-refused', { reason: cause.message });
     this.#refusal = cause;
     const at = this.#underWay.indexOf(entry);
     if (at >= 0) this.#underWay.splice(at, 1);
@@ -94,10 +99,13 @@ export class Pipeline {
   }
 
   #fail(cause: unknown): void {
-    this.#failure ??=
-      cause instanceof DbError
-        ? cause
-        : new DbError('storage-failed', `the log failed: ${messageOf(cause)}`, { cause });
+    if (this.#failure === undefined) {
+      this.#failure =
+        cause instanceof DbError
+          ? cause
+          : new DbError('storage-failed', `the log failed: ${messageOf(cause)}`, { cause });
+      this.#log.error('no-write-is-taken-until-a-restart', { reason: this.#failure.message });
+    }
     for (const { reject } of this.#underWay.splice(0)) reject(this.#failure);
   }
 }

@@ -6,6 +6,7 @@ import { assert } from '../support/assert.ts';
 import { ByteBudget } from '../support/byte-budget.ts';
 import type { Clock } from '../support/clock.ts';
 import { mapLimited } from '../support/limiter.ts';
+import { type Log, silentLog } from '../support/log.ts';
 import { type AppliedWrite, decodeWrite, encodeWrite, type WritePart } from '../wal/message.ts';
 import type { Wal, WalPosition } from '../wal/wal.ts';
 import type { Follower, LogSegment, SealResult, SegmentOpener, StreamingNode } from './api.ts';
@@ -19,6 +20,7 @@ export interface StreamingNodeOptions {
   readonly opener: SegmentOpener;
   readonly time: { next(): HybridTime; observe(ts: bigint): void };
   readonly clock: Clock;
+  readonly log?: Log;
   /** Bytes of columns in writes not yet acknowledged; further writes wait. */
   readonly maxInFlightBytes?: number;
 }
@@ -48,7 +50,10 @@ export class LogStreamingNode implements StreamingNode {
     this.#time = options.time;
     this.#open = new OpenSegments(options.opener, options.clock);
     this.#budget = new ByteBudget(options.maxInFlightBytes ?? MAX_IN_FLIGHT_BYTES);
-    this.#pipeline = new Pipeline((write, position) => this.#apply(write, position));
+    this.#pipeline = new Pipeline(
+      (write, position) => this.#apply(write, position),
+      options.log ?? silentLog,
+    );
   }
 
   get failure(): DbError | undefined {

@@ -10,7 +10,12 @@ export function storageError(error: unknown, what: string): DbError {
   if (error instanceof DbError) return error;
   const code = (error as NodeJS.ErrnoException).code;
   const message = `${what}: ${messageOf(error)}`;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new DbError('storage-full', message, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new DbError('storage-full', `${message}: free some, then try again`, { cause: error });
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return new DbError('resource-exhausted', `${message}: allow this process more, or close connections`, {
+      cause: error,
+    });
   return new DbError('storage-failed', message, { cause: error });
 }
 

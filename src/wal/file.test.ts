@@ -270,3 +270,62 @@ inDirectory(
     await again.close();
   },
 );
+
+inDirectory(
+  'a record for a file that somebody removed while it was written is refused, and so is every later one',
+  async (root) => {
+    const wal = await FileWal.open(root, options);
+    await append(wal, 1).durable;
+    await rm(join(root, '1.log'));
+    for (const { durable } of [append(wal, 2), append(wal, 3)])
+      await assert.rejects(
+        durable,
+        (error) => isDbError(error, 'storage-failed') && /was removed/.test(error.message),
+      );
+    await wal.close();
+  },
+);
+
+for (const when of [1, 2])
+  inDirectory(
+    `too many open files at the ${when}. file the log opens: records are refused while it lasts, later ones are taken, nothing refused comes back`,
+    async (root) => {
+      let opened = 0;
+      let isExhausted = true;
+      const scarce: typeof open = (...at) =>
+        ++opened >= when && isExhausted
+          ? Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }))
+          : open(...at);
+      const wal = await FileWal.open(root, { ...options, open: scarce });
+      const isRefused = (error: unknown) => isDbError(error, 'resource-exhausted');
+      const taken: Uint8Array[] = [];
+      for (let n = 0; n < 40; n++) {
+        const bytes = new Uint8Array(40).fill(n);
+        await append(wal, n).durable.then(
+          () => taken.push(bytes),
+          (error: unknown) => assert.ok(isRefused(error)),
+        );
+        if (n === 30) isExhausted = false;
+      }
+      assert.ok(taken.length < 40 && taken.length > (when === 1 ? 5 : 10));
+      await wal.close();
+      const again = await FileWal.open(root, options);
+      const found = await replayed(again);
+      assert.equal(found.length, taken.length);
+      await again.close();
+    },
+  );
+
+inDirectory('a log file that cannot be read is named by the replay', async (root) => {
+  const wal = await FileWal.open(root, options);
+  await append(wal, 1).durable;
+  await wal.close();
+  const again = await FileWal.open(root, options);
+  await rm(join(root, '1.log'));
+  await mkdir(join(root, '1.log'));
+  await assert.rejects(
+    replayed(again),
+    (error) => isDbError(error, 'storage-failed') && /^log in .*EISDIR/.test(error.message),
+  );
+  await again.close();
+});

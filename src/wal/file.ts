@@ -4,7 +4,8 @@
  */
 import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DbError, messageOf } from '../errors/db-error.ts';
+import type { ErrorName } from '../errors/codes.ts';
+import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { assert } from '../support/assert.ts';
 import type { Random } from '../support/random.ts';
@@ -43,6 +44,9 @@ export interface TornTail {
 const FILE_BYTES = 64 << 20;
 /** Bytes written with one sync. */
 const MAX_BATCH_BYTES = 32 << 20;
+
+/** A full disk; no more files for this process. Both come before anything is written, or leave what can be taken away. */
+const PASSING: ReadonlySet<ErrorName> = new Set(['storage-full', 'resource-exhausted']);
 
 interface Queued {
   readonly position: WalPosition;
@@ -189,6 +193,7 @@ export class FileWal implements Wal {
     }
     const end = await writeAll(handle, out.finish(), first.offset);
     await this.#synced(handle.datasync());
+    await this.#refuseRemoved(handle);
     this.#durable = end;
   }
 
@@ -221,22 +226,34 @@ export class FileWal implements Wal {
     try {
       await sync;
     } catch (cause) {
+      // Not of a sync: the directory to be synced could not be opened.
+      if (isDbError(storageError(cause, ''), 'resource-exhausted'))
+        throw storageError(cause, `log in '${this.#root}'`);
       throw new DbError('storage-failed', `log in '${this.#root}': ${messageOf(cause)}`, { cause });
     }
   }
 
-  /** A full disk refuses what was under way; when nothing of it is left on the disk, the log goes on. Anything else ends it. */
+  /** Somebody may have removed the file while it is open: then it takes bytes like any other, and nobody will ever find them. */
+  async #refuseRemoved(handle: FileHandle): Promise<void> {
+    if ((await handle.stat()).nlink === 0)
+      throw new DbError(
+        'storage-failed',
+        `log in '${this.#root}': the file that was being written was removed`,
+      );
+  }
+
+  /** What passes refuses what was under way; when nothing of it is left on the disk, the log goes on. Anything else ends it. */
   async #fail(failure: DbError, batch: readonly Queued[]): Promise<void> {
     this.#failure = failure;
     const isUndone = await this.#undo().catch(() => false);
-    const isFull = failure.code === 'storage-full';
+    const isPassing = PASSING.has(failure.code);
     const refused = [...batch, ...this.#queue.splice(0)];
     const [first] = refused;
-    if (isFull && isUndone && first !== undefined) {
+    if (isPassing && isUndone && first !== undefined) {
       this.#file = first.position.file;
       this.#end = first.position.offset;
       this.#failure = undefined;
-    } else if (isFull) this.#failure = new DbError('storage-failed', failure.message, { cause: failure });
+    } else if (isPassing) this.#failure = new DbError('storage-failed', failure.message, { cause: failure });
     for (const { reject } of refused) reject(this.#failure ?? failure);
   }
 
@@ -260,7 +277,11 @@ export class FileWal implements Wal {
   }
 
   async *replay(): AsyncIterable<WalEntry> {
-    for (const file of this.#files) yield* this.#replayFile(file);
+    try {
+      for (const file of this.#files) yield* this.#replayFile(file);
+    } catch (error) {
+      throw storageError(error, `log in '${this.#root}'`);
+    }
     this.#isReplayed = true;
   }
 

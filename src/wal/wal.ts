@@ -21,7 +21,7 @@ export interface Wal {
   /**
    * Adds a record. The order of calls is the order of the log, settled when `append` returns; `durable` resolves when the
    * record has reached the disk. A failed write rejects this and every later record: the log is then closed for writing. Not so
-   * `storage-full`: nothing of the records it refuses is in the log, and a record appended after a refusal is tried anew.
+   * `storage-full` and `resource-exhausted` (too many open files): nothing of the records it refuses is in the log, and a record appended after a refusal is tried anew.
    */
   append(
     ts: HybridTime,

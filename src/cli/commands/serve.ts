@@ -27,11 +27,7 @@ Ctrl-C stops it.`);
       Promise.allSettled([server.close()]),
       systemClock.sleep(GIVE_UP_MS, new AbortController().signal),
     ]);
-    throw new DbError(
-      failure.code,
-      `giving up: ${failure.message}. Start it again: what was acknowledged is kept`,
-      { cause: failure },
-    );
+    throw new DbError(failure.code, `giving up: ${failure.message}`, { cause: failure });
   }
   say('Stopping ...');
   await server.close();

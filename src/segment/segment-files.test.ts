@@ -18,6 +18,7 @@ import { type Deletes, encodeDeletes, readDeletes } from './deletes-file.ts';
 import { FLUSH_SEGMENT, type FlushInput, type FlushResult, flushTasks } from './flush.ts';
 import { LOAD_DELETES, LOAD_SEGMENT, type LoadedSegment, loadTasks } from './load.ts';
 import { bytesReader } from './parquet-reader.ts';
+import { crc32 } from '../support/crc32.ts';
 import { decodeStats, encodeStats } from './stats.ts';
 
 const ts = (n: number) => BigInt(n) as HybridTime;
@@ -65,6 +66,13 @@ test('statistics come back as they were written, and damage is found', () => {
       assert.throws(() => decodeStats(bytes.subarray(0, at)), isDamage);
     }
   }
+});
+
+test('R14: the checksum of a whole statistics file tells it from every other of its size', () => {
+  const sums = Array.from({ length: 50 }, (_, i) =>
+    crc32(encodeStats({ rowCount: 7 + i, minTs: ts(1), maxTs: ts(2), minKey: 0n, maxKey: BigInt(i) })),
+  );
+  assert.equal(new Set(sums).size, sums.length);
 });
 
 const place = {

@@ -10,6 +10,7 @@ import type { SegmentFile } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { MemoryStore } from '../storage/memory.ts';
+import { crc32 } from '../support/crc32.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import { MemoryWal } from '../wal/memory.ts';
 import { encodeWrite, type WritePart } from '../wal/message.ts';
@@ -18,7 +19,6 @@ import { type Deletes, encodeDeletes, readDeletes } from './deletes-file.ts';
 import { FLUSH_SEGMENT, type FlushInput, type FlushResult, flushTasks } from './flush.ts';
 import { LOAD_DELETES, LOAD_SEGMENT, type LoadedSegment, loadTasks } from './load.ts';
 import { bytesReader } from './parquet-reader.ts';
-import { crc32 } from '../support/crc32.ts';
 import { decodeStats, encodeStats } from './stats.ts';
 
 const ts = (n: number) => BigInt(n) as HybridTime;

@@ -1,7 +1,7 @@
 /** One damage to one object, and everything that meets it. */
 import assert from 'node:assert/strict';
-import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
+import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
 import { pins } from '../../src/coordinator/snapshot/record.ts';
 import { coreTables } from '../../src/coordinator/tables.ts';
 import { type DbError, isDbError } from '../../src/errors/db-error.ts';
@@ -69,10 +69,13 @@ async function stateOf(world: World): Promise<unknown> {
   const tables = coreTables.filter(({ name }) => name !== 'id-lease');
   return {
     objects: [...(await storedKeys(world)).keys()],
-    records: tables.flatMap((table) => [...catalog.all(table)].map((each: object) => `${table.name} ${table.idOf(each)}`)),
+    records: tables.flatMap((table) =>
+      [...catalog.all(table)].map((each: object) => `${table.name} ${table.idOf(each)}`),
+    ),
     pins: catalog.count(pins),
     tasks: catalog.count(copyTasks),
-    open: [...catalog.all(copyJobs)].filter(({ state }) => state === 'pending' || state === 'executing').length,
+    open: [...catalog.all(copyJobs)].filter(({ state }) => state === 'pending' || state === 'executing')
+      .length,
     names: coordinator.listCollections('').map(({ collection }) => collection.name),
   };
 }

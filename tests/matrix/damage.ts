@@ -40,7 +40,7 @@ const POSITIONS: readonly (readonly [string, (length: number) => number, boolean
   ['last byte', (length) => length - 1],
 ];
 const LENGTHS: readonly (readonly [string, (length: number) => number, boolean?])[] = [
-  ['to nothing', () => 0, true],
+  ['to nothing', () => 0],
   ['to one byte', () => 1],
   ['to its half', (length) => length >> 1, true],
   ['by one byte', (length) => length - 1],

@@ -67,10 +67,7 @@ export function tables(): string {
       row(['', ...actions]),
       row(['', ...actions].map(() => '---')),
       ...classNames.map((name) =>
-        row([
-          classes[name].title,
-          ...actions.map((action) => words[expected(name, { manner }, action)]),
-        ]),
+        row([classes[name].title, ...actions.map((action) => words[expected(name, { manner }, action)])]),
       ),
     ].join('\n');
   return [

@@ -54,7 +54,7 @@ export interface Disks {
   readonly objects: string;
   readonly kv: MemoryKv;
   /** A new log over the same bytes. */
-  wal: () => Promise<Wal>;
+  readonly wal: () => Promise<Wal>;
 }
 
 export const memoryDisks = (objects: string): Disks => {
@@ -225,21 +225,23 @@ function queryNodeOver(streamingNode: LogStreamingNode, store: LocalStore): Loca
   return new LocalQueryNode({ streamingNode, files, engine, filters, clock: systemClock });
 }
 
-const MAX_WAIT_MS = 10_000;
+const MAX_WAIT_MS = 30_000;
+const { signal: never } = new AbortController();
 
 /** Asks again and again; what it waits for comes from events, within milliseconds. */
 export async function until(what: string, isTrue: () => boolean): Promise<void> {
   const end = systemClock.nowMs() + MAX_WAIT_MS;
   while (!isTrue()) {
     if (systemClock.nowMs() > end) throw new Error(`${what} does not come`);
-    await new Promise<void>((resolve) => setTimeout(resolve, 1));
+    await systemClock.sleep(1, never);
   }
 }
 
 const keys = (from: number, count: number): bigint[] =>
   Array.from({ length: count }, (_, i) => BigInt(from + i));
 
-async function collectionOf(world: World, name: string): Promise<CollectionId> {
+/** Of one shard, with an index for its vectors. */
+export async function collectionOf(world: World, name: string): Promise<CollectionId> {
   const { collectionId } = await world.coordinator.createCollection({
     ...named(name),
     schema,

@@ -5,7 +5,7 @@ import { FaultyKv } from '../../tests/sim/faulty-kv.ts';
 import { isDbError } from '../errors/db-error.ts';
 import { Catalog, type Change, MAX_CHANGES_PER_COMMIT, put, remove, type TableSpec } from './catalog.ts';
 import { encodeRecord } from './codec.ts';
-import type { Kv } from './kv.ts';
+import type { Kv, KvOp } from './kv.ts';
 import { MemoryKv } from './memory.ts';
 
 interface Item {
@@ -273,6 +273,65 @@ describe('catalog', () => {
       await kv.commit([{ kind: 'put', key: 'item/1', value }]);
       await assert.rejects(open(kv), (error) => is('data-integrity')(error) && /item\/1/.test(String(error)));
     }
+  });
+
+  test('R14: a changed bit of any stored record, of the mark and of the epoch stops the opening, and is named', async () => {
+    const kv = new MemoryKv();
+    const catalog = await open(kv);
+    await catalog.commitSure([put(items, item(1), undefined), put(items, item(2), undefined)]);
+    for (const { key, value } of await kv.range(''))
+      for (let bit = 0; bit < value.length * 8; bit++) {
+        const changed = Uint8Array.from(value, (byte, i) =>
+          i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte,
+        );
+        await kv.commit([{ kind: 'put', key, value: changed }]);
+        await assert.rejects(open(kv), (error) => is('data-integrity')(error) && String(error).includes(key));
+        await kv.commit([{ kind: 'put', key, value }]);
+      }
+    assert.equal((await open(kv)).count(items), 2);
+  });
+
+  test('R14: a record that has gone, has come back as it was once, or lies under another key stops the opening', async () => {
+    const kv = new MemoryKv();
+    const catalog = await open(kv);
+    const [first, second] = [item(1), item(2)];
+    await catalog.commitSure([put(items, first, undefined), put(items, second, undefined)]);
+    const old = await kv.get('item/1');
+    const other = await kv.get('item/2');
+    await catalog.commitSure([put(items, item(1, { name: 'later' }), first)]);
+    const now = await kv.get('item/1');
+    const at = (key: string, value: Uint8Array | undefined): KvOp =>
+      value === undefined ? { kind: 'delete', key } : { kind: 'put', key, value };
+    const names = (error: unknown) => is('data-integrity')(error) && /'item'/.test(String(error));
+    for (const [harm, mend] of [
+      [[at('item/1', undefined)], [at('item/1', now)]],
+      [[at('item/1', old)], [at('item/1', now)]],
+      [[at('item/3', old)], [at('item/3', undefined)]],
+      [
+        [at('item/2', undefined), at('item/4', other)],
+        [at('item/2', other), at('item/4', undefined)],
+      ],
+    ] as const) {
+      await kv.commit(harm);
+      await assert.rejects(open(kv), names);
+      await kv.commit(mend);
+      assert.equal((await open(kv)).count(items), 2);
+    }
+    const mark = await kv.get('meta/high-water');
+    await kv.commit([at('meta/high-water', undefined)]);
+    await assert.rejects(open(kv), names);
+    await kv.commit([at('meta/high-water', mark)]);
+  });
+
+  test('a table that was not opened keeps what it should hold; a commit refused by a full disk counts for nothing', async () => {
+    const kv = new FaultyKv(new MemoryKv());
+    const both = await open(kv);
+    await both.commitSure([put(items, item(1), undefined), put(notes, { key: '1', n: 5 }, undefined)]);
+    const catalog = await Catalog.open({ kv, tables: [items], highWater: () => 1n });
+    kv.faults.next({ kind: 'error-before', code: 'storage-full' });
+    await assert.rejects(catalog.commit([put(items, item(2), undefined)]), is('storage-full'));
+    await catalog.commitSure([put(items, item(3), undefined)]);
+    assert.equal((await open(kv)).count(items), 2);
   });
 
   test('whatever is put, changed and removed: rows, indexes and the stored state equal a plain model', async () => {

@@ -5,11 +5,13 @@
  */
 import { DbError, messageOf } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
+import { type Account, TableAccount } from './account.ts';
 import { decodeRecord, encodeRecord } from './codec.ts';
 import {
   assertBounds,
   type Kv,
   type KvCondition,
+  type KvEntry,
   type KvOp,
   MAX_COMMIT_BYTES,
   MAX_OPS_PER_COMMIT,
@@ -70,10 +72,19 @@ export interface CatalogOptions {
 }
 
 const EPOCH_KEY = 'meta/epoch';
-const HIGH_WATER_KEY = 'meta/high-water';
-/** What a batch needs for itself: the high-water mark. */
+const MARK_KEY = 'meta/high-water';
+/** What a batch needs for itself: the mark. */
 const OWN_OPS = 1;
-const OWN_BYTES = 64;
+const OWN_BYTES = 4096;
+
+/** Written with every commit. */
+interface Mark {
+  readonly highWater: bigint;
+  /** Of every table that was ever written to. */
+  readonly tables: Readonly<Record<string, Account>>;
+}
+
+const NO_MARK: Mark = { highWater: 0n, tables: {} };
 
 /** The most changes one commit can hold. */
 export const MAX_CHANGES_PER_COMMIT = MAX_OPS_PER_COMMIT - OWN_OPS;
@@ -95,6 +106,9 @@ export class Catalog {
   readonly #kv: Kv;
   readonly #highWater: () => bigint;
   readonly #mirrors = new Map<string, Mirror>();
+  readonly #accounts = new Map<string, TableAccount>();
+  /** As stored, those of tables that are not open too. */
+  #stored: Mark['tables'] = {};
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   readonly #waiting: Waiting[] = [];
   /** Guards every commit: a second coordinator that has opened the catalog makes ours stale for good. */
@@ -118,36 +132,48 @@ export class Catalog {
     this.failed = new Promise((resolve) => {
       this.#giveUp = resolve;
     });
-    for (const { name, indexes = {} } of options.tables)
+    for (const { name, indexes = {} } of options.tables) {
+      this.#accounts.set(name, new TableAccount());
       this.#mirrors.set(name, {
         rows: new Map(),
         indexes: new Map(Object.keys(indexes).map((index) => [index, new Map()])),
       });
+    }
   }
 
   /** Takes over the catalog (older openers are fenced off) and reads every table. Throws `data-integrity`. */
   static async open(options: CatalogOptions): Promise<Catalog> {
     const { kv } = options;
-    const stored = await kv.get(EPOCH_KEY);
-    const epoch = stored === undefined ? 0 : (decodeRecord(1, stored, EPOCH_KEY) as number);
+    const last = await kv.get(EPOCH_KEY);
+    const epoch = last === undefined ? 0 : (decodeRecord(1, last, EPOCH_KEY) as number);
     const value = encodeRecord(1, epoch + 1);
     const outcome = await kv.commit(
       [{ kind: 'put', key: EPOCH_KEY, value }],
-      [{ key: EPOCH_KEY, value: stored }],
+      [{ key: EPOCH_KEY, value: last }],
     );
     if (outcome === 'stale')
       throw new DbError('service-unavailable', 'another coordinator is taking over the catalog');
-    const mark = await kv.get(HIGH_WATER_KEY);
-    const highWater = mark === undefined ? 0n : (decodeRecord(1, mark, HIGH_WATER_KEY) as bigint);
-    const catalog = new Catalog(options, { key: EPOCH_KEY, value }, highWater);
-    for (const table of options.tables)
-      for (const entry of await kv.range(`${table.name}/`))
-        catalog.#apply({
-          table,
-          was: undefined,
-          is: decodeRecord(table.version, entry.value, entry.key) as object,
-        });
+    const stored = await kv.get(MARK_KEY);
+    const mark = stored === undefined ? NO_MARK : (decodeRecord(1, stored, MARK_KEY) as Mark);
+    const catalog = new Catalog(options, { key: EPOCH_KEY, value }, mark.highWater);
+    catalog.#stored = mark.tables;
+    for (const table of options.tables) catalog.#read(table, await kv.range(`${table.name}/`));
     return catalog;
+  }
+
+  #read(table: AnyTable, entries: readonly KvEntry[]): void {
+    const account = this.#account(`${table.name}/`);
+    for (const { key, value } of entries) {
+      account.set(key, value);
+      this.#apply({ table, was: undefined, is: decodeRecord(table.version, value, key) as object });
+    }
+    const [count, sum] = account.now;
+    const [storedCount, storedSum] = this.#stored[table.name] ?? [0, 0];
+    if (count !== storedCount || sum !== storedSum)
+      throw new DbError(
+        'data-integrity',
+        `catalog table '${table.name}' holds ${count} records, and not the ${storedCount} that were written`,
+      );
   }
 
   get<Id extends bigint | string, R extends object>(table: TableSpec<Id, R>, id: Id): R | undefined {
@@ -281,13 +307,14 @@ export class Catalog {
 
   /** `storage-full`: nothing is written. Anything else: the catalog is of no use any more. */
   async #store(ops: readonly KvOp[]): Promise<DbError | undefined> {
-    const mark: KvOp = { kind: 'put', key: HIGH_WATER_KEY, value: encodeRecord(1, this.#highWater()) };
+    const undo = ops.map((op) => this.#account(op.key).set(op.key, op.kind === 'put' ? op.value : undefined));
     try {
-      const outcome = await this.#kv.commit([...ops, mark], [this.#fence]);
+      const outcome = await this.#kv.commit([...ops, this.#mark()], [this.#fence]);
       return outcome === 'committed'
         ? undefined
         : new DbError('service-unavailable', 'another coordinator has taken over the catalog');
     } catch (error) {
+      for (const takeBack of undo) takeBack();
       if (error instanceof DbError && error.code === 'storage-full') return error;
       return new DbError(
         'service-unavailable',
@@ -295,6 +322,20 @@ export class Catalog {
         { cause: error },
       );
     }
+  }
+
+  #mark(): KvOp {
+    const accounts = [...this.#accounts].map(([name, { now }]) => [name, now] as const);
+    const tables = { ...this.#stored, ...Object.fromEntries(accounts) };
+    const mark: Mark = { highWater: this.#highWater(), tables };
+    return { kind: 'put', key: MARK_KEY, value: encodeRecord(1, mark) };
+  }
+
+  /** Of the table that a key is of. */
+  #account(key: string): TableAccount {
+    const account = this.#accounts.get(key.slice(0, key.indexOf('/')));
+    assert(account !== undefined, `key '${key}' is of no table that was opened`);
+    return account;
   }
 
   #isCurrent(change: Change, pending: ReadonlyMap<string, object | undefined>): boolean {

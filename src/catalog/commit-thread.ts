@@ -6,6 +6,7 @@ import { assert } from '../support/assert.ts';
 import type { Workers, WorkerTasks } from '../support/workers.ts';
 import { assertBounds, type Kv, type KvCondition, type KvEntry, type KvOp } from './kv.ts';
 import { LmdbKv } from './lmdb.ts';
+import { assertSoundFile } from './lmdb-file.ts';
 
 const OPEN = 'catalog-open';
 const COMMIT = 'catalog-commit';
@@ -49,9 +50,11 @@ export class CommitThreadKv implements Kv {
     this.#workers = workers;
   }
 
-  /** Takes `workers` over: they are closed with it, and when it cannot be opened. Throws `storage-failed`. */
+  /** Takes `workers` over: they are closed with it, and when it cannot be opened. Throws `storage-failed`, or `data-integrity` for a file that cannot be one. */
   static async open(path: string, workers: Workers): Promise<CommitThreadKv> {
     try {
+      // Before it is mapped, by either thread.
+      await assertSoundFile(path);
       const opened = workers.run<string, void>(OPEN, path);
       const [reader] = await Promise.all([LmdbKv.open(path), opened]);
       return new CommitThreadKv(reader, workers);

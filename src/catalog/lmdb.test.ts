@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { isDbError } from '../errors/db-error.ts';
 import { systemClock } from '../support/system-clock.ts';
 import { ThreadWorkers } from '../support/system-workers.ts';
+import { Catalog, put, type TableSpec } from './catalog.ts';
 import { CommitThreadKv } from './commit-thread.ts';
 import { kvSuite } from './kv.suite.ts';
 import { LmdbKv } from './lmdb.ts';
@@ -76,6 +77,80 @@ describe('lmdb with a thread for commits', () => {
     const path = await freshPath();
     await writeFile(path, 'no directory');
     await assert.rejects(openThreaded(path), (error) => isDbError(error, 'storage-failed'));
+  });
+});
+
+describe('R14: a damaged catalog file', () => {
+  const words: TableSpec<bigint, { readonly id: bigint; readonly text: string }> = {
+    name: 'word',
+    version: 1,
+    idOf: ({ id }) => id,
+  };
+  const TEXT = 'what this record says, ';
+  const opened = async (path: string): Promise<Catalog> => {
+    const kv = await openThreaded(path);
+    try {
+      return await Catalog.open({ kv, tables: [words], highWater: () => 1n });
+    } catch (error) {
+      await kv.close();
+      throw error;
+    }
+  };
+
+  test('bytes that change in a record, at any place of it, stop the start and name the record', async () => {
+    const path = await freshPath();
+    const file = join(path, 'data.mdb');
+    const catalog = await opened(path);
+    for (let id = 1n; id <= 3n; id++)
+      await catalog.commitSure([put(words, { id, text: `${TEXT}${id}` }, undefined)]);
+    await catalog.close();
+    const whole = await readFile(file);
+    // Pages that are not used any more hold older copies: those may change.
+    const places = [1n, 2n, 3n].map((id) => whole.lastIndexOf(`${TEXT}${id}`));
+    let refused = 0;
+    for (const [i, place] of places.entries())
+      for (const at of [place + [-10, 0, TEXT.length][i]!]) {
+        const changed = Buffer.from(whole.map((byte, i) => (i === at ? byte ^ 1 : byte)));
+        await writeFile(file, changed);
+        const outcome = await opened(path).then(
+          async (again) => {
+            const texts = [...again.all(words)].map(({ text }) => text);
+            await again.close();
+            return texts;
+          },
+          (error: unknown) => error,
+        );
+        if (isDbError(outcome, 'data-integrity')) {
+          assert.match(outcome.message, /word\/\d|meta\/|'word'/);
+          refused++;
+        } else
+          assert.deepEqual(
+            outcome,
+            [1, 2, 3].map((id) => `${TEXT}${id}`),
+          );
+      }
+    assert.ok(refused > 0, 'no copy that is in use was changed');
+  });
+
+  test('a file that was cut short, or whose head is damaged, is refused by name, before it can end the process', async () => {
+    const path = await freshPath();
+    const file = join(path, 'data.mdb');
+    const catalog = await opened(path);
+    for (let id = 1n; id <= 3n; id++) await catalog.commitSure([put(words, { id, text: TEXT }, undefined)]);
+    await catalog.close();
+    const whole = await readFile(file);
+    const heads = [24, 28, 48].map((at) => Buffer.from(whole.map((byte, i) => (i === at ? byte ^ 1 : byte))));
+    for (const bytes of [whole.subarray(0, 1), whole.subarray(0, 4096), whole.subarray(0, 8192), ...heads]) {
+      await writeFile(file, bytes);
+      await assert.rejects(
+        opened(path),
+        (error) => isDbError(error, 'data-integrity') && error.message.includes(file),
+      );
+    }
+    await writeFile(file, whole);
+    const again = await opened(path);
+    assert.equal(again.count(words), 3);
+    await again.close();
   });
 });
 

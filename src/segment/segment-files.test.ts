@@ -10,6 +10,7 @@ import type { SegmentFile } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { MemoryStore } from '../storage/memory.ts';
+import { crc32 } from '../support/crc32.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import { MemoryWal } from '../wal/memory.ts';
 import { encodeWrite, type WritePart } from '../wal/message.ts';
@@ -65,6 +66,13 @@ test('statistics come back as they were written, and damage is found', () => {
       assert.throws(() => decodeStats(bytes.subarray(0, at)), isDamage);
     }
   }
+});
+
+test('R14: the checksum of a whole statistics file tells it from every other of its size', () => {
+  const sums = Array.from({ length: 50 }, (_, i) =>
+    crc32(encodeStats({ rowCount: 7 + i, minTs: ts(1), maxTs: ts(2), minKey: 0n, maxKey: BigInt(i) })),
+  );
+  assert.equal(new Set(sums).size, sums.length);
 });
 
 const place = {

@@ -17,10 +17,12 @@ export interface SegmentStats {
 }
 
 const MAGIC = 0x5453_4d54; // "TMST"
-const VERSION = 1;
+/** 1, never released, ended with its checksum: the CRC-32 of any such file as a whole is the same number, so records told none apart. */
+const VERSION = 2;
 const INT64 = 1;
 const VARCHAR = 2;
-const HEADER_BYTES = 36;
+const CRC_FROM = 12;
+const HEADER_BYTES = 40;
 
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -60,21 +62,21 @@ function textOf(bytes: Uint8Array): string {
 export function encodeStats(stats: SegmentStats): Uint8Array<ArrayBuffer> {
   const keys = [stats.minKey, stats.maxKey].map(encodeKey);
   const length = keys.reduce((sum, key) => sum + 4 + key.length, HEADER_BYTES);
-  const bytes = new Uint8Array(length + 4);
+  const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
   view.setUint32(4, VERSION, true);
-  view.setBigUint64(8, BigInt(stats.rowCount), true);
-  view.setBigInt64(16, stats.minTs, true);
-  view.setBigInt64(24, stats.maxTs, true);
-  view.setUint32(32, typeof stats.minKey === 'bigint' ? INT64 : VARCHAR, true);
+  view.setUint32(12, typeof stats.minKey === 'bigint' ? INT64 : VARCHAR, true);
+  view.setBigUint64(16, BigInt(stats.rowCount), true);
+  view.setBigInt64(24, stats.minTs, true);
+  view.setBigInt64(32, stats.maxTs, true);
   let at = HEADER_BYTES;
   for (const key of keys) {
     view.setUint32(at, key.length, true);
     bytes.set(key, at + 4);
     at += 4 + key.length;
   }
-  view.setUint32(length, crc32(bytes.subarray(0, length)), true);
+  view.setUint32(8, crc32(bytes.subarray(CRC_FROM)), true);
   return bytes;
 }
 
@@ -88,13 +90,13 @@ function encodeKey(key: PrimaryKey): Uint8Array {
 /** Throws `data-integrity`. */
 export function decodeStats(bytes: Uint8Array): SegmentStats {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const end = bytes.length - 4;
+  const end = bytes.length;
   if (end < HEADER_BYTES || view.getUint32(0, true) !== MAGIC) throw damaged('no statistics');
-  if (view.getUint32(end, true) !== crc32(bytes.subarray(0, end))) throw damaged('checksum of statistics');
   const version = view.getUint32(4, true);
-  if (version !== VERSION) throw damaged(`unknown version ${version} of statistics; please upgrade`);
+  if (version !== VERSION) throw damaged(`version ${version} of statistics is not known`);
+  if (view.getUint32(8, true) !== crc32(bytes.subarray(CRC_FROM))) throw damaged('checksum of statistics');
   const keys: PrimaryKey[] = [];
-  const type = view.getUint32(32, true);
+  const type = view.getUint32(12, true);
   let at = HEADER_BYTES;
   while (at + 4 <= end && keys.length < 2) {
     const length = view.getUint32(at, true);
@@ -105,9 +107,9 @@ export function decodeStats(bytes: Uint8Array): SegmentStats {
   const [minKey, maxKey] = keys;
   if (minKey === undefined || maxKey === undefined || at !== end) throw damaged('keys of statistics');
   return {
-    rowCount: Number(view.getBigUint64(8, true)),
-    minTs: view.getBigInt64(16, true) as HybridTime,
-    maxTs: view.getBigInt64(24, true) as HybridTime,
+    rowCount: Number(view.getBigUint64(16, true)),
+    minTs: view.getBigInt64(24, true) as HybridTime,
+    maxTs: view.getBigInt64(32, true) as HybridTime,
     minKey,
     maxKey,
   };

@@ -75,6 +75,11 @@ export const found: readonly Found[] = [
     input: Uint8Array.from([0x38, 0x80, 0xad, 0xe2, 0x04]),
   },
   {
+    decoder: 'command-line',
+    did: 'a group of 200,000 short flags took minutes: time went by the square of its length',
+    input: Buffer.from(`snapshot\0-${'_'.repeat(200_000)}`),
+  },
+  {
     decoder: 'configuration',
     did: 'an alias inside its own anchor ran out of stack and ended the start without a word',
     input: Buffer.from('a: &a\n  b: *a\n'),

@@ -2,6 +2,9 @@
  * `npm run fuzz -- [decoder …] [--minutes N] [--seed N]`. Ends with 1 when a decoder broke its promise, hung, or took the memory of its
  * thread, and shows the input in base64: it belongs into `found.ts`.
  */
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -54,7 +57,10 @@ worker.on('message', (message: FuzzReport) => {
 function showCurrent(why: string): void {
   const length = Atomics.load(new Int32Array(current, 0, 1), 0);
   const input = Buffer.from(new Uint8Array(current, 4, Math.min(length, MAX_INPUT_BYTES)));
-  console.error(`FAILED ${why}; the input under way, ${length} bytes:\n${input.toString('base64')}`);
+  const path = join(tmpdir(), `tidemark-fuzz-${seed}.bin`);
+  writeFileSync(path, input);
+  console.error(`FAILED ${why}; the input under way, ${length} bytes, is in ${path}; it begins:`);
+  console.error(input.subarray(0, 300).toString('base64'));
 }
 
 const look = setInterval(() => {

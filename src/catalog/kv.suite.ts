@@ -1,6 +1,7 @@
 /** What every `Kv` must do. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import { isDbError } from '../errors/db-error.ts';
 import { type Kv, type KvOp, MAX_COMMIT_BYTES, MAX_OPS_PER_COMMIT } from './kv.ts';
 
@@ -45,6 +46,24 @@ export function kvSuite(name: string, place: () => Promise<KvPlace>): void {
       assert.equal(textOf(await kv.get('a')), '2');
       assert.equal(await kv.get('b'), undefined);
     });
+
+    withKv(
+      'any sequence of commits, stale ones and reopenings leaves what a map would hold',
+      async (kv, again) => {
+        await fc.assert(
+          fc.asyncProperty(fc.array(kvStep, { maxLength: 25, size: 'max' }), async (steps) => {
+            let now = await again();
+            for (const { key } of await now.range('')) await now.commit([remove(key)]);
+            const model = new Map<string, string>();
+            for (const step of steps) now = await runStep(now, model, step, again);
+            assert.deepEqual(await content(now), Object.fromEntries([...model].sort(byUtf8)));
+            await now.close();
+          }),
+          { seed: 1, numRuns: 12 },
+        );
+        await kv.close();
+      },
+    );
 
     withKv('what was committed is there when it is opened again', async (kv, again) => {
       await kv.commit([put('a', '1'), put('b', '2')]);
@@ -146,4 +165,54 @@ export function kvSuite(name: string, place: () => Promise<KvPlace>): void {
       assert.deepEqual(await content(kv), {});
     });
   });
+}
+
+const kvKey = fc.constantFrom('a', 'ab', 'a/b', 'b', 'é', '\u{10000}', '\uffff', 'z'.repeat(500));
+const kvStep = fc.record({
+  ops: fc.uniqueArray(
+    fc.record({ key: kvKey, text: fc.option(fc.constantFrom('', '1', 'x'.repeat(3000))) }),
+    {
+      selector: ({ key }) => key,
+      maxLength: 5,
+    },
+  ),
+  /** Conditions on what is there, or on what is not. */
+  conditions: fc.array(fc.record({ key: kvKey, isTrue: fc.boolean() }), { maxLength: 2 }),
+  reopens: fc.boolean(),
+});
+
+const byUtf8 = ([a]: readonly [string, string], [b]: readonly [string, string]): number =>
+  Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+async function runStep(
+  kv: Kv,
+  model: Map<string, string>,
+  { ops, conditions, reopens }: typeof kvStep extends fc.Arbitrary<infer Step> ? Step : never,
+  again: () => Promise<Kv>,
+): Promise<Kv> {
+  const outcome = await kv.commit(
+    ops.map(({ key, text }) => (text === null ? remove(key) : put(key, text))),
+    conditions.map(({ key, isTrue }) => {
+      const text = model.get(key);
+      const wrong = text === undefined ? value('never') : undefined;
+      return { key, value: isTrue ? (text === undefined ? undefined : value(text)) : wrong };
+    }),
+  );
+  const holds = conditions.every(({ isTrue }) => isTrue);
+  assert.equal(outcome, holds ? 'committed' : 'stale');
+  if (holds)
+    for (const { key, text } of ops)
+      if (text === null) model.delete(key);
+      else model.set(key, text);
+  for (const prefix of ['', 'a', 'a/', 'é'])
+    assert.deepEqual(
+      (await kv.range(prefix)).map(({ key }) => key),
+      [...model]
+        .filter(([key]) => key.startsWith(prefix))
+        .sort(byUtf8)
+        .map(([key]) => key),
+    );
+  if (!reopens) return kv;
+  await kv.close();
+  return again();
 }

@@ -26,6 +26,9 @@ export const askFlags: Readonly<Record<string, Flag>> = {
   },
 };
 
+/** Far above any path or name; Node takes time by the square of the length of `-abc...`. */
+const MAX_ARGUMENT_LENGTH = 8192;
+
 export interface Parsed {
   readonly flags: Readonly<Record<string, unknown>>;
   /** Absent: the server itself. */
@@ -98,6 +101,9 @@ function allFlags(): Options {
 }
 
 function split(argv: readonly string[]): Pick<Parsed, 'flags'> & { readonly words: readonly string[] } {
+  const long = argv.find(({ length }) => length > MAX_ARGUMENT_LENGTH);
+  if (long !== undefined)
+    throw new UsageError(`an argument has ${long.length} characters: ${long.slice(0, 40)}...`);
   try {
     const { values, positionals } = parseArgs({
       args: [...argv],

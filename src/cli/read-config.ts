@@ -22,9 +22,13 @@ export async function readConfig(
 
 async function parseYaml(text: string, fileName: string): Promise<unknown> {
   // Loaded only when there is a file: most starts have none, and every start should be quick.
-  const { parse } = await import('yaml');
+  const { parseDocument } = await import('yaml');
   try {
-    return parse(text);
+    // Not `parse`: what that only warns of, it tells by a warning of the process, and goes on.
+    const document = parseDocument(text, { logLevel: 'silent' });
+    const [wrong] = [...document.errors, ...document.warnings];
+    if (wrong !== undefined) throw wrong;
+    return document.toJS();
   } catch (error) {
     throw new DbError('parameter-invalid', `${fileName}: ${messageOf(error)}`, { cause: error });
   }

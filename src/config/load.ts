@@ -13,7 +13,7 @@ export interface ConfigSources {
 
 /** Defaults < file < environment < flags, checked. Throws `parameter-invalid` naming option, value and source. */
 export function loadConfig(sources: ConfigSources): Config {
-  const file = flatten(sources.file ?? {}, '');
+  const file = fileValues(sources);
   const known = new Set<string>(optionEntries.map(({ name }) => name));
   for (const key of file.keys())
     if (!known.has(key))
@@ -51,13 +51,30 @@ function checkText(value: string, source: string, oneOf: readonly string[] | und
   return value;
 }
 
-function flatten(value: unknown, prefix: string): Map<string, unknown> {
+/** Far more than any option's name has parts. */
+const MAX_DEPTH = 8;
+
+function fileValues({ file, fileName }: ConfigSources): ReadonlyMap<string, unknown> {
   const flat = new Map<string, unknown>();
-  if (typeof value !== 'object' || value === null) return flat;
-  for (const [key, inner] of Object.entries(value)) {
-    if (typeof inner === 'object' && inner !== null)
-      for (const [name, leaf] of flatten(inner, `${prefix}${key}.`)) flat.set(name, leaf);
-    else flat.set(`${prefix}${key}`, inner);
-  }
+  if (file === undefined || file === null) return flat;
+  if (typeof file !== 'object') throw new DbError('parameter-invalid', `${fileName}: holds no options`);
+  flatten(file, [], (key, value) => flat.set(key, value), [fileName]);
   return flat;
+}
+
+/** `around`: what the value stands in: an alias of YAML may stand in itself. */
+function flatten(
+  value: object,
+  path: readonly string[],
+  visit: (key: string, value: unknown) => void,
+  around: readonly unknown[],
+): void {
+  const [fileName] = around;
+  for (const [key, inner] of Object.entries(value)) {
+    const at = [...path, key];
+    if (typeof inner !== 'object' || inner === null) visit(at.join('.'), inner);
+    else if (at.length >= MAX_DEPTH || inner === value || around.includes(inner))
+      throw new DbError('parameter-invalid', `${fileName}: unknown option '${at.join('.')}'`);
+    else flatten(inner, at, visit, [...around, value]);
+  }
 }

@@ -7,6 +7,7 @@ import { parseJson } from '../support/json.ts';
 import { type ColumnType, leafOf } from './column-schema.ts';
 import { damaged } from './damage.ts';
 import { DESCRIPTION_KEY, type FileContent, MAX_PAGE_BYTES, VERSION } from './parquet-writer.ts';
+import { checkThrift } from './thrift-check.ts';
 
 /** Far above the footer of the widest collection. */
 const MAX_FOOTER_BYTES = 1 << 20;
@@ -56,6 +57,7 @@ export async function readFooter(reader: RangedReader, content: FileContent): Pr
   const footerBytes = new DataView(tail.buffer, tail.byteOffset).getUint32(tailBytes - 8, true) + 8;
   if (footerBytes > sizeBytes || footerBytes > MAX_FOOTER_BYTES) throw damaged('footer length');
   if (footerBytes > tailBytes) tail = await reader.read(sizeBytes - footerBytes, footerBytes);
+  checkThrift(tail.subarray(tail.length - footerBytes, tail.length - 8));
   try {
     return parseFooter(parquetMetadata(tail, { geoparquet: false }), content, sizeBytes - footerBytes);
   } catch (error) {
@@ -175,6 +177,7 @@ export function decodePage(column: StoredColumn, bytes: Uint8Array): StoredPage 
   const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 };
   const wrong = (cause?: unknown) => damaged(`page of column '${column.name}'`, cause);
   let header: Record<string, unknown>;
+  checkThrift(bytes);
   try {
     header = deserializeTCompactProtocol(reader);
   } catch (error) {

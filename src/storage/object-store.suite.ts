@@ -1,6 +1,7 @@
 /** What every `ObjectStore` must do. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import { isDbError } from '../errors/db-error.ts';
 import { crc32 } from '../support/crc32.ts';
 import type { CopyOptions, ObjectStore, TemporaryFile } from './object-store.ts';
@@ -70,6 +71,8 @@ export function objectStoreSuite<S extends ObjectStore>(
       await filled(store, ['c']);
       assert.deepEqual(await keysOf(store, ''), ['a', 'b', 'c']);
     });
+
+    withStore('any sequence of calls answers what a map would', (store) => answersAsMap(store));
 
     withStore('what was put is read back whole, with its checksum and mark', async (store) => {
       for (const length of [0, 1, 70_000, 3_000_000]) {
@@ -386,4 +389,134 @@ function copySuite(withStore: (title: string, body: (store: ObjectStore) => Prom
     assert.equal(Buffer.compare(await store.get('s'), bytes), 0);
     assert.equal((await store.stat('s'))?.etag, etag);
   });
+}
+
+interface Known {
+  readonly bytes: Uint8Array;
+  readonly etag: string;
+}
+
+const isRefused = (error: unknown): 'object-not-found' | 'data-integrity' => {
+  assert.ok(isDbError(error, 'object-not-found') || isDbError(error, 'data-integrity'), String(error));
+  return error.code as 'object-not-found';
+};
+
+class Call implements fc.AsyncCommand<Map<string, Known>, ObjectStore> {
+  readonly #name: string;
+  readonly #run: (model: Map<string, Known>, store: ObjectStore) => Promise<void>;
+
+  constructor(name: string, run: (model: Map<string, Known>, store: ObjectStore) => Promise<void>) {
+    this.#name = name;
+    this.#run = run;
+  }
+
+  check = () => true;
+
+  async run(model: Map<string, Known>, store: ObjectStore): Promise<void> {
+    await this.#run(model, store);
+    for (const [key, { etag }] of model) assert.equal((await store.stat(key))?.etag, etag, `mark of ${key}`);
+  }
+
+  toString = () => this.#name;
+}
+
+/** No key is a directory of another. */
+const someKey = fc.constantFrom('a', 'b/c', 'b/d', 'b/e/f', 'g-1/h.bin');
+const someBytes = fc
+  .tuple(fc.constantFrom(0, 1, 5, 4096, 70_000), fc.nat(3))
+  .map(([length, salt]) => bytesOf(length, salt));
+
+const calls = [
+  fc.tuple(someKey, someBytes).map(
+    ([key, bytes]) =>
+      new Call(`put ${key}`, async (model, store) => {
+        const put = await store.put(key, bytes);
+        assert.equal(put.crc32, crc32(bytes));
+        model.set(key, { bytes, etag: put.etag });
+      }),
+  ),
+  someKey.map(
+    (key) =>
+      new Call(`get ${key}`, async (model, store) => {
+        const known = model.get(key);
+        const found = await store.get(key).catch(isRefused);
+        if (known === undefined) assert.equal(found, 'object-not-found');
+        else assert.equal(Buffer.compare(found as Uint8Array, known.bytes), 0);
+      }),
+  ),
+  fc.tuple(someKey, fc.nat(80_000), fc.nat(5000)).map(
+    ([key, offset, length]) =>
+      new Call(`get ${length} from ${offset} of ${key}`, async (model, store) => {
+        const known = model.get(key);
+        const found = await store.getRange(key, offset, length).catch(isRefused);
+        if (known === undefined) assert.equal(found, 'object-not-found');
+        else if (length > 0 && offset + length > known.bytes.length) assert.equal(found, 'data-integrity');
+        else
+          assert.equal(Buffer.compare(found as Uint8Array, known.bytes.subarray(offset, offset + length)), 0);
+      }),
+  ),
+  fc.constantFrom('', 'b', 'b/', 'b/e', 'g-', 'z').map(
+    (prefix) =>
+      new Call(`list ${prefix}`, async (model, store) => {
+        const found: [string, number][] = [];
+        for await (const { key, sizeBytes } of store.list(prefix)) found.push([key, sizeBytes]);
+        const expected = [...model]
+          .filter(([key]) => key.startsWith(prefix))
+          .map(([key, { bytes }]) => [key, bytes.length]);
+        assert.deepEqual(found, expected.toSorted());
+      }),
+  ),
+  fc
+    .tuple(
+      someKey,
+      someKey,
+      fc.constantFrom('shared' as const, 'physical' as const),
+      fc.constantFrom('known', 'none', 'wrong'),
+    )
+    .map(
+      ([from, to, mode, proof]) =>
+        new Call(`copy ${from} to ${to}, ${mode}, ${proof}`, async (model, store) => {
+          const known = model.get(from);
+          if (from === to) return;
+          const { bytes, etag } = known ?? { bytes: new Uint8Array(), etag: '' };
+          const copied = await store
+            .copy(from, to, {
+              sizeBytes: bytes.length,
+              crc32: proof === 'wrong' ? crc32(bytes) ^ 1 : crc32(bytes),
+              etag: proof === 'known' ? etag : '',
+              mode,
+            })
+            .catch(isRefused);
+          if (typeof copied === 'object') {
+            // A target that is right already needs no source.
+            const isThere = Buffer.compare(model.get(to)?.bytes ?? bytesOf(1), bytes) === 0;
+            assert.ok(proof !== 'wrong' && (known !== undefined || isThere));
+            assert.equal(Buffer.compare(await store.get(to), bytes), 0);
+            model.set(to, { bytes, etag: copied.etag });
+            return;
+          }
+          assert.ok(known === undefined || proof === 'wrong');
+          // No wrong target is left; one that was there may have gone.
+          if ((await store.stat(to)) === undefined) model.delete(to);
+        }),
+    ),
+  someKey.map(
+    (key) =>
+      new Call(`delete ${key}`, async (model, store) => {
+        await store.delete(key);
+        model.delete(key);
+        assert.equal(await store.stat(key), undefined);
+      }),
+  ),
+];
+
+/** One store for all sequences: each begins by emptying it. */
+async function answersAsMap(store: ObjectStore): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(fc.commands(calls, { maxCommands: 20, size: 'max' }), async (commands) => {
+      for await (const { key } of store.list('')) await store.delete(key);
+      await fc.asyncModelRun(() => ({ model: new Map(), real: store }), commands);
+    }),
+    { seed: 1, numRuns: 15 },
+  );
 }

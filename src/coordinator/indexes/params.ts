@@ -2,7 +2,7 @@
 import { DbError } from '../../errors/db-error.ts';
 import type { IndexRecord, Properties, SegmentRecord } from '../../model/records.ts';
 import type { FieldSchema } from '../../model/schema.ts';
-import { parseJson } from '../../support/json.ts';
+import { isShallow, parseJson } from '../../support/json.ts';
 
 /**
  * What each name is built as: a graph, or nothing at all (an exact scan needs no file). A name promises its recall and its
@@ -42,6 +42,8 @@ const otherTypes = new Set([
 
 const metrics = ['L2', 'IP', 'COSINE'];
 const DEFAULT_METRIC = 'COSINE';
+/** Levels of the JSON under `params`. */
+const MAX_PARAM_DEPTH = 16;
 
 interface Range {
   readonly min: number;
@@ -103,9 +105,12 @@ export function flatParams(params: Properties): Properties {
   }
   if (typeof inner !== 'object' || inner === null || Array.isArray(inner))
     throw invalid(`index parameters are not a JSON object: ${text}`);
-  const entries = Object.entries(inner).map(([name, value]) => [name, String(value)] as const);
+  if (!isShallow(inner, MAX_PARAM_DEPTH)) throw invalid('index parameters are nested too deeply');
+  const entries = Object.entries(inner).map(([name, value]) => [name, textOf(value)] as const);
   return { ...flat, ...Object.fromEntries(entries) };
 }
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
 /** The kind of file an index has, if any. */
 export const builtKind = (index: IndexRecord): 'HNSW' | 'none' =>

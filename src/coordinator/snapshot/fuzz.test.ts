@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { mutationsOf } from '../../../tests/fuzz/mutations.ts';
 import { source, World } from '../../../tests/heart/world.ts';
 import { isDbError } from '../../errors/db-error.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
@@ -36,75 +37,7 @@ function outcome<T>(read: () => T): T | undefined {
   }
 }
 
-/** What may happen to bytes: bits turned over, cut off, parts swapped, doubled, left out, overwritten. */
-type Mutation = (bytes: Buffer) => Buffer;
-const place = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
-const at = (bytes: Buffer, part: number) => Math.floor(part * bytes.length);
-const mutation: fc.Arbitrary<Mutation> = fc.oneof(
-  fc.tuple(place, fc.nat(7)).map(
-    ([where, bit]): Mutation =>
-      (bytes) => {
-        const changed = Buffer.from(bytes);
-        const position = at(bytes, where);
-        changed[position] = (changed[position] ?? 0) ^ (1 << bit);
-        return changed;
-      },
-  ),
-  place.map(
-    (where): Mutation =>
-      (bytes) =>
-        bytes.subarray(0, at(bytes, where)),
-  ),
-  place.map(
-    (where): Mutation =>
-      (bytes) =>
-        bytes.subarray(at(bytes, where)),
-  ),
-  fc.tuple(place, place, place).map(
-    (places): Mutation =>
-      (bytes) => {
-        const [a = 0, b = 0, c = 0] = places.map((where) => at(bytes, where)).sort((x, y) => x - y);
-        return Buffer.concat([
-          bytes.subarray(0, a),
-          bytes.subarray(b, c),
-          bytes.subarray(a, b),
-          bytes.subarray(c),
-        ]);
-      },
-  ),
-  fc.tuple(place, place).map(
-    ([x, y]): Mutation =>
-      (bytes) => {
-        const [a, b] = [Math.min(at(bytes, x), at(bytes, y)), Math.max(at(bytes, x), at(bytes, y))];
-        return Buffer.concat([bytes.subarray(0, b), bytes.subarray(a)]);
-      },
-  ),
-  fc.tuple(place, place).map(
-    ([x, y]): Mutation =>
-      (bytes) => {
-        const [a, b] = [Math.min(at(bytes, x), at(bytes, y)), Math.max(at(bytes, x), at(bytes, y))];
-        return Buffer.concat([bytes.subarray(0, a), bytes.subarray(b)]);
-      },
-  ),
-  fc.tuple(place, fc.uint8Array({ minLength: 1, maxLength: 12 })).map(
-    ([where, noise]): Mutation =>
-      (bytes) => {
-        const start = at(bytes, where);
-        return Buffer.concat([bytes.subarray(0, start), noise, bytes.subarray(start + noise.length)]);
-      },
-  ),
-  // A huge count, length or size.
-  fc.tuple(place, fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })).map(
-    ([where, n]): Mutation =>
-      (bytes) => {
-        const start = at(bytes, where);
-        return Buffer.concat([bytes.subarray(0, start), writeLong(n), bytes.subarray(start + 1)]);
-      },
-  ),
-);
-const mutations = fc
-  .array(mutation, { minLength: 1, maxLength: 4 })
-  .map((all) => (bytes: Buffer) => all.reduce((now, mutate) => mutate(now), bytes));
+const mutations = mutationsOf();
 
 test('fuzz: a manifest that is not byte for byte what was written is refused with a typed error', () => {
   fc.assert(

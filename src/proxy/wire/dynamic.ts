@@ -8,7 +8,7 @@ import { checkedColumn, eachJson, invalid, lengthOf } from './columns.ts';
 import type { WireData, WireField } from './field-data-decode.ts';
 import { type JsonEntry, jsonEntries, jsonObjectText } from './json-object.ts';
 
-const EMPTY_OBJECT = '{}';
+const EMPTY_OBJECT = Buffer.from('{}');
 
 /** The column of `$meta`: what was sent, each row an object whose keys are no fields, or empty objects. */
 export function dynamicColumn(
@@ -18,7 +18,7 @@ export function dynamicColumn(
   numRows: number,
 ): Column {
   if (given === undefined || lengthOfData(given.data) === 0)
-    return textColumn(Array.from({ length: numRows }, () => EMPTY_OBJECT));
+    return emptyObjects(numRows);
   const column = checkedColumn(field, given) as BytesColumn;
   if (lengthOf(column) !== numRows)
     throw invalid(
@@ -33,6 +33,15 @@ export function dynamicColumn(
         throw invalid(`the dynamic field contains the name of a field: ${key}, row number: ${row}`);
   });
   return column;
+}
+
+/** No text per row: a request of some bytes may ask for millions of rows. */
+function emptyObjects(numRows: number): BytesColumn {
+  const offsets = new Uint32Array(numRows + 1);
+  for (let row = 1; row <= numRows; row++) offsets[row] = row * EMPTY_OBJECT.length;
+  const data = new Uint8Array(numRows * EMPTY_OBJECT.length);
+  Buffer.from(data.buffer).fill(EMPTY_OBJECT);
+  return { layout: 'bytes', type: 'JSON', offsets, data };
 }
 
 const lengthOfData = (data: WireData): number => ('offsets' in data ? data.offsets.length - 1 : 0);

@@ -1,12 +1,15 @@
 /** Lists of key-value pairs as maps and back. */
 import { DbError } from '../../errors/db-error.ts';
 import type { Properties } from '../../model/records.ts';
-import { parseJson } from '../../support/json.ts';
+import { isShallow, parseJson } from '../../support/json.ts';
 
 export interface KeyValue {
   readonly key: string;
   readonly value: string;
 }
+
+/** Levels of a parameter that is a list or an object. */
+const MAX_PARAM_DEPTH = 16;
 
 /** A record without a prototype, so that no key means something to JavaScript. */
 const emptyRecord = (): Record<string, string> => Object.create(null) as Record<string, string>;
@@ -34,9 +37,15 @@ export function flattenParams(pairs: readonly KeyValue[]): Properties {
   const flat = emptyRecord();
   if (text !== undefined && text !== '')
     for (const [key, value] of Object.entries(jsonObject(text)))
-      flat[key] = typeof value === 'string' ? value : JSON.stringify(value);
+      flat[key] = typeof value === 'string' ? value : jsonText(key, value);
   for (const [key, value] of Object.entries(top)) if (key !== 'params' && value !== '') flat[key] = value;
   return flat;
+}
+
+function jsonText(key: string, value: unknown): string {
+  if (!isShallow(value, MAX_PARAM_DEPTH))
+    throw new DbError('parameter-invalid', `parameter ${key.slice(0, 50)} is nested too deeply`);
+  return JSON.stringify(value);
 }
 
 function jsonObject(text: string): object {

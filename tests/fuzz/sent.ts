@@ -1,0 +1,510 @@
+/** Decoders of what clients send: gRPC messages and frames, HTTP requests. */
+import assert from 'node:assert/strict';
+import { checkHead, checkSite } from '../../src/admin/guard.ts';
+import { Metrics } from '../../src/admin/metrics.ts';
+import { findRoute } from '../../src/admin/router.ts';
+import { adminRoutes } from '../../src/admin/routes.ts';
+import { checkIndexParams } from '../../src/coordinator/indexes/params.ts';
+import { isDbError } from '../../src/errors/db-error.ts';
+import { filterOf } from '../../src/expr/check.ts';
+import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import type { CollectionSchema } from '../../src/model/schema.ts';
+import { type CallContext, defaultLimits, userOf } from '../../src/proxy/context.ts';
+import { frameMessage, MessageReader, timeoutMs } from '../../src/proxy/grpc-frames.ts';
+import { service } from '../../src/proxy/service.ts';
+import { CallRefused } from '../../src/proxy/transport.ts';
+import {
+  rpcTypes,
+  type SchemaFieldData,
+  type SchemaFieldSchema,
+} from '../../src/proxy/wire/descriptor.generated.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  type Outgoing,
+  type RpcName,
+} from '../../src/proxy/wire/descriptor.ts';
+import { jsonEntries, jsonObjectText } from '../../src/proxy/wire/json-object.ts';
+import { flattenParams } from '../../src/proxy/wire/key-values.ts';
+import { decodeQueryVectors } from '../../src/proxy/wire/placeholder.ts';
+import { checkedRows } from '../../src/proxy/wire/rows.ts';
+import { decodeSchema } from '../../src/proxy/wire/schema.ts';
+import { decodeWriteRequest, decodeWriteTarget } from '../../src/proxy/wire/write-request.ts';
+import type { QueryRequest, SearchRequest } from '../../src/querynode/api.ts';
+import { parseJson } from '../../src/support/json.ts';
+import { silentLog } from '../../src/support/log.ts';
+import { systemClock } from '../../src/support/system-clock.ts';
+import { FakeDoor } from '../admin/fake-door.ts';
+import { FakePlanes } from '../proxy/fake-planes.ts';
+import { batchOf } from '../proxy/fake-rows.ts';
+import type { Decoder } from './harness.ts';
+
+const isTyped = (error: unknown): boolean => isDbError(error) && error.code !== 'internal';
+const utf8 = (text: string): Uint8Array => Buffer.from(text);
+
+const params = (values: Record<string, string>) => ({
+  type_params: Object.entries(values).map(([key, value]) => ({ key, value })),
+});
+const wireFields: readonly Outgoing<SchemaFieldSchema>[] = [
+  { name: 'id', data_type: 5, is_primary_key: true },
+  { name: 'bool', data_type: 1, nullable: true },
+  { name: 'i8', data_type: 2, nullable: true, default_value: { int_data: 5 } },
+  { name: 'i32', data_type: 4 },
+  { name: 'i64', data_type: 5, nullable: true },
+  { name: 'float', data_type: 10, nullable: true },
+  { name: 'double', data_type: 11 },
+  {
+    name: 'text',
+    data_type: 21,
+    nullable: true,
+    ...params({ max_length: '8' }),
+    default_value: { string_data: 'é' },
+  },
+  { name: 'json', data_type: 23, nullable: true },
+  { name: 'ints', data_type: 22, element_type: 2, nullable: true, ...params({ max_capacity: '3' }) },
+  { name: 'texts', data_type: 22, element_type: 21, ...params({ max_capacity: '3', max_length: '4' }) },
+  { name: 'v', data_type: 101, nullable: true, ...params({ dim: '2' }) },
+];
+const schemaMessage = 'milvus.proto.schema.CollectionSchema';
+const schemaBytes = (fields: readonly Outgoing<SchemaFieldSchema>[], isDynamic: boolean): Uint8Array =>
+  encodeMessage(schemaMessage, { name: 'c', fields, enable_dynamic_field: isDynamic });
+const schemaOf = (bytes: Uint8Array): CollectionSchema => {
+  const schema = decodeSchema(bytes);
+  return { ...schema, fields: schema.fields.map((field, i) => ({ ...field, fieldId: (100 + i) as never })) };
+};
+const autoFields = [{ name: 'id', data_type: 5, is_primary_key: true, autoID: true }, wireFields[11]!];
+const schemas = [
+  schemaBytes(wireFields, false),
+  schemaBytes(wireFields, true),
+  schemaBytes(autoFields, true),
+];
+
+const columns: readonly Outgoing<SchemaFieldData>[] = [
+  { type: 5, field_name: 'id', scalars: { long_data: { data: [1n, -2n, 2n ** 63n - 1n] } } },
+  {
+    type: 1,
+    field_name: 'bool',
+    scalars: { bool_data: { data: [true, false] } },
+    valid_data: [true, false, true],
+  },
+  { type: 4, field_name: 'i32', scalars: { int_data: { data: [-(2 ** 31), 5, 2 ** 31 - 1] } } },
+  { type: 10, field_name: 'float', scalars: { float_data: { data: [0.5, -1, 3] } } },
+  { type: 11, field_name: 'double', scalars: { double_data: { data: [1e300, -0.1, 0] } } },
+  { type: 21, field_name: 'text', scalars: { string_data: { data: ['ä', '', 'abcdefgh'] } } },
+  { type: 23, field_name: 'json', scalars: { json_data: { data: ['{"a":1}', '[[]]', '"x"'].map(utf8) } } },
+  {
+    type: 22,
+    field_name: 'ints',
+    scalars: {
+      array_data: {
+        element_type: 2,
+        data: [{ int_data: { data: [1, -2] } }, {}, { int_data: { data: [3] } }],
+      },
+    },
+  },
+  {
+    type: 22,
+    field_name: 'texts',
+    scalars: {
+      array_data: {
+        element_type: 21,
+        data: [{ string_data: { data: ['é'] } }, { string_data: { data: ['a', ''] } }, {}],
+      },
+    },
+  },
+  { type: 101, field_name: 'v', vectors: { dim: 2n, float_vector: { data: [1, 2, 3, 4, 5, 6] } } },
+];
+const meta = {
+  type: 23,
+  field_name: '',
+  is_dynamic: true,
+  scalars: { json_data: { data: ['{"k":1.50}', '{}', '{"a":{"b":[1]}}'].map(utf8) } },
+};
+const extra = { type: 21, field_name: 'more', scalars: { string_data: { data: ['x', 'y', 'z'] } } };
+const rowsMessage = (fields: readonly Outgoing<SchemaFieldData>[], numRows = 3): Uint8Array =>
+  encodeMessage('milvus.proto.milvus.InsertRequest', {
+    collection_name: 'c',
+    fields_data: fields,
+    num_rows: numRows,
+  });
+const writeCorpus = [
+  rowsMessage(columns),
+  rowsMessage([...columns, meta]),
+  rowsMessage([...columns, extra]),
+  rowsMessage([columns[9]!, extra]),
+  rowsMessage([meta, extra]),
+];
+/** Tags of nested messages, numbers that do not end, long lists. */
+const protobufWords = [
+  '\x0a',
+  '\x0a\x02',
+  '\x1a\x04',
+  '\x22',
+  '\x2a',
+  '\x38\xff\xff\xff\xff\x0f',
+  '\x80',
+  '\xff',
+  '\x08\x00',
+  '\x0b',
+  '\x0c',
+  '[',
+  '{"a":',
+  '\x0a\x00',
+  '\x3a\x00',
+];
+
+const tables = schemas.map(schemaOf);
+const writeRequest: Decoder = {
+  name: 'write-request',
+  covers: [
+    'proxy/wire/write-request.ts',
+    'proxy/wire/field-data-decode.ts',
+    'proxy/wire/lists.ts',
+    'proxy/wire/reader.ts',
+    'proxy/wire/rows.ts',
+    'proxy/wire/columns.ts',
+    'proxy/wire/dynamic.ts',
+    'proxy/wire/json-object.ts',
+  ],
+  corpus: writeCorpus,
+  words: protobufWords,
+  decode: (bytes) => {
+    let accepted = 0;
+    for (const kind of ['insert', 'upsert'] as const) {
+      const request = decodeWriteRequest(kind, bytes);
+      const { fields: _, ...target } = request;
+      assert.deepEqual(decodeWriteTarget(kind, bytes), { ...target, fields: [] });
+      for (const schema of tables)
+        for (const autoIds of [false, true]) {
+          try {
+            const rows = checkedRows(schema, request, { autoIds });
+            assert.equal(rows.rowCount, request.numRows);
+            accepted++;
+          } catch (error) {
+            if (!isTyped(error)) throw error;
+          }
+        }
+    }
+    return accepted;
+  },
+  refuses: isTyped,
+  /** Defaults and nulls of rows that were left out are bounded by what they grow to, not by what was sent. */
+  baseBytes: 700 << 20,
+};
+
+const collectionSchema: Decoder = {
+  name: 'collection-schema',
+  covers: ['proxy/wire/schema.ts', 'proxy/wire/default-value.ts', 'proxy/wire/names.ts'],
+  corpus: schemas,
+  words: [...protobufWords, 'dim', 'max_length', '999999999', '-1'],
+  decode: decodeSchema,
+  refuses: isTyped,
+};
+
+const vectorsMessage = (count: number): Uint8Array =>
+  encodeMessage('milvus.proto.common.PlaceholderGroup', {
+    placeholders: [
+      {
+        tag: '$0',
+        type: 101,
+        values: Array.from({ length: count }, () => new Uint8Array(new Float32Array(2).buffer)),
+      },
+    ],
+  });
+const queryVectors: Decoder = {
+  name: 'query-vectors',
+  covers: ['proxy/wire/placeholder.ts'],
+  corpus: [vectorsMessage(1), vectorsMessage(3)],
+  words: protobufWords,
+  decode: (bytes) => {
+    const { values, count } = decodeQueryVectors(bytes, 'v', 2);
+    assert.equal(values.length, count * 2);
+  },
+  refuses: isTyped,
+};
+
+const jsonObject: Decoder = {
+  name: 'json-object',
+  covers: ['proxy/wire/json-object.ts'],
+  corpus: ['{}', '{"a":1,"b":{"c":[1,2,"}"]},"d":"\\"x\\u0041"}', ' { "a" : [ ] , "b" : null } '].map(utf8),
+  words: ['{', '}', '"', ':', ',', '\\', '[', ']', ' ', '\\u0022', '1.50', 'null'],
+  decode: (bytes) => {
+    const text = Buffer.from(bytes).toString();
+    const value = parseJson(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
+    const again = parseJson(jsonObjectText(jsonEntries(text)));
+    assert.deepEqual(again, value);
+  },
+  // It is only asked for text that is JSON.
+  refuses: (error) => error instanceof SyntaxError,
+};
+
+const keyValues: Decoder = {
+  name: 'search-parameters',
+  covers: ['proxy/wire/key-values.ts', 'coordinator/indexes/params.ts'],
+  corpus: [
+    '{"nprobe":10,"radius":0.5}',
+    '{"M":16,"efConstruction":"200"}',
+    '{"a":[{"b":1}]}',
+    '{"index_type":"HNSW"}',
+  ].map(utf8),
+  words: [
+    '{',
+    '[',
+    '"',
+    ':',
+    '}',
+    ']',
+    '{"a":',
+    '"M":',
+    '1e999',
+    'null',
+    '"__proto__":',
+    '"json_path":',
+    '"metric_type":',
+  ],
+  decode: (bytes) => {
+    const text = Buffer.from(bytes).toString();
+    const [vector, scalar] = [tables[0]?.fields.at(-1), tables[0]?.fields.at(4)];
+    assert.ok(vector !== undefined && scalar !== undefined);
+    for (const check of [
+      () => flattenParams([{ key: 'params', value: text }]),
+      () => checkIndexParams(vector, { params: text }),
+      () => checkIndexParams(scalar, { params: text }),
+      () => checkIndexParams(vector, { index_type: text, M: text }),
+    ])
+      try {
+        check();
+      } catch (error) {
+        if (!isTyped(error)) throw error;
+      }
+  },
+  refuses: isTyped,
+};
+
+/** Something for every field that requests have; those a message does not have are left out by the encoder. */
+const everything = {
+  db_name: 'default',
+  collection_name: 'c',
+  collectionName: 'c',
+  collection_names: ['c'],
+  partition_name: '_default',
+  partition_names: ['_default'],
+  field_name: 'v',
+  index_name: 'i',
+  name: 's',
+  snapshot_name: 's',
+  description: 'd',
+  newName: 'other',
+  target_collection_name: 'restored',
+  new_collection_name: 'restored',
+  extra_params: [
+    { key: 'index_type', value: 'HNSW' },
+    { key: 'params', value: '{"M":8}' },
+  ],
+  properties: [{ key: 'a', value: 'b' }],
+  search_params: [
+    { key: 'topk', value: '3' },
+    { key: 'params', value: '{"ef":10}' },
+  ],
+  query_params: [{ key: 'limit', value: '3' }],
+  placeholder_group: vectorsMessage(2),
+  nq: 2n,
+  dsl: 'id > 3 and json["a"] == {t}',
+  expr: 'id in [1, 2]',
+  expr_template_values: { t: { int64_val: 5n }, u: { array_val: { long_data: { data: [1n, 2n] } } } },
+  output_fields: ['id', 'json'],
+  fields_data: columns,
+  num_rows: 3,
+  schema: schemas[1],
+  shards_num: 2,
+  collectionID: 1001n,
+  compactionID: 1n,
+  segmentIDs: [77n],
+  job_id: 5n,
+  pin_id: 6n,
+  ttl_seconds: 60n,
+  client_info: { sdk_type: 'x' },
+};
+
+const rpcs = Object.keys(service) as RpcName[];
+const kitchenSink = (rpc: RpcName): Uint8Array => {
+  let given: Record<string, unknown> = everything;
+  for (;;) {
+    try {
+      return encodeMessage(rpcTypes[rpc].request, given as never);
+    } catch (error) {
+      // A field of that name has another type here.
+      const [, field = ''] = /^\.?[\w.]*?(\w+)(?:\[\d*\])?:? /.exec((error as Error).message) ?? [];
+      if (!(field in given)) return encodeMessage(rpcTypes[rpc].request, { collection_name: 'c' } as never);
+      const { [field]: _, ...rest } = given;
+      given = rest;
+    }
+  }
+};
+
+async function callContext(): Promise<CallContext> {
+  const { coordinator, streamingNode } = new FakePlanes();
+  const schema = decodeSchema(schemas[1] ?? new Uint8Array());
+  const shape = { shardsNum: 2, consistencyLevel: 'Bounded', properties: {} } as const;
+  await coordinator.createCollection({ database: '', name: 'c', schema, ...shape } as never);
+  const at = { database: '', name: 'c' };
+  await coordinator.createIndex(at, 'v', 'i', { index_type: 'HNSW', metric_type: 'L2' });
+  await coordinator.createSnapshot({ at, name: 's', description: '' } as never);
+  const rowsOf = (wanted: readonly number[]) => {
+    const { fields } = coordinator.describeCollection(at).collection.schema;
+    return batchOf(
+      fields.filter(({ fieldId }) => wanted.includes(fieldId)),
+      [],
+    );
+  };
+  const queryNode = {
+    query: async ({ outputFields }: QueryRequest) => rowsOf(outputFields),
+    count: async () => 0,
+    search: async ({ queryCount, outputFields }: SearchRequest) => ({
+      counts: new Uint32Array(queryCount),
+      keys: { type: 'Int64', values: new BigInt64Array() },
+      scores: new Float32Array(),
+      rows: rowsOf(outputFields),
+    }),
+  };
+  return {
+    coordinator,
+    streamingNode,
+    queryNode: queryNode as never,
+    filters: { check: (text, of, values) => filterOf(text, of, values), primaryKeysOf },
+    clock: systemClock,
+    log: silentLog,
+    limits: { ...defaultLimits, loadAnswerMs: 1 },
+    metadataDatabase: '',
+    user: undefined,
+  };
+}
+
+let context: Promise<CallContext> | undefined;
+let uses = 0;
+/** Input: which RPC, then its request. Through the handlers, to planes that take everything. */
+const rpcRequest: Decoder = {
+  name: 'rpc-request',
+  covers: ['proxy/wire/descriptor.ts'],
+  corpus: rpcs.map((rpc, n) => Buffer.concat([Uint8Array.of(n), kitchenSink(rpc)])),
+  words: [...protobufWords, '{', '[', '"', 'id', ' in ', '{"a":', '\x12', '\x1a', '\x32'],
+  decode: async (bytes) => {
+    if (uses++ % 200 === 0) context = undefined;
+    context ??= callContext();
+    const call = await context;
+    const rpc = rpcs[(bytes[0] ?? 0) % rpcs.length]!;
+    try {
+      const answer = await service[rpc].answer(new Uint8Array(bytes.slice(1)), call);
+      decodeMessage(rpcTypes[rpc].response, answer);
+    } catch (error) {
+      // The planes behind are small: what they do not have, and what they stumble over, is no fault of the proxy.
+      const [, first = ''] = error instanceof Error ? (error.stack ?? '').split('\n    at ') : [];
+      if (!first.includes('fake-planes') && !first.includes('fake-rows')) throw error;
+    }
+  },
+  refuses: isTyped,
+};
+
+/** Input: how long each chunk is, then the bytes of a request. */
+const grpcFrames: Decoder = {
+  name: 'grpc-frames',
+  covers: ['proxy/grpc-frames.ts', 'proxy/context.ts'],
+  corpus: [0, 5, 300].map((length) =>
+    Buffer.concat([Uint8Array.of(7), ...frameMessage(new Uint8Array(length))]),
+  ),
+  words: ['\0\0\0\0\x05', '\x01', '\0\xff\xff\xff\xff', '12345678H', '1m', ':'],
+  decode: (bytes) => {
+    const limit = 1 << 20;
+    const reader = new MessageReader((length) => {
+      if (length > limit) throw new CallRefused(8, 'too large');
+    });
+    const text = Buffer.from(bytes).toString('latin1');
+    const user = userOf(text);
+    if (user !== undefined) assert.match(user, /^[A-Za-z][\w.-]*$/);
+    try {
+      const ms = timeoutMs(text) ?? 0;
+      assert.ok(ms >= 0 && ms < 2 ** 31);
+    } catch (error) {
+      if (!(error instanceof CallRefused)) throw error;
+    }
+    const step = 1 + (bytes[0] ?? 0);
+    for (let at = 1; at < bytes.length; at += step) reader.push(bytes.subarray(at, at + step));
+    const { body } = reader.finish();
+    assert.deepEqual(Buffer.from(body), Buffer.from(bytes.subarray(6)));
+  },
+  refuses: (error) => error instanceof CallRefused,
+};
+
+let admin: ReturnType<typeof adminRoutes> | undefined;
+/** Input: lines: method, URL, Host, Origin, Sec-Fetch-Site, Content-Length. */
+const adminRequest: Decoder = {
+  name: 'admin-request',
+  covers: ['admin/router.ts', 'admin/parameters.ts', 'admin/guard.ts'],
+  corpus: [
+    'GET\n/snapshots?limit=5&after=3&database=default\nlocalhost:1\n\n\n0',
+    'POST\n/snapshots/default/films/monday/verify?subset=5%25\n127.0.0.1\nhttp://127.0.0.1\nsame-origin\n',
+    'POST\n/restore?from=default/films/monday&to=default/again&partitions=a,b&mode=shared&dryRun=true\n[::1]:9\n\n\n',
+    'POST\n/restore-jobs/501/cancel?reason=enough\nlocalhost\n\n\n',
+    'GET\n/gc/plan?verdict=delete\nlocalhost\n\n\n',
+    'HEAD\n/restore-jobs?state=completed\nlocalhost\n\n\n',
+  ].map(utf8),
+  words: [
+    '/',
+    '%',
+    '%2F',
+    '%00',
+    '%ff',
+    '..',
+    '?',
+    '&',
+    '=',
+    '\n',
+    'limit=',
+    'after=',
+    '99999999999999999999',
+    '-1',
+    '\0',
+    '[',
+    ']',
+    '@',
+    '__proto__',
+    '+',
+    ',',
+  ],
+  decode: async (bytes) => {
+    const door = new FakeDoor();
+    admin ??= adminRoutes({ coordinator: door, version: '0', metrics: new Metrics(door) });
+    const [method = '', url = '', host, origin, fetchSite, contentLength] = Buffer.from(bytes)
+      .toString()
+      .split('\n');
+    const optional = (text: string | undefined) => (text === '' ? undefined : text);
+    const head = {
+      method,
+      url,
+      host: optional(host),
+      origin: optional(origin),
+      fetchSite: optional(fetchSite),
+      contentLength: optional(contentLength),
+      transferEncoding: undefined,
+      localAddress: '127.0.0.1',
+    };
+    checkHead(head, '127.0.0.1');
+    const { route, params: given, query } = findRoute(admin, head.method, head.url);
+    if (route.isWork) checkSite(head);
+    const answer = await route.answer({ params: given, query, signal: new AbortController().signal });
+    if (answer.kind === 'lines') for await (const line of answer.lines) assert.ok(line !== undefined);
+  },
+  refuses: isTyped,
+};
+
+export const sentDecoders: readonly Decoder[] = [
+  writeRequest,
+  collectionSchema,
+  queryVectors,
+  jsonObject,
+  keyValues,
+  rpcRequest,
+  grpcFrames,
+  adminRequest,
+];

@@ -41,6 +41,8 @@ export interface FaultsOptions {
   readonly onCrash?: () => void;
   /** Told of every fault but delays. */
   readonly onFault?: (call: Call) => void;
+  /** Asked at each call that `at` and `next` leave alone, before chance is. */
+  readonly plan?: (name: string, key: string) => Fault | undefined;
 }
 
 const unanswered = (): Promise<never> => new Promise(() => undefined);
@@ -129,7 +131,7 @@ export class Faults {
 
   #begin(name: string, key: string): Call {
     const number = this.#calls.length + 1;
-    const fault = this.#planned.get(number) ?? this.#byChance(name);
+    const fault = this.#planned.get(number) ?? this.#options.plan?.(name, key) ?? this.#byChance(name);
     const call = { number, name, key, fault };
     this.#calls.push(call);
     this.#planned.delete(number);

@@ -1,0 +1,5 @@
+/** The table: every snapshot call of the wire, every background step. `nth.test.ts` holds it against the product. */
+import type { Operation } from './operation.ts';
+import { rpcOperations } from './rpc-operations.ts';
+
+export const operations: readonly Operation[] = [...rpcOperations];

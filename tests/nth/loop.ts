@@ -59,7 +59,7 @@ async function play({ name, make, during, isStill }: Operation, stage: Stage): P
   await (isStill === true ? run() : within(run(), name));
   trigger.close();
   world.note(`${name} is over`);
-  await within(world.up(), 'a start after it');
+  await within(stage.quiet(), 'what a fault brings with it');
   await within(after(), `what must hold after '${name}'`);
   await within(followAll(stage), 'jobs and flushes after it');
   await within(stage.stillRight(), 'the checks after it');

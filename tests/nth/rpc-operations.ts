@@ -29,6 +29,7 @@ export const captured = (s: Stage): { readonly of: Captured; readonly prepare: (
       of.coll = await s.filled();
       of.snap = await s.snapshotSurely(of.coll);
       await s.writes(of.coll, 3);
+      await s.quiet();
     },
   };
 };

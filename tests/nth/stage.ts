@@ -4,7 +4,7 @@ import { type CopyJob, copyJobs } from '../../src/coordinator/copy-segment/job.t
 import { snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { filterOf } from '../../src/expr/check.ts';
 import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
-import type { JobId, PinId, SegmentId, SnapshotId } from '../../src/model/ids.ts';
+import type { CollectionId, CompactionId, JobId, PinId, SegmentId, SnapshotId } from '../../src/model/ids.ts';
 import { type CallContext, defaultLimits } from '../../src/proxy/context.ts';
 import { service } from '../../src/proxy/service.ts';
 import { rpcTypes } from '../../src/proxy/wire/descriptor.generated.ts';
@@ -25,6 +25,7 @@ import type { Outcome, World } from '../sim/world.ts';
 import type { Trigger } from './trigger.ts';
 
 const WITHIN_TRIES = 400;
+const QUIET_MS = 8000;
 const NO_SEGMENT = 0n as SegmentId;
 
 export class Stage extends Workload {
@@ -103,8 +104,15 @@ export class Stage extends Workload {
     await this.loadUp(coll);
     for (let i = 0; i < 6; i++) await this.write(coll);
     await this.flushNow(coll);
+    await this.quiet();
     for (let i = 0; i < 5; i++) await this.write(coll);
     return coll;
+  }
+
+  /** Long enough for seals, compactions and index builds that nobody asked for, for a doomed process to be started again, for a lost node to be back. */
+  async quiet(): Promise<void> {
+    await this.world.sleep(QUIET_MS);
+    await this.world.up();
   }
 
   async made(name: string): Promise<Coll> {
@@ -133,8 +141,12 @@ export class Stage extends Workload {
     return done as T;
   }
 
-  snapshotSurely(coll: Coll, name = 's1'): Promise<Snap> {
-    return this.surely(this.snapshot(coll, name), `a snapshot of ${coll.name}`);
+  /** Without compaction protection. */
+  async snapshotSurely(coll: Coll, name = 's1'): Promise<Snap> {
+    this.luck = true;
+    const snap = await this.surely(this.snapshot(coll, name), `a snapshot of ${coll.name}`);
+    this.luck = undefined;
+    return snap;
   }
 
   // Steps that clients keep to themselves.
@@ -150,6 +162,15 @@ export class Stage extends Workload {
   }
   override followed(target: Coll, snap: Snap) {
     return super.followed(target, snap);
+  }
+  override model(name: string, id: CollectionId, rows?: Coll['oracle'], partitions?: readonly string[]): Coll {
+    return super.model(name, id, rows, partitions);
+  }
+  override indexNow(coll: Coll) {
+    return super.indexNow(coll);
+  }
+  override compacted(...of: [Life, CompactionId]) {
+    return super.compacted(...of);
   }
   override compact(coll: Coll) {
     return super.compact(coll);
@@ -226,6 +247,28 @@ export class Stage extends Workload {
     }
     const rows = snap.source.at(snap.ts, shownIn({ partitions: [partition] }));
     return this.adopted(name, found, rows, [...new Set(['_default', partition])], since);
+  }
+
+  /** Nodes take work and do nothing, until they are told to go on, or the process dies. */
+  holdNodes(): void {
+    for (const { store } of this.world.life.nodes.values()) this.#held.push(store.hold());
+  }
+  letNodesGoOn(): void {
+    for (const goOn of this.#held.splice(0)) goOn();
+  }
+  #held: (() => void)[] = [];
+
+  /** The name is in use by what the model holds under it. */
+  own(name: string): void {
+    this.names.add(name);
+  }
+
+  async readSurely(coll: Coll): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      check('ends', tries < WITHIN_TRIES, () => `${coll.name} cannot be read`);
+      if (await this.isAllRead(coll)) return;
+      await this.world.sleep(200);
+    }
   }
 
   // What operations do, and what they look at.

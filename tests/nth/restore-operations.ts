@@ -83,7 +83,9 @@ async function onlyInSnapshot(s: Stage, { coll, snap }: ReturnType<typeof captur
     const record = s.recordOf(life, coll, snap.name);
     if (record === undefined) break;
     const held = (await s.keeper.snapshotFiles(record)).segments;
-    const gone = held.find(({ segmentId }) => life.planes.catalog.get(segments, segmentId)?.state !== 'flushed');
+    const gone = held.find(
+      ({ segmentId }) => life.planes.catalog.get(segments, segmentId)?.state !== 'flushed',
+    );
     const [file] = gone === undefined ? [] : allFiles(gone);
     if (file !== undefined) return file.key;
   }
@@ -165,7 +167,11 @@ const forgotten = (s: Stage): Script => {
       await s.followed(target, of.snap);
     },
     after: () => {
-      check('ends', !target.isGone && s.jobs().length === 0, () => 'the job is not forgotten, or its target is');
+      check(
+        'ends',
+        !target.isGone && s.jobs().length === 0,
+        () => 'the job is not forgotten, or its target is',
+      );
       return Promise.resolve();
     },
   };
@@ -317,7 +323,7 @@ export const restoreOperations: readonly Operation[] = [
     make: whole,
     during: stateIs('executing'),
     covers: ['loop:inspector', 'loop:scheduler', 'node:copy-segment'],
-    reaches: [/^node create/, /^node-store copy/, /^catalog commit .*segment\//],
+    reaches: [/^node create copy-segment/, /^node-store copy/, /^catalog commit .*segment\//],
   },
   {
     name: 'restore: what is completed is tidied',

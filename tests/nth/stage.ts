@@ -19,7 +19,7 @@ import { silentLog } from '../../src/support/log.ts';
 import type { Life } from '../sim/life.ts';
 import { at, type Coll, type Snap, shownIn } from '../sim/model.ts';
 import { check } from '../sim/properties.ts';
-import { schema } from '../sim/rows.ts';
+import { deletesOf, insertParts, type Row, rowText, schema } from '../sim/rows.ts';
 import { Workload } from '../sim/workload.ts';
 import type { Outcome, World } from '../sim/world.ts';
 import type { Trigger } from './trigger.ts';
@@ -99,8 +99,8 @@ export class Stage extends Workload {
   // Before the window.
 
   /** Rows in files, rows in the log, deletes of both, two partitions, an index, loaded. */
-  async filled(name = 'ant'): Promise<Coll> {
-    const coll = await this.made(name);
+  async filled(name = 'ant', shardsNum = 2): Promise<Coll> {
+    const coll = await this.made(name, shardsNum);
     await this.loadUp(coll);
     for (let i = 0; i < 6; i++) await this.write(coll);
     await this.flushNow(coll);
@@ -115,8 +115,8 @@ export class Stage extends Workload {
     await this.world.up();
   }
 
-  async made(name: string): Promise<Coll> {
-    const request = { ...at(name), schema, shardsNum: 2, consistencyLevel: 'Bounded' as const };
+  async made(name: string, shardsNum = 1): Promise<Coll> {
+    const request = { ...at(name), schema, shardsNum, consistencyLevel: 'Bounded' as const };
     const outcome = await this.call('create', undefined, (life) =>
       this.ask(life).createCollection({ ...request, properties: {} }),
     );
@@ -124,6 +124,28 @@ export class Stage extends Workload {
     const coll = this.model(name, outcome.value.collectionId);
     await this.createPartition(coll);
     return coll;
+  }
+
+  /** New rows with these keys, or their deletion. */
+  async put(coll: Coll, keys: readonly bigint[], isDelete = false): Promise<void> {
+    const rows = keys.map((key): Row => ({ key, number: ++this.number }));
+    const value = (row: Row) => (isDelete ? undefined : rowText(row, '_default'));
+    const sent = coll.oracle.send(
+      this.lastTs,
+      rows.map((row) => ({ key: row.key, value: value(row) })),
+    );
+    const outcome = await this.call(isDelete ? 'delete' : 'insert', coll, (life) => {
+      const { collection, partitions } = this.ask(life).requireReady(at(coll.name));
+      const { partitionId } = this.only(partitions.filter(({ name }) => name === '_default'));
+      const parts = isDelete
+        ? deletesOf(keys, collection.channels)
+        : insertParts(rows, collection.schema, collection.channels, partitionId);
+      return life.planes.streamingNode.write(coll.id, parts);
+    });
+    if (outcome.is !== 'ok') return;
+    coll.oracle.acknowledge(sent, outcome.value);
+    this.lastTs = outcome.value;
+    this.acknowledgedTs = outcome.value;
   }
 
   async writes(coll: Coll, count: number): Promise<void> {
@@ -163,7 +185,12 @@ export class Stage extends Workload {
   override followed(target: Coll, snap: Snap) {
     return super.followed(target, snap);
   }
-  override model(name: string, id: CollectionId, rows?: Coll['oracle'], partitions?: readonly string[]): Coll {
+  override model(
+    name: string,
+    id: CollectionId,
+    rows?: Coll['oracle'],
+    partitions?: readonly string[],
+  ): Coll {
     return super.model(name, id, rows, partitions);
   }
   override indexNow(coll: Coll) {

@@ -30,7 +30,11 @@ const on =
   };
 
 const flush = on({
-  prepare: (s) => s.filled(),
+  prepare: async (s) => {
+    const coll = await s.filled('ant', 1);
+    await s.writes(coll, 20);
+    return coll;
+  },
   run: async (s, coll) => {
     await s.flushNow(coll);
     // The log is cut.
@@ -39,12 +43,6 @@ const flush = on({
   after: (s, coll) => s.flushNow(coll),
 });
 
-const isGrowing = (s: Stage, { name }: Coll) =>
-  s
-    .ask(s.world.life)
-    .listSegments(at(name))
-    .some(({ state }) => state === 'growing' || state === 'sealed');
-
 const seal = on({
   prepare: async (s) => {
     const coll = await s.made('ant');
@@ -52,9 +50,7 @@ const seal = on({
     return coll;
   },
   run: (s) => s.world.sleep(4500),
-  after: async (s, coll) => {
-    await s.until(() => !isGrowing(s, coll), 'what nobody writes to any more is flushed');
-  },
+  after: (s, coll) => s.flushNow(coll),
 });
 
 /** Segments of enough rows to be worth an index. */
@@ -111,7 +107,7 @@ const load = on({
 
 /** Rows that are loaded from the log come from files afterwards. */
 const handover = on({
-  prepare: (s) => s.filled(),
+  prepare: (s) => s.filled('ant', 1),
   run: async (s, coll) => {
     const flushed = s.flushNow(coll);
     for (let i = 0; i < 5; i++) {
@@ -123,43 +119,66 @@ const handover = on({
   after: (s, coll) => s.readSurely(coll),
 });
 
-/** Several small segments, and deletes beside them. */
-const compactable = async (s: Stage): Promise<Coll> => {
+/** Many rows, and few deletes of them: nobody rewrites the rows unless somebody asks for it. */
+const littleDeleted = async (s: Stage): Promise<Coll> => {
   const coll = await s.made('ant');
-  await s.loadUp(coll);
-  for (let round = 0; round < 3; round++) {
-    await s.writes(coll, 4);
-    await s.flushNow(coll);
-  }
+  const keys = Array.from({ length: 60 }, (_, i) => BigInt(100 + i));
+  await s.put(coll, keys);
+  await s.flushNow(coll);
+  await s.put(coll, [101n], true);
+  await s.flushNow(coll);
+  await s.quiet();
   return coll;
 };
 
-const compactNow = async (s: Stage, coll: Coll, isDeletesOnly: boolean): Promise<boolean> => {
+const loadedAndRead = async (s: Stage, coll: Coll): Promise<void> => {
+  await s.loadUp(coll);
+  await s.readSurely(coll);
+};
+
+const compactNow = async (s: Stage, coll: Coll): Promise<boolean> => {
   const asked = { life: s.world.life };
   const outcome = await s.call('compact', coll, (life) => {
     asked.life = life;
-    return s.ask(life).compact({ collectionId: coll.id, isDeletesOnly });
+    return s.ask(life).compact({ collectionId: coll.id, isDeletesOnly: false });
   });
   if (outcome.is !== 'ok') return false;
   await s.compacted(asked.life, outcome.value.compactionId);
   return true;
 };
 
-const compaction = (isDeletesOnly: boolean) =>
-  on({
-    prepare: compactable,
-    run: async (s, coll) => void (await compactNow(s, coll, isDeletesOnly)),
-    after: async (s, coll) => {
-      check('ends', await compactNow(s, coll, isDeletesOnly), () => 'nothing can be compacted');
-      await s.readSurely(coll);
-    },
-  });
+const compaction = on({
+  prepare: littleDeleted,
+  run: async (s, coll) => void (await compactNow(s, coll)),
+  after: async (s, coll) => {
+    check('ends', await compactNow(s, coll), () => 'nothing can be compacted');
+    await loadedAndRead(s, coll);
+  },
+});
+
+/** Nobody asks for it. */
+const mergedDeletes = on({
+  prepare: async (s) => {
+    const coll = await littleDeleted(s);
+    await s.put(coll, [102n], true);
+    return coll;
+  },
+  run: async (s, coll) => {
+    await s.flushNow(coll);
+    await s.world.sleep(3000);
+  },
+  after: loadedAndRead,
+});
 
 /** Nobody asks for it. */
 const automatic = on({
-  prepare: compactable,
-  run: (s) => s.world.sleep(5000),
-  after: (s, coll) => s.readSurely(coll),
+  prepare: rowsOnly,
+  run: async (s, coll) => {
+    await s.writes(coll, 4);
+    await s.flushNow(coll);
+    await s.world.sleep(3000);
+  },
+  after: loadedAndRead,
 });
 
 const dropCollection = (s: Stage): Script => {
@@ -210,8 +229,7 @@ const release = on({
   },
 });
 
-const collected = (s: Stage) =>
-  s.call('gc', undefined, (life) => s.ask(life).collectGarbage(never()));
+const collected = (s: Stage) => s.call('gc', undefined, (life) => s.ask(life).collectGarbage(never()));
 
 /** Of a dropped snapshot, of a dropped collection, of nobody, and half-written ones. */
 const garbage = (s: Stage): Script => {
@@ -228,7 +246,7 @@ const garbage = (s: Stage): Script => {
       await s.removed();
       const { store } = s.world.disks;
       await store.put('segments/900/901/902/rows.parquet', Uint8Array.of(1, 2, 3));
-      await store.put('snapshots/900/903/metadata.json', Uint8Array.of(1));
+      await store.put('snapshots/900/metadata/903.json', Uint8Array.of(1));
       store.leaveTemporary('half-written', 10);
       s.world.clock.jump(HOUR);
     },
@@ -332,7 +350,13 @@ export const stepOperations: readonly Operation[] = [
     name: 'flush',
     make: flush,
     covers: ['node:flush', 'log truncation'],
-    reaches: [/^log read/, /^log truncateBefore/, /^node-store put/, /^node create/, /^catalog commit .*segment\//],
+    reaches: [
+      /^log read/,
+      /^log truncateBefore/,
+      /^node-store put/,
+      /^node create flush/,
+      /^catalog commit .*segment\//,
+    ],
   },
   {
     name: 'seal of idle segments',
@@ -344,7 +368,7 @@ export const stepOperations: readonly Operation[] = [
     name: 'index build',
     make: indexBuild,
     covers: ['loop:index', 'node:build-index'],
-    reaches: [/^node-store put .*index/, /^catalog commit .*segment\//],
+    reaches: [/^node create build-index/, /^node-store put .*index/, /^catalog commit .*segment\//],
   },
   {
     name: 'load',
@@ -360,22 +384,22 @@ export const stepOperations: readonly Operation[] = [
     reaches: [/^node-store put/, /^store get/],
   },
   {
-    name: 'compaction',
-    make: compaction(false),
+    name: 'compaction on request',
+    make: compaction,
     covers: ['node:compact'],
-    reaches: [/^node-store put/, /^catalog commit .*segment\//, /^node create/],
+    reaches: [/^node create compact /, /^node-store put/, /^catalog commit .*segment\//],
   },
   {
     name: 'compaction of deletes',
-    make: compaction(true),
-    covers: ['node:compact-deletes'],
-    reaches: [/^node-store put/, /^catalog commit .*segment\//],
+    make: mergedDeletes,
+    covers: ['node:compact-deletes', 'loop:compaction'],
+    reaches: [/^node create compact-deletes/, /^catalog commit .*segment\//],
   },
   {
     name: 'compaction that nobody asks for',
     make: automatic,
     covers: ['loop:compaction'],
-    reaches: [/^node-store put/, /^catalog commit .*segment\//],
+    reaches: [/^node create compact /, /^node-store put/, /^catalog commit .*segment\//],
   },
   {
     name: 'drop of a collection with a pinned snapshot',
@@ -420,6 +444,11 @@ export const stepOperations: readonly Operation[] = [
     reaches: [/^store get/],
     isShort: true,
   },
-  { name: 'difference of two snapshots', make: diff, covers: ['door:diffSnapshots'], reaches: [/^store get/] },
+  {
+    name: 'difference of two snapshots',
+    make: diff,
+    covers: ['door:diffSnapshots'],
+    reaches: [/^store get/],
+  },
   { name: 'plan of garbage', make: planOfGarbage, covers: ['door:planGarbage'], reaches: [/^store list/] },
 ];

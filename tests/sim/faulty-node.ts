@@ -52,7 +52,7 @@ export class FaultyNode implements DataNode {
 
   create(task: NodeTask): Promise<void> {
     this.onCreate(task);
-    return this.#twice('create', task.taskId, () => this.#inner.create(task));
+    return this.#twice(`create ${task.work.kind}`, task.taskId, () => this.#inner.create(task));
   }
 
   query(taskId: TaskId, attempt: number): Promise<NodeTaskReport> {

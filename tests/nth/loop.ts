@@ -2,6 +2,7 @@
  * Fails the first, the second, the third ... call of each port of an operation, in each flavour, until a pass in which there was no such
  * call; after each, the oracle.
  */
+import type { Plant } from '../sim/plants.ts';
 import { endsWithin, type Run, verdict } from '../sim/run.ts';
 import { World } from '../sim/world.ts';
 import type { Operation } from './operation.ts';
@@ -21,15 +22,31 @@ export interface Case {
   readonly trace: readonly string[];
 }
 
-/** Without an aim nothing fails. */
-export async function runCase(operation: Operation, aim?: Aim, isVerbose = false): Promise<Case> {
+export interface CaseOptions {
+  /** Without an aim nothing fails. */
+  readonly aim?: Aim | undefined;
+  readonly plant?: Plant | undefined;
+  readonly isVerbose?: boolean;
+  /** Virtual time that each part of it has to end in. */
+  readonly withinMs?: number | undefined;
+}
+
+export async function runCase(operation: Operation, options: CaseOptions = {}): Promise<Case> {
+  const { aim, plant, isVerbose = false, withinMs = 20 * MINUTE } = options;
   const trigger = new Trigger(aim);
   const { plan, onStrike } = trigger;
-  const world = World.start(SEED, { plan, onStrike, verbose: isVerbose, shape: operation.shape ?? {} });
+  const world = World.start(SEED, {
+    plan,
+    onStrike,
+    verbose: isVerbose,
+    shape: operation.shape ?? {},
+    ...(plant === undefined ? {} : { plant }),
+  });
   const stage = new Stage(world, trigger);
   let failure: Run['failure'];
+  const putBack = plant?.patch?.(world);
   try {
-    await play(operation, stage);
+    await play(operation, stage, withinMs);
     const missing = (operation.reaches ?? []).filter(
       (call) => !trigger.calls.some((each) => call.test(each)),
     );
@@ -41,15 +58,16 @@ export async function runCase(operation: Operation, aim?: Aim, isVerbose = false
     failure = verdict(error);
   } finally {
     world.end();
+    putBack?.();
   }
   const counts = Object.fromEntries(ports.map((port) => [port, trigger.count(port)]));
   const { hit, calls } = trigger;
   return { failure, hit, calls, counts: counts as Case['counts'], trace: world.trace };
 }
 
-async function play({ name, make, during, isStill }: Operation, stage: Stage): Promise<void> {
+async function play({ name, make, during, isStill }: Operation, stage: Stage, ms: number): Promise<void> {
   const { world, trigger } = stage;
-  const within = (work: Promise<unknown>, what: string) => endsWithin(world, work, 20 * MINUTE, what);
+  const within = (work: Promise<unknown>, what: string) => endsWithin(world, work, ms, what);
   const { prepare, run, after } = make(stage);
   await within(world.up(), 'the first start');
   await within(prepare(), `what comes before '${name}'`);
@@ -81,7 +99,7 @@ export interface Result {
   readonly failures: readonly string[];
 }
 
-export interface LoopOptions {
+export interface LoopOptions extends Pick<CaseOptions, 'plant' | 'withinMs'> {
   /** Stops after so many failures. */
   readonly maxFailures?: number;
   readonly onCase?: (aim: Aim | undefined, done: Case) => void;
@@ -89,20 +107,21 @@ export interface LoopOptions {
 
 /** All cases of one operation. */
 export async function runAll(operation: Operation, options: LoopOptions = {}): Promise<Result> {
-  const { maxFailures = 10, onCase } = options;
+  const { maxFailures = 10, onCase, plant, withinMs } = options;
   const failures: string[] = [];
   const note = (aim: Aim | undefined, done: Case) => {
     onCase?.(aim, done);
     if (done.failure !== undefined) failures.push(report(operation, aim, done));
   };
-  const clean = await runCase(operation);
+  const clean = await runCase(operation, { plant, withinMs });
   note(undefined, clean);
   let cases = 1;
-  for (const port of ports)
+  // Without a call of the port that was the pass in which the fault is not reached.
+  for (const port of ports.filter((each) => clean.counts[each] > 0))
     for (let at = 1, isReached = true; isReached; at++)
       for (const flavour of flavoursOf(port)) {
         const aim = { port, flavour, at };
-        const done = await runCase(operation, aim);
+        const done = await runCase(operation, { plant, withinMs, aim });
         cases++;
         note(aim, done);
         isReached = done.hit !== undefined && failures.length < maxFailures;

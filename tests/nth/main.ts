@@ -40,7 +40,7 @@ function aimOf(): Aim | undefined {
 
 async function one(operation: Operation): Promise<boolean> {
   const aim = aimOf();
-  const done = await runCase(operation, aim, values.verbose === true);
+  const done = await runCase(operation, { aim, isVerbose: values.verbose === true });
   console.log(done.trace.join('\n'));
   if (values.calls === true) console.log(done.calls.join('\n'));
   console.log(`calls: ${JSON.stringify(done.counts)}; failed call: ${done.hit ?? 'none'}`);

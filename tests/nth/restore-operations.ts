@@ -331,7 +331,6 @@ export const restoreOperations: readonly Operation[] = [
     during: isUntidy,
     covers: ['loop:checker'],
     reaches: [/^catalog commit/],
-    isShort: true,
   },
   {
     name: 'restore: one partition, by bytes',
@@ -367,7 +366,6 @@ export const restoreOperations: readonly Operation[] = [
     during: (s) => s.jobs().length > 0,
     covers: ['retention of jobs'],
     reaches: [/^catalog commit .*copy-job\//],
-    isShort: true,
   },
   {
     name: 'restore in place: rows are swapped',

@@ -376,7 +376,7 @@ export const stepOperations: readonly Operation[] = [
     covers: ['loop:load'],
     reaches: [/^store get/, /^catalog commit .*collection\//],
   },
-  { name: 'release', make: release, covers: ['loop:load'], reaches: [/^catalog commit/], isShort: true },
+  { name: 'release', make: release, covers: ['loop:load'], reaches: [/^catalog commit/] },
   {
     name: 'handover of loaded rows',
     make: handover,
@@ -442,7 +442,6 @@ export const stepOperations: readonly Operation[] = [
     make: reportOf,
     covers: ['door:snapshotReport', 'door:snapshotReports'],
     reaches: [/^store get/],
-    isShort: true,
   },
   {
     name: 'difference of two snapshots',

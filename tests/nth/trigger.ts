@@ -87,12 +87,13 @@ export class Trigger {
 
   #fault(of: string, flavour: Flavour): Fault {
     const hasEffect = flavour.endsWith('after');
-    const error = { kind: hasEffect ? ('error-after' as const) : ('error-before' as const) };
-    if (flavour.startsWith('error')) return error;
+    if (flavour.startsWith('error')) return { kind: hasEffect ? 'error-after' : 'error-before' };
     if (flavour.startsWith('crash') || of.endsWith('.store')) return { kind: 'crash', hasEffect };
     // Whoever has asked a node that is gone is told so.
-    this.#lose(of, this.life());
-    return error;
+    const lose = () => this.#lose(of, this.life());
+    if (hasEffect) return { kind: 'error-after', and: lose };
+    lose();
+    return { kind: 'error-before' };
   }
 
   /** Another node takes its place some time later, with an empty memory. */

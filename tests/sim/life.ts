@@ -293,7 +293,7 @@ export class Life {
   loseNode(nodeId: NodeId): void {
     const node = this.nodes.get(nodeId);
     if (node === undefined) return;
-    node.door.isCut = true;
+    node.door.die();
     node.store.crash();
     this.nodes.delete(nodeId);
   }

@@ -8,8 +8,8 @@ import type { Random } from '../../src/support/random.ts';
 export type Fault =
   /** Rejects, nothing happened. */
   | { readonly kind: 'error-before'; readonly code?: ErrorName }
-  /** It happened, but the answer is an error: a lost response. */
-  | { readonly kind: 'error-after'; readonly code?: ErrorName }
+  /** It happened, but the answer is an error: a lost response. `and`: what happens then. */
+  | { readonly kind: 'error-after'; readonly code?: ErrorName; readonly and?: () => void }
   /** `isAfter`: the effect comes first, the answer is late. */
   | { readonly kind: 'delay'; readonly ms: number; readonly isAfter?: boolean }
   /** This call and every later one rejects until `heal`, or is never answered (`onCrash`); `hasEffect`: this one still happened. */
@@ -41,6 +41,8 @@ export interface FaultsOptions {
   readonly onCrash?: () => void;
   /** Told of every fault but delays. */
   readonly onFault?: (call: Call) => void;
+  /** Asked at each call that `at` and `next` leave alone, before chance is. */
+  readonly plan?: (name: string, key: string) => Fault | undefined;
 }
 
 const unanswered = (): Promise<never> => new Promise(() => undefined);
@@ -122,6 +124,7 @@ export class Faults {
     if (fault?.kind === 'crash' && !fault.hasEffect) return this.#dead(what);
     const result = await work();
     if (isDead()) return this.#dead(what);
+    if (fault?.kind === 'error-after') fault.and?.();
     if (fault?.kind === 'error-after') throw failed(fault.code, `${what}: its answer was lost`);
     if (fault?.kind === 'delay' && fault.isAfter === true) await clock?.sleep(fault.ms, never());
     return isDead() ? this.#dead(what) : result;
@@ -129,7 +132,7 @@ export class Faults {
 
   #begin(name: string, key: string): Call {
     const number = this.#calls.length + 1;
-    const fault = this.#planned.get(number) ?? this.#byChance(name);
+    const fault = this.#planned.get(number) ?? this.#options.plan?.(name, key) ?? this.#byChance(name);
     const call = { number, name, key, fault };
     this.#calls.push(call);
     this.#planned.delete(number);

@@ -33,6 +33,9 @@ export class FaultyNode implements DataNode {
   readonly #listeners = new Set<(report: NodeTaskReport) => void>();
   reports: ReportChances = {};
   isCut = false;
+  /** Rejects when the node has died: nobody waits for it any longer. */
+  readonly #dead: Promise<never>;
+  #die: (error: DbError) => void = () => undefined;
   /** Reports that did not arrive once and at once, and commands that arrived twice. */
   disturbed = 0;
   /** Told of a command before anything happens to it. */
@@ -48,11 +51,21 @@ export class FaultyNode implements DataNode {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#faults = parts.faults;
+    this.#dead = new Promise((_, reject) => {
+      this.#die = reject;
+    });
+    this.#dead.catch(() => undefined);
+  }
+
+  /** Its process is gone: calls under way fail, nothing gets through any more. */
+  die(): void {
+    this.isCut = true;
+    this.#die(new DbError('node-not-found', `data node ${this.nodeId} has died`));
   }
 
   create(task: NodeTask): Promise<void> {
     this.onCreate(task);
-    return this.#twice('create', task.taskId, () => this.#inner.create(task));
+    return this.#twice(`create ${task.work.kind}`, task.taskId, () => this.#inner.create(task));
   }
 
   query(taskId: TaskId, attempt: number): Promise<NodeTaskReport> {
@@ -115,6 +128,6 @@ export class FaultyNode implements DataNode {
       await this.#clock.sleep(CALL_TIMEOUT_MS, never());
       throw new DbError('node-not-found', `data node ${this.nodeId} does not answer`);
     }
-    return this.#faults.run(name, String(taskId), work);
+    return Promise.race([this.#faults.run(name, String(taskId), work), this.#dead]);
   }
 }

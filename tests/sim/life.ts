@@ -36,7 +36,7 @@ import type { Log } from '../../src/support/log.ts';
 import type { Random } from '../../src/support/random.ts';
 import { VectorArena } from '../../src/vector-index/arena.ts';
 import { vectorTasks } from '../../src/vector-index/search-tasks.ts';
-import { type Call, type Chances, Faults } from './faults.ts';
+import { type Call, type Chances, type Fault, Faults } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
@@ -44,7 +44,7 @@ import type { JobWatch } from './job-watch.ts';
 import { type Plant, storeWith } from './plants.ts';
 import type { Shape } from './shape.ts';
 import type { SimClock } from './sim-clock.ts';
-import { SimWal } from './sim-wal.ts';
+import { type LogFaults, SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
 
 export const NODES = 3;
@@ -77,6 +77,9 @@ const compaction = {
   retryAfterMs: 3000,
 };
 
+/** Faults by name of the port and of the call. */
+export type Plan = (port: string, name: string, key: string) => Fault | undefined;
+
 export interface LifeOptions {
   readonly disks: Disks;
   readonly clock: SimClock;
@@ -87,7 +90,10 @@ export interface LifeOptions {
   /** Faults are gone for good. */
   readonly isQuiet: () => boolean;
   readonly log: Log;
-  readonly onCrash: () => void;
+  /** A port has been told to crash: of a node, or of the coordinator's process. */
+  readonly onCrash: (port: string) => void;
+  /** A fault for this call of a port: `kv`, `store`, `log`, `node1`, `node1.store`, and so on. */
+  readonly plan: Plan | undefined;
   readonly onFault: (what: string) => void;
   /** A compaction has replaced segments. */
   readonly onCompacted: () => void;
@@ -97,6 +103,8 @@ export interface LifeOptions {
   readonly watch: (look: (jobs: JobWatch) => void) => void;
   /** The catalog will refuse every write from now on. */
   readonly onDoom: () => void;
+  /** The log will. */
+  readonly onLogBroken: () => void;
 }
 
 export interface Planes {
@@ -137,7 +145,7 @@ export class Life {
       options.onDelete(key);
     });
     this.store = new FaultyStore(options.plant.store?.(watched) ?? watched, this.#faultsOptions('store'));
-    this.wal = new SimWal(disks.wal, this.clock, random);
+    this.wal = new SimWal(disks.wal, this.clock, random, this.#logFaults());
     this.cluster = new Cluster(this.clock);
     this.over = new Promise((_, reject) => {
       this.#end = reject;
@@ -146,17 +154,32 @@ export class Life {
   }
 
   #faultsOptions(port: string) {
-    const { random, onCrash, onFault } = this.#options;
+    const { random, onCrash, onFault, plan } = this.#options;
     return {
       clock: this.clock,
       random,
       chances: { delay: 0.15, maxDelayMs: 8 },
-      onCrash,
+      onCrash: () => onCrash(port),
+      ...(plan === undefined ? {} : { plan: (name: string, key: string) => plan(port, name, key) }),
       onFault: ({ fault, name, key }: Call) => {
         onFault(`${port} ${fault?.kind} ${name} ${key.slice(0, 60)}`);
         if (port !== 'kv' || fault?.kind === 'crash' || this.isDoomed) return;
         this.isDoomed = true;
         this.#options.onDoom();
+      },
+    };
+  }
+
+  #logFaults(): LogFaults | undefined {
+    const { plan, onCrash, onFault, onLogBroken } = this.#options;
+    if (plan === undefined) return undefined;
+    return {
+      onCrash: () => onCrash('log'),
+      onBroken: onLogBroken,
+      due: (name) => {
+        const fault = plan('log', name, '');
+        if (fault !== undefined) onFault(`log ${fault.kind} ${name}`);
+        return fault;
       },
     };
   }
@@ -270,7 +293,7 @@ export class Life {
   loseNode(nodeId: NodeId): void {
     const node = this.nodes.get(nodeId);
     if (node === undefined) return;
-    node.door.isCut = true;
+    node.door.die();
     node.store.crash();
     this.nodes.delete(nodeId);
   }

@@ -62,14 +62,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
 async function play(world: World, workload: Workload, options: RunOptions): Promise<void> {
   const { steps = DEFAULT_STEPS, jobsWithinMs = 6 * MINUTE } = options;
   const share = (percent: number) => Math.ceil((steps * percent) / 100);
-  const within = (work: Promise<unknown>, ms: number, what: string) => {
-    const ended = world.clock.finish(Promise.race([work, world.broken]), ms, what).catch((error: unknown) => {
-      if (error instanceof Error && error.message.startsWith(`${what} did not end`))
-        throw new Violation('ends', `${error.message}; open: ${[...world.open].join('; ')}`);
-      throw error;
-    });
-    return ended;
-  };
+  const within = (work: Promise<unknown>, ms: number, what: string) => endsWithin(world, work, ms, what);
   const parts = world.shape.isRestoring ? restoring : usual;
   const clients = [
     ...parts.writers.map((percent) => workload.writer(share(percent))),
@@ -90,7 +83,16 @@ async function play(world: World, workload: Workload, options: RunOptions): Prom
   await within(workload.teardown(), 20 * MINUTE, 'the last checks');
 }
 
-function verdict(error: unknown): NonNullable<Run['failure']> {
+/** Lets time pass until `work` is done. */
+export function endsWithin<T>(world: World, work: Promise<T>, ms: number, what: string): Promise<T> {
+  return world.clock.finish(Promise.race([work, world.broken]), ms, what).catch((error: unknown) => {
+    if (error instanceof Error && error.message.startsWith(`${what} did not end`))
+      throw new Violation('ends', `${error.message}; open: ${[...world.open].join('; ')}`);
+    throw error;
+  });
+}
+
+export function verdict(error: unknown): NonNullable<Run['failure']> {
   if (error instanceof Violation) return { property: error.property, message: error.message };
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { property: 'broken', message: text };

@@ -4,9 +4,18 @@ import type { Clock } from '../../src/support/clock.ts';
 import type { Random } from '../../src/support/random.ts';
 import type { MemoryWal } from '../../src/wal/memory.ts';
 import type { Wal, WalEntry, WalPosition } from '../../src/wal/wal.ts';
+import type { Fault } from './faults.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 const unanswered = (): Promise<never> => new Promise(() => undefined);
+
+/** Faults on command. */
+export interface LogFaults {
+  readonly due: (name: 'append' | 'read' | 'replay' | 'truncateBefore') => Fault | undefined;
+  readonly onCrash: () => void;
+  /** No write is taken any more. */
+  readonly onBroken: () => void;
+}
 
 /**
  * One process's view of the log: what it appends reaches the disk some milliseconds later, and nothing is answered after `end`. `break`: the
@@ -24,8 +33,11 @@ export class SimWal implements Wal {
   /** Reject what is under way. */
   readonly #underWay = new Set<(error: DbError) => void>();
 
+  readonly #faults: LogFaults | undefined;
+
   /** `disk` syncs by hand. */
-  constructor(disk: MemoryWal, clock: Clock, random: Random) {
+  constructor(disk: MemoryWal, clock: Clock, random: Random, faults?: LogFaults) {
+    this.#faults = faults;
     this.#disk = disk;
     this.#clock = clock;
     this.#random = random;
@@ -47,9 +59,42 @@ export class SimWal implements Wal {
         position: { file: this.currentFile, offset: 0, length: 0 },
         durable: Promise.reject(this.#failure),
       };
+    const fault = this.#faults?.due('append');
+    if (fault !== undefined) return this.#failing(fault, ts, payload);
     const { position, durable } = this.#disk.append(ts, payload);
     void this.#syncSoon();
     return { position, durable: this.#orBroken(durable) };
+  }
+
+  /** With everything before it, or without itself; then the log is closed for writing, or the process is gone. */
+  #failing(fault: Fault, ts: HybridTime, payload: readonly Uint8Array[]) {
+    const nowhere = { file: this.currentFile, offset: 0, length: 0 };
+    const hasEffect = fault.kind === 'crash' ? fault.hasEffect : fault.kind === 'error-after';
+    const position = hasEffect ? this.#disk.append(ts, payload).position : nowhere;
+    if (hasEffect) this.#disk.sync();
+    if (fault.kind === 'crash') {
+      this.#faults?.onCrash();
+      return { position, durable: unanswered() };
+    }
+    this.#fail();
+    this.#faults?.onBroken();
+    return { position, durable: Promise.reject(this.#failure) };
+  }
+
+  /** A call that changes nothing, or what may be done again. */
+  async #run<T>(name: 'read' | 'truncateBefore', work: () => Promise<T>): Promise<T> {
+    const fault = this.#faults?.due(name);
+    const failed = () => new DbError('storage-failed', `${name} of the log failed`);
+    if (fault?.kind === 'error-before') throw failed();
+    if (fault?.kind === 'crash' && !fault.hasEffect) return this.#crashed();
+    const result = await work();
+    if (fault?.kind === 'error-after') throw failed();
+    return fault?.kind === 'crash' ? this.#crashed() : result;
+  }
+
+  #crashed(): Promise<never> {
+    this.#faults?.onCrash();
+    return unanswered();
   }
 
   break(): void {
@@ -77,17 +122,31 @@ export class SimWal implements Wal {
   }
 
   replay(): AsyncIterable<WalEntry> {
-    return this.#disk.replay();
+    const fault = this.#faults?.due('replay');
+    return fault === undefined ? this.#disk.replay() : this.#brokenReplay(fault);
+  }
+
+  /** Half of the records at most. */
+  async *#brokenReplay(fault: Fault): AsyncIterable<WalEntry> {
+    const hasEffect = fault.kind === 'crash' ? fault.hasEffect : fault.kind === 'error-after';
+    const entries: WalEntry[] = [];
+    for await (const entry of this.#disk.replay()) entries.push(entry);
+    if (hasEffect) yield* entries.slice(0, entries.length >> 1);
+    if (fault.kind === 'crash') await this.#crashed();
+    throw new DbError('storage-failed', 'a replay of the log failed');
   }
 
   async read(position: WalPosition): Promise<Uint8Array<ArrayBuffer>> {
     if (this.#isOver) return unanswered();
-    const bytes = await this.#disk.read(position);
+    const read = () => this.#disk.read(position);
+    const bytes = await (this.#faults === undefined ? read() : this.#run('read', read));
     return this.#isOver ? unanswered() : bytes;
   }
 
   truncateBefore(file: number): Promise<void> {
-    return this.#isOver ? unanswered() : this.#disk.truncateBefore(file);
+    if (this.#isOver) return unanswered();
+    const truncate = () => this.#disk.truncateBefore(file);
+    return this.#faults === undefined ? truncate() : this.#run('truncateBefore', truncate);
   }
 
   close(): Promise<void> {

@@ -11,7 +11,7 @@ import { type Random, seededRandom } from '../../src/support/random.ts';
 import { MemoryWal } from '../../src/wal/memory.ts';
 import type { Chances } from './faults.ts';
 import { JobWatch } from './job-watch.ts';
-import { Life, NODES } from './life.ts';
+import { Life, NODES, type Plan } from './life.ts';
 import type { Since } from './model.ts';
 import type { Plant } from './plants.ts';
 import { type Shape, shapeOf } from './shape.ts';
@@ -28,6 +28,12 @@ export interface WorldOptions {
   readonly plant?: Plant;
   /** Lines of the product's own log go to the trace, for the eyes. */
   readonly verbose?: boolean;
+  /** Instead of what the seed says. */
+  readonly shape?: Partial<Shape>;
+  /** Faults come from here alone: none by chance. */
+  readonly plan?: Plan;
+  /** A port was told to crash. Answers whether that is all: else the whole process dies. */
+  readonly onStrike?: (port: string, life: Life) => boolean;
 }
 
 export type Outcome<T> =
@@ -64,6 +70,8 @@ export class World {
   #chances: Chances = {};
   #isQuiet = false;
   readonly #verbose: boolean;
+  readonly #plan: Plan | undefined;
+  readonly #onStrike: (port: string, life: Life) => boolean;
   /** Runs after each start, before anybody else is let in. */
   onRestart: (life: Life) => Promise<void> = () => Promise.resolve();
   /** Told when a compaction has replaced segments. */
@@ -79,8 +87,11 @@ export class World {
     this.random = seededRandom(seed);
     this.clock = new SimClock(seededRandom(seed ^ 0x5eed));
     this.plant = options.plant ?? {};
-    this.shape = shapeOf(seed);
+    this.shape = { ...shapeOf(seed), ...options.shape };
     this.#verbose = options.verbose ?? false;
+    this.#plan = options.plan;
+    this.#isQuiet = options.plan !== undefined;
+    this.#onStrike = options.onStrike ?? (() => false);
     this.broken = new Promise((_, reject) => {
       this.#break = reject;
     });
@@ -331,10 +342,14 @@ export class World {
       isSlow: () => this.shape.isSlow && !this.#isQuiet,
       watch: (look) => this.#watch(() => look(this.jobs)),
       log: this.#log(),
-      onCrash: () => this.crash(),
+      plan: this.#plan,
+      onCrash: (port) => {
+        if (!this.#onStrike(port, life)) this.crash();
+      },
       onCompacted: () => this.onCompacted(),
       onDelete: (key) => this.#watch(() => this.onDelete(life, key)),
       onDoom: () => void this.#crashLater(life, 1500),
+      onLogBroken: () => void this.#crashLater(life, 4000),
       onFault: (what) => {
         const [port = '', kind = ''] = what.split(' ');
         this.count(`${port.replace(/\d/, '')} ${kind}`);

@@ -1,11 +1,14 @@
 /** Collections, partitions, indexes, loads and flushes. */
 import type { FlushResult } from '../../src/coordinator/api.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
-import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
+import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS, type Snap } from './model.ts';
 import { RowSteps } from './row-steps.ts';
 import { schema } from './rows.ts';
 
 export abstract class DefinitionSteps extends RowSteps {
+  /** Pinned snapshots whose collection was dropped. */
+  protected readonly orphans = new Set<{ readonly coll: Coll; readonly snap: Snap }>();
+
   protected async create(): Promise<void> {
     const name = this.freeName();
     if (name === undefined) return;
@@ -77,8 +80,18 @@ export abstract class DefinitionSteps extends RowSteps {
       const outcome = await this.call('drop', coll, (life) => this.ask(life).dropCollection(at(coll.name)));
       if (outcome.is !== 'ok' && (await this.idOf(coll.name)) !== undefined) return false;
       this.forget(coll);
+      this.#outlive(coll);
       return true;
     });
+  }
+
+  #outlive(coll: Coll): void {
+    const nowMs = this.world.clock.nowMs();
+    for (const snap of coll.snapshots.values())
+      if ([...snap.pins.values()].some(({ surelyUntilMs }) => surelyUntilMs > nowMs)) {
+        this.orphans.add({ coll, snap });
+        this.noteDone('outlived');
+      }
   }
 
   protected async dropRestoring(): Promise<void> {

@@ -19,14 +19,19 @@ interface Held {
 }
 
 const isInUse = ({ isBusy, isTorn, restores }: Snap): boolean => isBusy || isTorn || restores > 0;
-const CANCELLED = 'the simulation has cancelled it';
+export const CANCELLED = 'the simulation has cancelled it';
 
 export abstract class JobSteps extends RestoreSteps {
+  protected abstract crowd(): Promise<void>;
+  protected abstract again(coll: Coll, snap: Snap): Promise<void>;
+
   /** A restore, with company. */
   protected async restoreSomehow(coll: Coll, snap: Snap): Promise<void> {
     const draw = this.random.below(100);
     if (draw < 12) await this.burst(coll, snap);
     else if (draw < 24) await this.restoreDuel(coll, snap);
+    else if (draw < 30) await this.crowd();
+    else if (draw < 36) this.spawn(this.again(coll, snap));
     else {
       const restoring = await this.restore(coll, snap);
       if (restoring !== undefined && draw < 75) this.spawn(this.meddle(coll, restoring.target));
@@ -196,6 +201,7 @@ export abstract class JobSteps extends RestoreSteps {
       this.noteDone('damage-source');
       this.keeper.damaged.add(key);
       const whole = await this.world.damage(key);
+      await this.#mustBeNoticed(coll, snap, key);
       await this.#mustFail(coll, snap, name, key);
       const { planes } = await this.world.up();
       if (planes.catalog.get(snapshots, snapshotId)?.state === 'committed')
@@ -229,6 +235,21 @@ export abstract class JobSteps extends RestoreSteps {
         else found.set(key, { coll, snap, key, snapshotId: record.snapshotId, holders: [snap] });
       }
     }
+  }
+
+  /** A verification names it. Of a store that fails it may say no more than that it could not be read. */
+  async #mustBeNoticed(coll: Coll, snap: Snap, key: string): Promise<void> {
+    const found: string[] = [];
+    const outcome = await this.call('verify-damaged', coll, async (life) => {
+      const which = { at: at(coll.name), name: snap.name };
+      for await (const step of this.ask(life).verifySnapshot(which, 1, new AbortController().signal))
+        if (step.kind === 'problem') found.push(step.key);
+    });
+    check(
+      'kept',
+      outcome.is !== 'ok' || found.includes(key),
+      () => `${snap.name} of ${coll.name} verifies, and '${key}' is damaged`,
+    );
   }
 
   async #mustFail(coll: Coll, snap: Snap, name: string, key: string): Promise<void> {

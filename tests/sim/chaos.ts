@@ -74,6 +74,7 @@ export abstract class Chaos extends SwapSteps {
     snap.isBusy = true;
     const { metadataKey } = record;
     const isNeeded = () => world.life.planes.catalog.get(snapshots, record.snapshotId)?.state === 'committed';
+    this.keeper.damaged.add(metadataKey);
     const whole = await world.damage(metadataKey);
     this.done.set('damage', (this.done.get('damage') ?? 0) + 1);
     const isAsked = this.chance(75);
@@ -92,6 +93,7 @@ export abstract class Chaos extends SwapSteps {
     }
     await world.up();
     if (isNeeded()) await world.disks.store.put(metadataKey, whole);
+    this.keeper.damaged.delete(metadataKey);
     world.note(`whole again ${metadataKey}`);
     snap.isBusy = false;
     await this.#knownAgain(coll);

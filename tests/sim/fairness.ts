@@ -110,14 +110,17 @@ export function watchedScheduler(
     known: (group) => inner.known(group),
     canEverTake: (slots) => inner.canEverTake(slots),
     enqueue(task: SchedulerTask, running?: RunningAttempt) {
-      if (task.taskClass !== 'restore') {
+      if (task.taskClass !== 'restore' || task.group === undefined) {
         inner.enqueue(task, running);
         return;
       }
+      const known = inner.known(task.group);
+      inner.enqueue(told(task), running);
+      // One that it knew stands where it stood.
+      if (inner.known(task.group) === known) return;
       tasks.set(task.taskId, task);
       if (running === undefined) fairness.waits(task);
       else fairness.runs(task);
-      inner.enqueue(told(task), running);
     },
     cancel(taskId) {
       const task = tasks.get(taskId);

@@ -17,7 +17,7 @@ export abstract class SwapSteps extends CrowdSteps {
   constructor(world: World) {
     super(world);
     world.jobs.onDrillCopied = (job, files) => {
-      const file = this.#rotten.has(job.jobId) || !this.chance(20) ? undefined : this.one(files);
+      const file = this.#rotten.has(job.jobId) || !this.chance(35) ? undefined : this.one(files);
       if (file !== undefined) this.spawn(this.#rot(job.jobId, file.key));
     };
   }
@@ -86,7 +86,7 @@ export abstract class SwapSteps extends CrowdSteps {
 
   /** At some moment of its life; whoever follows it finds it ended by that, or by its own end. */
   async #cancelled(jobId: JobId): Promise<void> {
-    await this.pause(this.world.shape.isSlow ? 2500 : 100);
+    await this.pause(this.world.shape.isSlow ? 600 : 15);
     const outcome = await this.call('cancel-aside', undefined, (life) =>
       this.ask(life).cancelRestore(jobId, CANCELLED),
     );

@@ -25,8 +25,7 @@ export abstract class CrowdSteps extends JobSteps {
     );
     for (const { snap } of from) snap.isBusy = false;
     for (const { snap, target } of begun)
-      if (target !== undefined)
-        this.spawn(this.followed(target, snap).then(() => this.dropTarget(target)));
+      if (target !== undefined) this.spawn(this.followed(target, snap).then(() => this.dropTarget(target)));
   }
 
   /** Restored, dropped, and restored to the same name once more. */

@@ -2,6 +2,7 @@
  * Whether restores take turns: seen from where tasks enter the scheduler and where it takes them out. A job that could run, and does not,
  * is passed by each other job once, and not again before its own turn.
  */
+import type { SchedulerLimits } from '../../src/coordinator/scheduler/limits.ts';
 import type { RunningAttempt, Scheduler, SchedulerTask } from '../../src/coordinator/scheduler/task.ts';
 import type { TaskId } from '../../src/model/ids.ts';
 import { check } from './properties.ts';
@@ -14,15 +15,17 @@ interface Turns {
   readonly passedBy: Map<bigint, number>;
 }
 
+type Limits = Pick<SchedulerLimits, 'maxRestoreTasks' | 'maxRestoreTasksPerJob'>;
+
 /** One by right; one more of a job that took up its place before ours did. */
 const MAX_PASSES = 2;
 
 export class Fairness {
   readonly #groups = new Map<bigint, Turns>();
-  readonly #maxPerJob: number;
+  readonly #limits: Limits;
 
-  constructor(maxPerJob = Number.POSITIVE_INFINITY) {
-    this.#maxPerJob = maxPerJob;
+  constructor(limits: Limits) {
+    this.#limits = limits;
   }
 
   waits({ group, taskId }: SchedulerTask): void {
@@ -41,15 +44,22 @@ export class Fairness {
     own.ready.delete(taskId);
     own.running.add(taskId);
     own.passedBy.clear();
+    const atOnce = [...this.#groups.values()].reduce((sum, { running }) => sum + running.size, 0);
+    check(
+      'ends',
+      atOnce <= this.#limits.maxRestoreTasks && own.running.size <= this.#limits.maxRestoreTasksPerJob,
+      () => `${atOnce} restore tasks, ${own.running.size} of job ${group}, run at once`,
+    );
     for (const [other, turns] of this.#groups) {
-      if (other === group || turns.ready.size === 0 || turns.running.size >= this.#maxPerJob) continue;
+      if (
+        other === group ||
+        turns.ready.size === 0 ||
+        turns.running.size >= this.#limits.maxRestoreTasksPerJob
+      )
+        continue;
       const passes = (turns.passedBy.get(group) ?? 0) + 1;
       turns.passedBy.set(group, passes);
-      check(
-        'ends',
-        passes <= MAX_PASSES,
-        () => `job ${other} waits while job ${group} has ${passes} turns`,
-      );
+      check('ends', passes <= MAX_PASSES, () => `job ${other} waits while job ${group} has ${passes} turns`);
     }
   }
 
@@ -58,7 +68,7 @@ export class Fairness {
     const turns = group === undefined ? undefined : this.#groups.get(group);
     if (group === undefined || turns === undefined) return;
     turns.ready.delete(taskId);
-    const wasFull = turns.running.size >= this.#maxPerJob;
+    const wasFull = turns.running.size >= this.#limits.maxRestoreTasksPerJob;
     turns.running.delete(taskId);
     // Behind the others from now on.
     if (wasFull) turns.passedBy.clear();

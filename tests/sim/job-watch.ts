@@ -87,7 +87,9 @@ export class JobWatch {
   #drill(catalog: Catalog, is: CopyTask | undefined, changes: readonly Change[]): void {
     const job = is?.state === 'completed' ? catalog.get(copyJobs, is.jobId) : undefined;
     if (job?.purpose?.kind !== 'drill') return;
-    const copied = changes.filter(({ table }) => table === segments).map(({ is: now }) => now as SegmentRecord);
+    const copied = changes
+      .filter(({ table }) => table === segments)
+      .map(({ is: now }) => now as SegmentRecord);
     this.onDrillCopied(job, copied.flatMap(allFiles));
   }
 

@@ -44,7 +44,7 @@ import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
 import type { JobWatch } from './job-watch.ts';
 import { type Plant, storeWith } from './plants.ts';
-import type { Shape } from './shape.ts';
+import { DROP_TOLERANCE_MS, type Shape } from './shape.ts';
 import type { SimClock } from './sim-clock.ts';
 import { SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
@@ -56,7 +56,6 @@ const never = (): AbortSignal => new AbortController().signal;
 const MB = 2 ** 20;
 
 /** Virtual time is cheap but not free: waits are short enough that a run sees many of each. */
-export const DROP_TOLERANCE_MS = 60_000;
 const limits = {
   gcIntervalMs: 20_000,
   dropToleranceMs: DROP_TOLERANCE_MS,
@@ -189,7 +188,7 @@ export class Life {
     const { shape, watch } = this.#options;
     const tasks = new TaskScheduler({ cluster: this.cluster, clock, random, log, limits: shape });
     void tasks.run(never());
-    const fairness = new Fairness(shape.maxRestoreTasksPerJob);
+    const fairness = new Fairness(shape);
     const scheduler = watchedScheduler(tasks, fairness, (look) => watch(look));
     void this.#heartbeats();
     let service: SnapshotService | undefined;
@@ -273,7 +272,9 @@ export class Life {
 
   #bandwidth(): { readonly bandwidth?: Bandwidth } {
     const { copyBytesPerSecond } = this.#options.shape;
-    return copyBytesPerSecond === undefined ? {} : { bandwidth: new Bandwidth(copyBytesPerSecond, this.clock) };
+    return copyBytesPerSecond === undefined
+      ? {}
+      : { bandwidth: new Bandwidth(copyBytesPerSecond, this.clock) };
   }
 
   /** The node's process dies: nothing of it goes on, nobody is told. */

@@ -11,7 +11,8 @@ import { ALL_PARTITIONS, type SegmentId, type SnapshotId } from '../../src/model
 import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { collectionSegmentsPrefix, IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
-import { DROP_TOLERANCE_MS, type Life } from './life.ts';
+import type { Life } from './life.ts';
+import { DROP_TOLERANCE_MS } from './shape.ts';
 import type { Disks, World } from './world.ts';
 
 export type PropertyName =
@@ -80,7 +81,8 @@ export class Keeper {
     for (const record of catalog.find(snapshots, 'state', 'committed')) {
       const isCommitted = () => catalog.get(snapshots, record.snapshotId)?.state === 'committed';
       for (const file of await this.#filesOf(record, isCommitted)) isNamed.set(file, isCommitted);
-      for (const object of this.#snapshots.get(record.snapshotId)?.own ?? []) isNamed.set(object, isCommitted);
+      for (const object of this.#snapshots.get(record.snapshotId)?.own ?? [])
+        isNamed.set(object, isCommitted);
       this.#protected(record);
     }
     for (const [file, stillNamed] of isNamed) {
@@ -236,7 +238,7 @@ function recordsClean(catalog: Catalog, held: ReadonlySet<SegmentId>): void {
     );
   check('clean', catalog.count(copyTasks) === 0, () => `${catalog.count(copyTasks)} copy tasks are left`);
   for (const pin of catalog.all(pins))
-    check('clean', pin.owner.kind === 'user', () => `pin ${pin.pinId} of a restore is left`);
+    check('clean', pin.owner.kind === 'user', () => `pin ${pin.pinId} of a ${pin.owner.kind} is left`);
   const known = (id: Parameters<typeof catalog.get<bigint, object>>[1]) =>
     catalog.get(collections, id as never) !== undefined;
   for (const { collectionId, partitionId } of catalog.all(partitions))

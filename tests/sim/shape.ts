@@ -28,6 +28,8 @@ export interface Shape {
   readonly isSlow: boolean;
 }
 
+/** How long what is dropped is kept. */
+export const DROP_TOLERANCE_MS = 60_000;
 export const SHORT_RETENTION_MS = 4000;
 export const SHORT_TIMEOUT_MS = 15_000;
 const DAY = 86_400_000;

@@ -3,8 +3,8 @@ import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { collections } from '../../src/coordinator/tables.ts';
 import type { CollectionId, JobId } from '../../src/model/ids.ts';
 import { CrowdSteps } from './crowd-steps.ts';
-import { at, type Coll, indexOf, MORE_NAMES, type Since, type Snap, shownIn } from './model.ts';
 import { CANCELLED } from './job-steps.ts';
+import { at, type Coll, indexOf, MORE_NAMES, type Since, type Snap, shownIn } from './model.ts';
 import { check, Violation } from './properties.ts';
 import type { World } from './world.ts';
 
@@ -184,8 +184,10 @@ export abstract class SwapSteps extends CrowdSteps {
         this.#mayHaveFailed('in-place restore', info.reason, since);
         return false;
       }
-      const { collectionId } = this.ask(life).requireReady(at(name)).collection;
-      check('whole', collectionId === old.id, () => `${name} is another before its restore is completed`);
+      const found = await this.world.ask(life, async () => this.ask(life).requireReady(at(name)).collection);
+      const isOld = found.is === 'ok' && found.value.collectionId === old.id;
+      const isOver = life.isOver || this.jobOf(life, jobId)?.state !== info.state;
+      check('whole', isOld || isOver, () => `${name} is another before its restore is completed`);
       await this.world.sleep(50 + this.random.below(200));
     }
   }

@@ -32,6 +32,10 @@ export abstract class AccountSteps extends CompactionSteps {
       () =>
         `${snap.name} of ${coll.name} does not verify, ${found.unread} unread: ${found.problems.join('; ')}`,
     );
+    const held = this.ask(life)
+      .listPins()
+      .filter(({ owner, snapshotId }) => owner === 'verification' && snapshotId === record.snapshotId);
+    check('clean', held.length === 0, () => `the verification of ${snap.name} has ended and its pin is left`);
     const before = await this.#exclusiveBytes(record);
     const told = await this.call('account', coll, () => this.ask(life).snapshotReport(which));
     const after = await this.#exclusiveBytes(record);

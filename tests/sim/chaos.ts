@@ -77,6 +77,7 @@ export abstract class Chaos extends SwapSteps {
     this.keeper.damaged.add(metadataKey);
     const whole = await world.damage(metadataKey);
     this.done.set('damage', (this.done.get('damage') ?? 0) + 1);
+    await this.mustBeNoticed(coll, snap, metadataKey);
     const isAsked = this.chance(75);
     if (isAsked) world.crash();
     for (let pass = 0; pass < 3; pass++) {

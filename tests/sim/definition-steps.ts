@@ -54,7 +54,7 @@ export abstract class DefinitionSteps extends RowSteps {
   }
 
   protected async change(coll: Coll, draw: number): Promise<void> {
-    if (draw < 30) await this.drop(coll);
+    if (draw < 30) await this.dropSomehow(coll);
     else if (draw < 38) await this.rename(coll);
     else if (draw < 48) await this.createPartition(coll);
     else if (draw < 60) await this.dropPartition(coll);
@@ -62,6 +62,15 @@ export abstract class DefinitionSteps extends RowSteps {
     else if (draw < 90) await this.loadUp(coll);
     else if (draw < 95) await this.release(coll);
     else await this.dropIndex(coll);
+  }
+
+  protected abstract pin(coll: Coll, snap: Snap): Promise<void>;
+
+  /** Perhaps with a snapshot that is held, and has to outlive it. */
+  protected async dropSomehow(coll: Coll): Promise<void> {
+    const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));
+    if (snap !== undefined && this.chance(60)) await this.pin(coll, snap);
+    await this.drop(coll);
   }
 
   /** `work` may fail what others do with the collection. */

@@ -8,6 +8,7 @@ import type { Life } from './life.ts';
 import { at, type Coll, MORE_NAMES, type Snap, shownIn } from './model.ts';
 import { check } from './properties.ts';
 import { RestoreSteps, type Restoring } from './restore-steps.ts';
+import type { Outcome } from './world.ts';
 
 /** An object, one of the snapshots that name it, and all of them. */
 interface Held {
@@ -18,6 +19,8 @@ interface Held {
   readonly holders: Snap[];
 }
 
+const isTaken = (outcome: Outcome<unknown>): boolean =>
+  outcome.is === 'error' && outcome.error.code === 'collection-duplicate';
 const isInUse = ({ isBusy, isTorn, restores }: Snap): boolean => isBusy || isTorn || restores > 0;
 export const CANCELLED = 'the simulation has cancelled it';
 
@@ -156,8 +159,7 @@ export abstract class JobSteps extends RestoreSteps {
       const outcome = await this.world.call(`restore-duel ${coll.name}/${each.name} ${name}`, (life) =>
         this.ask(life).restoreSnapshot({ source: at(coll.name), name: each.name, target: at(name) }),
       );
-      const isTaken = outcome.is === 'error' && outcome.error.code === 'collection-duplicate';
-      if (outcome.is === 'error' && !isTaken) this.excuse(coll, outcome.error, 'restore-duel');
+      if (outcome.is === 'error' && !isTaken(outcome)) this.excuse(coll, outcome.error, 'restore-duel');
       return outcome;
     };
     const both = await Promise.all([ask(snap), ask(rival)]);
@@ -166,7 +168,8 @@ export abstract class JobSteps extends RestoreSteps {
     const won = both.filter(({ is }) => is === 'ok').length;
     check('exact', won < 2, () => `two restores to ${name} have won`);
     const isCalm = since.disturbances === this.world.disturbances && epoch === coll.epoch && epoch % 2 === 0;
-    const isMeant = won === 1 || !isCalm || both.every(({ is }) => is === 'error');
+    // Each may lose to the other one, which fails then; not both to one another.
+    const isMeant = won === 1 || !isCalm || both.some((outcome) => !isTaken(outcome));
     check('exact', isMeant, () => `no restore to ${name} has won`);
     const answered = both.find(({ is }) => is === 'ok');
     const found = await this.restoreOf(name, answered?.is === 'ok' ? answered.value : undefined);
@@ -201,7 +204,7 @@ export abstract class JobSteps extends RestoreSteps {
       this.noteDone('damage-source');
       this.keeper.damaged.add(key);
       const whole = await this.world.damage(key);
-      await this.#mustBeNoticed(coll, snap, key);
+      await this.mustBeNoticed(coll, snap, key);
       await this.#mustFail(coll, snap, name, key);
       const { planes } = await this.world.up();
       if (planes.catalog.get(snapshots, snapshotId)?.state === 'committed')
@@ -238,7 +241,7 @@ export abstract class JobSteps extends RestoreSteps {
   }
 
   /** A verification names it. Of a store that fails it may say no more than that it could not be read. */
-  async #mustBeNoticed(coll: Coll, snap: Snap, key: string): Promise<void> {
+  protected async mustBeNoticed(coll: Coll, snap: Snap, key: string): Promise<void> {
     const found: string[] = [];
     const outcome = await this.call('verify-damaged', coll, async (life) => {
       const which = { at: at(coll.name), name: snap.name };

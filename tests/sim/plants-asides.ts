@@ -67,9 +67,11 @@ const swaps: readonly Planted[] = [
     make: () =>
       commits((changes) => {
         const job = taken(changes, 'swapped');
+        const isOld = (record: object | undefined): boolean =>
+          job !== undefined &&
+          (record as CollectionRecord | undefined)?.collectionId === job.sourceCollectionId;
         return changes.map((each) =>
-          each.table === collections &&
-          (each.was as CollectionRecord | undefined)?.collectionId === job?.sourceCollectionId
+          each.table === collections && isOld(each.was)
             ? remove(collections, each.was as CollectionRecord)
             : each,
         );

@@ -216,13 +216,33 @@ const keeping: readonly Planted[] = [
     by: ['kept'],
     says: /^kept: object .* of snapshot \d+ is being deleted/,
     what: 'a collector deletes the objects of a snapshot',
-    make: () => ({
-      patch: () =>
-        all(
-          patched(references, 'isSegmentReferenced', () => () => false),
-          patched(references, 'isBuildReferenced', () => () => false),
-        ),
-    }),
+    make: () => {
+      let isProtecting = false;
+      return {
+        patch: () =>
+          all(
+            patched(
+              references,
+              'isSegmentReferenced',
+              (was) =>
+                function (this: SnapshotReferences, collectionId, segmentId) {
+                  return (isProtecting || segmentId === 0n) && was.call(this, collectionId, segmentId);
+                },
+            ),
+            patched(
+              references,
+              'isProtected',
+              (was) =>
+                function (this: SnapshotReferences, collectionId, segmentId) {
+                  isProtecting = true;
+                  const isProtected = was.call(this, collectionId, segmentId);
+                  isProtecting = false;
+                  return isProtected;
+                },
+            ),
+          ),
+      };
+    },
   },
   {
     name: 'hastyReferences',
@@ -333,7 +353,7 @@ const pinning: readonly Planted[] = [
   {
     name: 'leftVerifyPin',
     by: ['clean'],
-    says: /^clean: pin \d+ of a verify is left/,
+    says: /^clean: the verification of .* has ended and its pin is left/,
     what: 'a verification leaves its pin',
     make: () => method(VerifyPin.prototype, 'release', () => () => Promise.resolve()),
   },
@@ -464,7 +484,10 @@ const cleaning: readonly Planted[] = [
     by: ['clean'],
     says: /^clean: segment \d+ is still being written/,
     what: 'what a compaction was writing stays',
-    make: unremoved(segments, (was) => was?.state === 'writing'),
+    make: () =>
+      commits((changes) =>
+        without(changes, segments, (is, was) => was?.state === 'writing' && is?.state !== 'flushed'),
+      ),
   },
   {
     name: 'leftDropped',

@@ -381,8 +381,11 @@ const captures: readonly Planted[] = [
     says: /^exact: snapshot .* is protected until 0/,
     what: 'the protection that was asked for is forgotten',
     make: () =>
-      commits((changes) => rewritten(changes, snapshots, (is, was) =>
-          was?.state === 'pending' && is.state === 'committed' ? { ...is, compactionProtectedUntilMs: 0 } : is,
+      commits((changes) =>
+        rewritten(changes, snapshots, (is, was) =>
+          was?.state === 'pending' && is.state === 'committed'
+            ? { ...is, compactionProtectedUntilMs: 0 }
+            : is,
         ),
       ),
   },

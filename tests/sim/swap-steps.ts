@@ -127,7 +127,7 @@ export abstract class SwapSteps extends CrowdSteps {
     );
     const jobId = outcome.is === 'ok' ? outcome.value : await this.#openSwap(old.id);
     if (jobId === undefined) return;
-    if (this.chance(15)) this.spawn(this.#cancelled(jobId));
+    if (this.chance(25)) this.spawn(this.#cancelled(jobId));
     if (!(await this.#swapped(old, jobId, name, since))) {
       check('whole', (await this.idOf(name)) === old.id, () => `${name} has failed, and is another`);
       await this.#isRead(old);

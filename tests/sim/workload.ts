@@ -78,7 +78,8 @@ export class Workload extends AccountSteps {
     else if (draw < 44) await this.snapshotTwo(coll);
     else if (draw < 60) await this.restoreSomehow(coll, snap);
     else if (draw < 85) await this.dropSnapshot(coll, snap);
-    else if (draw < 93) await this.pin(coll, snap);
+    else if (draw < 90) await this.pin(coll, snap);
+    else if (draw < 95) await this.dropPinned(coll, snap);
     else await this.unpin(coll, snap);
   }
 
@@ -123,6 +124,7 @@ export class Workload extends AccountSteps {
     const pinIds = [...world.life.planes.catalog.all(pins)].map(({ pinId }) => pinId);
     for (const pinId of pinIds)
       await this.call('unpin', undefined, (life) => this.ask(life).unpinSnapshot(pinId));
+    for (const { snapshots } of this.colls) for (const snap of snapshots.values()) snap.pins.clear();
     for (const coll of [...this.colls])
       check('ends', await this.drop(coll), () => `${coll.name} cannot be dropped with faults gone`);
     await this.collectAll();

@@ -195,6 +195,15 @@ test('every weakness has its row in docs/weaknesses.md, and every test named the
   );
 });
 
+test('every weakness of restores has a test that states its absence by its number', () => {
+  const stated = new Set([...read('docs/weaknesses.md').matchAll(/"(W\d+): /g)].map(([, number]) => number));
+  const ofRestores = [...Array.from({ length: 15 }, (_, n) => n + 1), 20, 23, 26, 29].map((n) => `W${n}`);
+  assert.deepEqual(
+    ofRestores.filter((number) => !stated.has(number)),
+    [],
+  );
+});
+
 test('every duty of the seeds has in docs/seeds.md a room that exists and a test that exists', () => {
   const rows = [...read('docs/seeds.md').matchAll(/^\| (?!Duty|---)(.*) \|$/gm)].map(([, row = '']) =>
     row.split(' | '),

@@ -32,6 +32,10 @@ export abstract class AccountSteps extends CompactionSteps {
       () =>
         `${snap.name} of ${coll.name} does not verify, ${found.unread} unread: ${found.problems.join('; ')}`,
     );
+    const held = this.ask(life)
+      .listPins()
+      .filter(({ owner, snapshotId }) => owner === 'verification' && snapshotId === record.snapshotId);
+    check('clean', held.length === 0, () => `the verification of ${snap.name} has ended and its pin is left`);
     const before = await this.#exclusiveBytes(record);
     const told = await this.call('account', coll, () => this.ask(life).snapshotReport(which));
     const after = await this.#exclusiveBytes(record);
@@ -47,6 +51,31 @@ export abstract class AccountSteps extends CompactionSteps {
       () =>
         `${snap.name} of ${coll.name} costs ${content?.exclusiveBytes} and shares ${content?.sharedBytes}, not ${before} or ${after}`,
     );
+  }
+
+  /** What a comparison of two snapshots says, against what they hold. */
+  protected async compared(coll: Coll, from: Snap, to: Snap): Promise<void> {
+    const life = await this.world.up();
+    const records = [from, to].map(({ name }) => this.recordOf(life, coll, name));
+    const [was, is] = records;
+    if (was === undefined || is === undefined) return;
+    const idsOf = async (record: SnapshotRecord) =>
+      (await this.keeper.snapshotFiles(record)).segments.map(({ segmentId }) => segmentId);
+    const [before, after] = [await idsOf(was), await idsOf(is)];
+    const where = at(coll.name);
+    const told = await this.call('diff', coll, () =>
+      this.ask(life).diffSnapshots({ at: where, name: from.name }, { at: where, name: to.name }, never()),
+    );
+    if (told.is !== 'ok') return;
+    const { added, removed, common } = told.value.segments;
+    const sorted = (ids: readonly bigint[]) => ids.map(String).sort().join();
+    const without = (ids: readonly bigint[], others: readonly bigint[]) =>
+      sorted(ids.filter((id) => !others.includes(id)));
+    const isRight =
+      sorted(added.map(({ segmentId }) => segmentId)) === without(after, before) &&
+      sorted(removed.map(({ segmentId }) => segmentId)) === without(before, after) &&
+      common === after.filter((id) => before.includes(id)).length;
+    check('exact', isRight, () => `${from.name} and ${to.name} of ${coll.name} are said to differ otherwise`);
   }
 
   /** Bytes of its objects that no live segment and no other snapshot names. */

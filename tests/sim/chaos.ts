@@ -74,8 +74,10 @@ export abstract class Chaos extends SwapSteps {
     snap.isBusy = true;
     const { metadataKey } = record;
     const isNeeded = () => world.life.planes.catalog.get(snapshots, record.snapshotId)?.state === 'committed';
+    this.keeper.damaged.add(metadataKey);
     const whole = await world.damage(metadataKey);
     this.done.set('damage', (this.done.get('damage') ?? 0) + 1);
+    await this.mustBeNoticed(coll, snap, metadataKey);
     const isAsked = this.chance(75);
     if (isAsked) world.crash();
     for (let pass = 0; pass < 3; pass++) {
@@ -92,6 +94,7 @@ export abstract class Chaos extends SwapSteps {
     }
     await world.up();
     if (isNeeded()) await world.disks.store.put(metadataKey, whole);
+    this.keeper.damaged.delete(metadataKey);
     world.note(`whole again ${metadataKey}`);
     snap.isBusy = false;
     await this.#knownAgain(coll);

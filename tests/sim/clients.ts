@@ -11,7 +11,7 @@ import { Oracle } from './oracle.ts';
 import { check, Keeper, Violation } from './properties.ts';
 import type { Outcome, World } from './world.ts';
 
-const READS: ReadonlySet<string> = new Set(['read', 'filter', 'count', 'search']);
+const READS: ReadonlySet<string> = new Set(['read', 'filter', 'page', 'count', 'search', 'nearest']);
 
 export abstract class Clients {
   readonly world: World;

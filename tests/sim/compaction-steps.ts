@@ -13,7 +13,7 @@ export abstract class CompactionSteps extends Chaos {
   }
 
   /** Followed to its end by a client of its own. */
-  protected async compact(coll: Coll): Promise<{ readonly ended: Promise<void> } | undefined> {
+  async compact(coll: Coll): Promise<{ readonly ended: Promise<void> } | undefined> {
     const isDeletesOnly = this.chance(20);
     const name = this.chance(30) ? this.one([...coll.partitions]) : undefined;
     const asked = { life: undefined as Life | undefined };

@@ -1,11 +1,14 @@
 /** Collections, partitions, indexes, loads and flushes. */
 import type { FlushResult } from '../../src/coordinator/api.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
-import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS } from './model.ts';
+import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS, type Snap } from './model.ts';
 import { RowSteps } from './row-steps.ts';
 import { schema } from './rows.ts';
 
 export abstract class DefinitionSteps extends RowSteps {
+  /** Pinned snapshots whose collection was dropped. */
+  protected readonly orphans = new Set<{ readonly coll: Coll; readonly snap: Snap }>();
+
   protected async create(): Promise<void> {
     const name = this.freeName();
     if (name === undefined) return;
@@ -51,7 +54,7 @@ export abstract class DefinitionSteps extends RowSteps {
   }
 
   protected async change(coll: Coll, draw: number): Promise<void> {
-    if (draw < 30) await this.drop(coll);
+    if (draw < 30) await this.dropSomehow(coll);
     else if (draw < 38) await this.rename(coll);
     else if (draw < 48) await this.createPartition(coll);
     else if (draw < 60) await this.dropPartition(coll);
@@ -59,6 +62,15 @@ export abstract class DefinitionSteps extends RowSteps {
     else if (draw < 90) await this.loadUp(coll);
     else if (draw < 95) await this.release(coll);
     else await this.dropIndex(coll);
+  }
+
+  protected abstract pin(coll: Coll, snap: Snap): Promise<void>;
+
+  /** Perhaps with a snapshot that is held, and has to outlive it. */
+  protected async dropSomehow(coll: Coll): Promise<void> {
+    const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));
+    if (snap !== undefined && this.chance(60)) await this.pin(coll, snap);
+    await this.drop(coll);
   }
 
   /** `work` may fail what others do with the collection. */
@@ -77,8 +89,18 @@ export abstract class DefinitionSteps extends RowSteps {
       const outcome = await this.call('drop', coll, (life) => this.ask(life).dropCollection(at(coll.name)));
       if (outcome.is !== 'ok' && (await this.idOf(coll.name)) !== undefined) return false;
       this.forget(coll);
+      this.#outlive(coll);
       return true;
     });
+  }
+
+  #outlive(coll: Coll): void {
+    const nowMs = this.world.clock.nowMs();
+    for (const snap of coll.snapshots.values())
+      if ([...snap.pins.values()].some(({ surelyUntilMs }) => surelyUntilMs > nowMs)) {
+        this.orphans.add({ coll, snap });
+        this.noteDone('outlived');
+      }
   }
 
   protected async dropRestoring(): Promise<void> {

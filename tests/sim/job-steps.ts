@@ -8,6 +8,7 @@ import type { Life } from './life.ts';
 import { at, type Coll, MORE_NAMES, type Snap, shownIn } from './model.ts';
 import { check } from './properties.ts';
 import { RestoreSteps, type Restoring } from './restore-steps.ts';
+import type { Outcome } from './world.ts';
 
 /** An object, one of the snapshots that name it, and all of them. */
 interface Held {
@@ -18,15 +19,22 @@ interface Held {
   readonly holders: Snap[];
 }
 
+const isTaken = (outcome: Outcome<unknown>): boolean =>
+  outcome.is === 'error' && outcome.error.code === 'collection-duplicate';
 const isInUse = ({ isBusy, isTorn, restores }: Snap): boolean => isBusy || isTorn || restores > 0;
-const CANCELLED = 'the simulation has cancelled it';
+export const CANCELLED = 'the simulation has cancelled it';
 
 export abstract class JobSteps extends RestoreSteps {
+  protected abstract crowd(): Promise<void>;
+  protected abstract again(coll: Coll, snap: Snap): Promise<void>;
+
   /** A restore, with company. */
   protected async restoreSomehow(coll: Coll, snap: Snap): Promise<void> {
     const draw = this.random.below(100);
     if (draw < 12) await this.burst(coll, snap);
     else if (draw < 24) await this.restoreDuel(coll, snap);
+    else if (draw < 30) await this.crowd();
+    else if (draw < 36) this.spawn(this.again(coll, snap));
     else {
       const restoring = await this.restore(coll, snap);
       if (restoring !== undefined && draw < 75) this.spawn(this.meddle(coll, restoring.target));
@@ -151,8 +159,7 @@ export abstract class JobSteps extends RestoreSteps {
       const outcome = await this.world.call(`restore-duel ${coll.name}/${each.name} ${name}`, (life) =>
         this.ask(life).restoreSnapshot({ source: at(coll.name), name: each.name, target: at(name) }),
       );
-      const isTaken = outcome.is === 'error' && outcome.error.code === 'collection-duplicate';
-      if (outcome.is === 'error' && !isTaken) this.excuse(coll, outcome.error, 'restore-duel');
+      if (outcome.is === 'error' && !isTaken(outcome)) this.excuse(coll, outcome.error, 'restore-duel');
       return outcome;
     };
     const both = await Promise.all([ask(snap), ask(rival)]);
@@ -161,7 +168,8 @@ export abstract class JobSteps extends RestoreSteps {
     const won = both.filter(({ is }) => is === 'ok').length;
     check('exact', won < 2, () => `two restores to ${name} have won`);
     const isCalm = since.disturbances === this.world.disturbances && epoch === coll.epoch && epoch % 2 === 0;
-    const isMeant = won === 1 || !isCalm || both.every(({ is }) => is === 'error');
+    // Each may lose to the other one, which fails then; not both to one another.
+    const isMeant = won === 1 || !isCalm || both.some((outcome) => !isTaken(outcome));
     check('exact', isMeant, () => `no restore to ${name} has won`);
     const answered = both.find(({ is }) => is === 'ok');
     const found = await this.restoreOf(name, answered?.is === 'ok' ? answered.value : undefined);
@@ -196,6 +204,7 @@ export abstract class JobSteps extends RestoreSteps {
       this.noteDone('damage-source');
       this.keeper.damaged.add(key);
       const whole = await this.world.damage(key);
+      await this.mustBeNoticed(coll, snap, key);
       await this.#mustFail(coll, snap, name, key);
       const { planes } = await this.world.up();
       if (planes.catalog.get(snapshots, snapshotId)?.state === 'committed')
@@ -229,6 +238,21 @@ export abstract class JobSteps extends RestoreSteps {
         else found.set(key, { coll, snap, key, snapshotId: record.snapshotId, holders: [snap] });
       }
     }
+  }
+
+  /** A verification names it. Of a store that fails it may say no more than that it could not be read. */
+  protected async mustBeNoticed(coll: Coll, snap: Snap, key: string): Promise<void> {
+    const found: string[] = [];
+    const outcome = await this.call('verify-damaged', coll, async (life) => {
+      const which = { at: at(coll.name), name: snap.name };
+      for await (const step of this.ask(life).verifySnapshot(which, 1, new AbortController().signal))
+        if (step.kind === 'problem') found.push(step.key);
+    });
+    check(
+      'kept',
+      outcome.is !== 'ok' || found.includes(key),
+      () => `${snap.name} of ${coll.name} verifies, and '${key}' is damaged`,
+    );
   }
 
   async #mustFail(coll: Coll, snap: Snap, name: string, key: string): Promise<void> {

@@ -6,10 +6,11 @@ import type { Catalog, Change } from '../../src/catalog/catalog.ts';
 import { type CopyJob, copyJobs, isOpen } from '../../src/coordinator/copy-segment/job.ts';
 import { type CopyTask, copyTasks } from '../../src/coordinator/copy-segment/task.ts';
 import { pins } from '../../src/coordinator/snapshot/record.ts';
+import { allFiles } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, segments } from '../../src/coordinator/tables.ts';
 import type { NodeTask, NodeTaskReport } from '../../src/datanode/api.ts';
 import type { NodeId } from '../../src/model/ids.ts';
-import type { SegmentRecord } from '../../src/model/records.ts';
+import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { check } from './properties.ts';
 
 export class JobWatch {
@@ -19,6 +20,9 @@ export class JobWatch {
   readonly #done = new Set<string>();
   /** Copies that moved bytes, by target key, since the target was last taken away or torn. */
   readonly #copies = new Map<string, number>();
+
+  /** Told when a task of a drill is done, before anything is compared. */
+  onDrillCopied: (job: CopyJob, files: readonly SegmentFile[]) => void = () => undefined;
 
   /** A command goes out. */
   sent(catalog: Catalog | undefined, nodeId: NodeId, { taskId, attempt, work }: NodeTask): void {
@@ -52,8 +56,11 @@ export class JobWatch {
 
   committed(catalog: Catalog, changes: readonly Change[]): void {
     for (const { table, was, is } of changes) {
-      if (table === copyTasks) this.#task(was as CopyTask | undefined, is as CopyTask | undefined);
-      else if (table === copyJobs) this.#job(catalog, was as CopyJob | undefined, is as CopyJob | undefined);
+      if (table === copyTasks) {
+        this.#task(was as CopyTask | undefined, is as CopyTask | undefined);
+        this.#drill(catalog, is as CopyTask | undefined, changes);
+      }
+      if (table === copyJobs) this.#job(catalog, was as CopyJob | undefined, is as CopyJob | undefined);
       else if (table === segments)
         this.#segment(catalog, was as SegmentRecord | undefined, is as SegmentRecord | undefined);
     }
@@ -75,6 +82,15 @@ export class JobWatch {
       is.state !== 'completed' || this.#done.has(`${is.taskId}/${is.attempt}`),
       () => `${name} counts as completed by attempt ${is.attempt}, which is not`,
     );
+  }
+
+  #drill(catalog: Catalog, is: CopyTask | undefined, changes: readonly Change[]): void {
+    const job = is?.state === 'completed' ? catalog.get(copyJobs, is.jobId) : undefined;
+    if (job?.purpose?.kind !== 'drill') return;
+    const copied = changes
+      .filter(({ table }) => table === segments)
+      .map(({ is: now }) => now as SegmentRecord);
+    this.onDrillCopied(job, copied.flatMap(allFiles));
   }
 
   #job(catalog: Catalog, was: CopyJob | undefined, is: CopyJob | undefined): void {

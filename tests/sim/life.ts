@@ -11,6 +11,7 @@ import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
 import { segments } from '../../src/coordinator/tables.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
+import { Bandwidth } from '../../src/datanode/copy-segment/bandwidth.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
 import { LocalDataNode } from '../../src/datanode/datanode.ts';
 import { flushExecutor } from '../../src/datanode/flush/executor.ts';
@@ -36,13 +37,14 @@ import type { Log } from '../../src/support/log.ts';
 import type { Random } from '../../src/support/random.ts';
 import { VectorArena } from '../../src/vector-index/arena.ts';
 import { vectorTasks } from '../../src/vector-index/search-tasks.ts';
+import { Fairness, watchedScheduler } from './fairness.ts';
 import { type Call, type Chances, type Fault, Faults } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
 import type { JobWatch } from './job-watch.ts';
 import { type Plant, storeWith } from './plants.ts';
-import type { Shape } from './shape.ts';
+import { DROP_TOLERANCE_MS, type Shape } from './shape.ts';
 import type { SimClock } from './sim-clock.ts';
 import { type LogFaults, SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
@@ -54,7 +56,6 @@ const never = (): AbortSignal => new AbortController().signal;
 const MB = 2 ** 20;
 
 /** Virtual time is cheap but not free: waits are short enough that a run sees many of each. */
-export const DROP_TOLERANCE_MS = 60_000;
 const limits = {
   gcIntervalMs: 20_000,
   dropToleranceMs: DROP_TOLERANCE_MS,
@@ -207,8 +208,11 @@ export class Life {
     const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock });
     const queryNode = this.#queryNode(streamingNode);
     for (let n = 1; n <= NODES; n++) this.addNode(BigInt(n) as NodeId);
-    const scheduler = new TaskScheduler({ cluster: this.cluster, clock, random, log });
-    void scheduler.run(never());
+    const { shape, watch } = this.#options;
+    const tasks = new TaskScheduler({ cluster: this.cluster, clock, random, log, limits: shape });
+    void tasks.run(never());
+    const fairness = new Fairness(shape);
+    const scheduler = watchedScheduler(tasks, fairness, (look) => watch(look));
     void this.#heartbeats();
     let service: SnapshotService | undefined;
     const coordinator: Coordinator = await createCoordinator({
@@ -277,7 +281,7 @@ export class Life {
         compact: compactExecutor(workers),
         'compact-deletes': compactDeletesExecutor(workers),
         'build-index': indexBuildExecutor(workers),
-        'copy-segment': copySegmentExecutor(store, { filesAtOnce: 4 }),
+        'copy-segment': copySegmentExecutor(paced(store), { filesAtOnce: 4, ...this.#bandwidth() }),
       },
     });
     inner.onReport((report) => watch((jobs) => jobs.reported(report)));
@@ -287,6 +291,13 @@ export class Life {
     this.nodes.set(nodeId, { door, faults, store: store.faults });
     this.cluster.join(door, LEASE_MS);
     this.setChances(this.#chances);
+  }
+
+  #bandwidth(): { readonly bandwidth?: Bandwidth } {
+    const { copyBytesPerSecond } = this.#options.shape;
+    return copyBytesPerSecond === undefined
+      ? {}
+      : { bandwidth: new Bandwidth(copyBytesPerSecond, this.clock) };
   }
 
   /** The node's process dies: nothing of it goes on, nobody is told. */
@@ -358,6 +369,15 @@ export class Life {
 }
 
 const stateOf = (record: object | undefined) => (record as SegmentRecord | undefined)?.state;
+
+/** Bytes that are moved wait for the node's bandwidth, as a local store's do. */
+const paced = (inner: ObjectStore): ObjectStore =>
+  storeWith(inner, {
+    copy: async (from, to, options) => {
+      if (options.mode === 'physical') await options.pace?.take(options.sizeBytes);
+      return inner.copy(from, to, options);
+    },
+  });
 
 const watchedStore = (inner: ObjectStore, onDelete: (key: string) => void): ObjectStore =>
   storeWith(inner, {

@@ -1,6 +1,10 @@
-/** `npm run sim`: `--seed N` replays one seed, `--seeds N` runs many (`--from N` says where to begin), `--steps N` makes them longer or shorter. */
+/**
+ * `npm run sim`: `--seed N` replays one seed, `--seeds N` runs many (`--from N` says where to begin), `--steps N` makes them longer or
+ * shorter. `--plant NAME` plants a bug and ends well when the check that is meant has caught it, within `--seeds N`; `--plants` all of them.
+ */
 import { parseArgs } from 'node:util';
 import { systemUptimeMs } from '../../src/support/system-clock.ts';
+import { plantRuns } from './plant-runs.ts';
 import { DEFAULT_STEPS, report, runSeed } from './run.ts';
 
 const { values } = parseArgs({
@@ -11,8 +15,12 @@ const { values } = parseArgs({
     steps: { type: 'string' },
     verbose: { type: 'boolean' },
     trace: { type: 'boolean' },
+    plant: { type: 'string' },
+    plants: { type: 'boolean' },
   },
 });
+if (values.plant !== undefined || values.plants === true)
+  process.exit(await plantRuns(values.plant, Number(values.seeds ?? 200)));
 const steps = Number(values.steps ?? DEFAULT_STEPS);
 const first = Number(values.seed ?? values.from ?? 1);
 const count = values.seed === undefined ? Number(values.seeds ?? 100) : 1;

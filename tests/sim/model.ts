@@ -66,6 +66,8 @@ export interface Coll {
 export const NAMES = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox', 'gnu'];
 /** Of restores at once from one snapshot. */
 export const MORE_NAMES = ['yak1', 'yak2', 'yak3', 'yak4'];
+/** Of a crowd of restores. */
+export const CROWD_NAMES = ['zoo1', 'zoo2', 'zoo3', 'zoo4', 'zoo5', 'zoo6', 'zoo7', 'zoo8'];
 export const PARTITIONS = ['_default', 'p1', 'p2'];
 export const SNAPSHOTS = ['s1', 's2', 's3', 's4', 's5'];
 /** What a collection that is going, moving or not there yet may answer. */

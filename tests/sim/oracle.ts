@@ -96,12 +96,40 @@ export class Oracle {
 
   /** Each of `rows` must have been so at one moment between `from` and `to`; that others are missing is right. */
   partWithin(rows: ReadonlyMap<bigint, string>, from: bigint, to: bigint, show: Show = asItIs): string[] {
-    return this.#within(from, to, (ts) =>
-      [...rows].flatMap(([key, value]) => {
-        const allowed = [...this.allowed(key, ts)].map(show);
-        return allowed.includes(value) ? [] : [`key ${key} is ${value}, not ${allowed.join(' or ')}`];
-      }),
-    );
+    return this.#within(from, to, (ts) => this.#strangersIn(rows, ts, show));
+  }
+
+  /**
+   * The first `limit` of all rows, in the order of `rank`, at one moment between `from` and `to`: each of `rows` is right, none that
+   * comes before the last of them is missing, and there are as many as there can be.
+   */
+  firstWithin(
+    rows: ReadonlyMap<bigint, string>,
+    { limit, rank }: { readonly limit: number; rank(key: bigint, value: string): number },
+    from: bigint,
+    to: bigint,
+    show: Show = asItIs,
+  ): string[] {
+    const last = Math.max(...[...rows].map(([key, value]) => rank(key, value)), Number.NEGATIVE_INFINITY);
+    return this.#within(from, to, (ts) => {
+      const wrong = this.#strangersIn(rows, ts, show);
+      for (const key of this.keys()) {
+        const allowed = [...new Set([...this.allowed(key, ts)].map(show))];
+        const isSure = allowed.length === 1 && allowed[0] !== undefined;
+        if (!isSure || rows.has(key)) continue;
+        const isBefore = rank(key, allowed[0] as string) < last;
+        if (rows.size < limit || isBefore) wrong.push(`key ${key}, ${allowed[0]}, is missing`);
+      }
+      if (rows.size > limit) wrong.push(`${rows.size} rows, not ${limit}`);
+      return wrong;
+    });
+  }
+
+  #strangersIn(rows: ReadonlyMap<bigint, string>, ts: bigint, show: Show): string[] {
+    return [...rows].flatMap(([key, value]) => {
+      const allowed = [...this.allowed(key, ts)].map(show);
+      return allowed.includes(value) ? [] : [`key ${key} is ${value}, not ${allowed.join(' or ')}`];
+    });
   }
 
   /** That many rows must have been shown at one moment between `from` and `to`. */

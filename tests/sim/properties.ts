@@ -11,7 +11,8 @@ import { ALL_PARTITIONS, type SegmentId, type SnapshotId } from '../../src/model
 import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { collectionSegmentsPrefix, IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
-import { DROP_TOLERANCE_MS, type Life } from './life.ts';
+import type { Life } from './life.ts';
+import { DROP_TOLERANCE_MS } from './shape.ts';
 import type { Disks, World } from './world.ts';
 
 export type PropertyName =
@@ -46,8 +47,12 @@ interface SnapshotFiles {
   readonly metadata: SnapshotMetadata;
   readonly segments: readonly SnapshotSegment[];
   readonly files: readonly SegmentFile[];
-  readonly own: readonly string[];
+  /** Metadata and manifests. */
+  readonly own: readonly Described[];
 }
+
+/** An object, as it was written. */
+type Described = Pick<SegmentFile, 'key' | 'sizeBytes' | 'crc32'>;
 
 /** Remembers what is immutable, so that a check after every step costs little. */
 export class Keeper {
@@ -69,13 +74,15 @@ export class Keeper {
     const { life } = this.#world;
     if (life.isOver || !life.hasBegun) return;
     const { catalog } = life.planes;
-    const isNamed = new Map<SegmentFile, () => boolean>();
+    const isNamed = new Map<Described, () => boolean>();
     for (const segment of visibleSegments(life))
       for (const file of allFiles(segment))
         isNamed.set(file, () => catalog.get(segments, segment.segmentId)?.state === 'flushed');
     for (const record of catalog.find(snapshots, 'state', 'committed')) {
       const isCommitted = () => catalog.get(snapshots, record.snapshotId)?.state === 'committed';
       for (const file of await this.#filesOf(record, isCommitted)) isNamed.set(file, isCommitted);
+      for (const object of this.#snapshots.get(record.snapshotId)?.own ?? [])
+        isNamed.set(object, isCommitted);
       this.#protected(record);
     }
     for (const [file, stillNamed] of isNamed) {
@@ -119,13 +126,16 @@ export class Keeper {
     const { store } = this.#world.disks;
     const metadata = await readMetadata(store, record);
     const listed = await readManifests(store, metadata, 4);
-    const manifests = metadata.manifests.map((_, n) =>
-      snapshotManifestKey(record.collectionId, record.snapshotId, n),
-    );
-    const own = [record.metadataKey, ...manifests];
+    const { metadataKey, metadataSizeBytes, metadataCrc32 } = record;
+    const manifests = metadata.manifests.map(({ sizeBytes, crc32: sum }, n) => ({
+      key: snapshotManifestKey(record.collectionId, record.snapshotId, n),
+      sizeBytes,
+      crc32: sum,
+    }));
+    const own = [{ key: metadataKey, sizeBytes: metadataSizeBytes, crc32: metadataCrc32 }, ...manifests];
     const found = { metadata, segments: listed, files: listed.flatMap(allFiles), own };
     this.#snapshots.set(record.snapshotId, found);
-    for (const key of [...own, ...found.files.map((file) => file.key)]) {
+    for (const { key } of [...own, ...found.files]) {
       const holders = this.#holders.get(key);
       if (holders === undefined) this.#holders.set(key, new Set([record.snapshotId]));
       else holders.add(record.snapshotId);
@@ -157,7 +167,7 @@ export class Keeper {
     return record?.state === 'committed' && catalog.get(collections, record.collectionId) !== undefined;
   }
 
-  async #wrongWith({ key, sizeBytes, crc32: sum }: SegmentFile): Promise<string | undefined> {
+  async #wrongWith({ key, sizeBytes, crc32: sum }: Described): Promise<string | undefined> {
     const { store } = this.#world.disks;
     if (this.damaged.has(key)) return undefined;
     const stat = await store.stat(key);
@@ -203,7 +213,7 @@ export class Keeper {
       check('clean', record.state === 'committed', () => `snapshot ${record.name} is ${record.state}`);
       const { files, own, segments: ofSnapshot } = await this.snapshotFiles(record);
       for (const { segmentId } of ofSnapshot) held.add(segmentId);
-      for (const key of [...own, ...files.map((file) => file.key)]) needed.add(key);
+      for (const { key } of [...own, ...files]) needed.add(key);
     }
     const stored = await keysOf(disks);
     const unneeded = stored.filter((key) => {
@@ -228,7 +238,7 @@ function recordsClean(catalog: Catalog, held: ReadonlySet<SegmentId>): void {
     );
   check('clean', catalog.count(copyTasks) === 0, () => `${catalog.count(copyTasks)} copy tasks are left`);
   for (const pin of catalog.all(pins))
-    check('clean', pin.owner.kind === 'user', () => `pin ${pin.pinId} of a restore is left`);
+    check('clean', pin.owner.kind === 'user', () => `pin ${pin.pinId} of a ${pin.owner.kind} is left`);
   const known = (id: Parameters<typeof catalog.get<bigint, object>>[1]) =>
     catalog.get(collections, id as never) !== undefined;
   for (const { collectionId, partitionId } of catalog.all(partitions))

@@ -39,10 +39,12 @@ export abstract class ReadSteps extends Clients {
   protected async readSomehow(coll: Coll): Promise<void> {
     const partition = this.chance(40) ? this.one([...coll.partitions]) : undefined;
     const draw = this.random.below(100);
-    if (draw < 40) await this.read(coll, partition);
-    else if (draw < 60) await this.filtered(coll, partition);
-    else if (draw < 75) await this.count(coll, partition);
-    else await this.search(coll, partition);
+    if (draw < 35) await this.read(coll, partition);
+    else if (draw < 50) await this.filtered(coll, partition);
+    else if (draw < 60) await this.page(coll, partition);
+    else if (draw < 73) await this.count(coll, partition);
+    else if (draw < 88) await this.search(coll, partition);
+    else await this.nearest(coll, partition);
   }
 
   /** Every row, or those of one partition. Answers how it went. */
@@ -51,7 +53,7 @@ export abstract class ReadSteps extends Clients {
     return this.#answered<Rows>(coll, {
       name: 'read',
       partition,
-      ask: rowsAsked,
+      ask: (asked) => rowsAsked(asked),
       wrong: (rows, from, to) => coll.oracle.compareWithin(rows, from, to, show),
     });
   }
@@ -62,7 +64,7 @@ export abstract class ReadSteps extends Clients {
       name: 'filter',
       partition,
       filter,
-      ask: rowsAsked,
+      ask: (asked) => rowsAsked(asked),
       wrong: (rows, from, to) => coll.oracle.compareWithin(rows, from, to, show),
     });
   }
@@ -95,6 +97,37 @@ export abstract class ReadSteps extends Clients {
       wrong: (rows, from, to) =>
         isExact
           ? coll.oracle.compareWithin(rows, from, to, shown)
+          : coll.oracle.partWithin(rows, from, to, shown),
+    });
+  }
+
+  /** The first rows by key, and no others. */
+  protected page(coll: Coll, partition: string | undefined): Promise<Outcome<unknown>> {
+    const { filter, show } = this.#question(coll, partition);
+    const limit = 1 + this.random.below(6);
+    return this.#answered<Rows>(coll, {
+      name: 'page',
+      partition,
+      filter,
+      ask: (asked) => rowsAsked(asked, limit),
+      wrong: (rows, from, to) =>
+        coll.oracle.firstWithin(rows, { limit, rank: (key) => Number(key) }, from, to, show),
+    });
+  }
+
+  /** The nearest few: as an exact scan finds them; a graph may find others, and none that are not there. */
+  protected nearest(coll: Coll, partition: string | undefined): Promise<Outcome<unknown>> {
+    const shown = showing(partition);
+    const query = Array.from({ length: DIM }, () => this.random.below(20));
+    const limit = 1 + this.random.below(6);
+    const rank = (_: bigint, value: string) => distanceTo(query, value);
+    return this.#answered<Rows>(coll, {
+      name: 'nearest',
+      partition,
+      ask: (asked) => hitsAsked(asked, query, limit),
+      wrong: (rows, from, to) =>
+        coll.index === 'FLAT'
+          ? coll.oracle.firstWithin(rows, { limit, rank }, from, to, shown)
           : coll.oracle.partWithin(rows, from, to, shown),
     });
   }
@@ -138,18 +171,24 @@ const showing = (partition: string | undefined) =>
 
 const outputs = (of: CollectionSchema) => schema.fields.map(({ name }) => fieldIdOf(of, name));
 
-async function rowsAsked({ life, of, request }: Asked): Promise<Rows> {
-  return rowsOf(await life.planes.queryNode.query({ ...request, outputFields: outputs(of) }), of);
+async function rowsAsked({ life, of, request }: Asked, limit?: number): Promise<Rows> {
+  const bound = limit === undefined ? {} : { limit };
+  const answer = await life.planes.queryNode.query({ ...request, ...bound, outputFields: outputs(of) });
+  return rowsOf(answer, of);
 }
 
 /** The rows of the hits; one whose score is not its distance, or that is out of order, is not a row of ours. */
-async function hitsAsked({ life, of, request }: Asked, query: readonly number[]): Promise<Rows> {
+async function hitsAsked(
+  { life, of, request }: Asked,
+  query: readonly number[],
+  topK = MORE_THAN_ALL,
+): Promise<Rows> {
   const { rows, keys, scores } = await life.planes.queryNode.search({
     ...request,
     fieldId: fieldIdOf(of, 'vec'),
     queries: Float32Array.from(query),
     queryCount: 1,
-    topK: MORE_THAN_ALL,
+    topK,
     offset: 0,
     metric: 'L2',
     outputFields: outputs(of),

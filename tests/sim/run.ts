@@ -19,7 +19,14 @@ export interface Run {
   readonly faults: ReadonlyMap<string, number>;
   readonly done: ReadonlyMap<string, number>;
   /** `broken`: the system failed an assertion of its own or threw what it must not. */
-  readonly failure: { readonly property: PropertyName | 'broken'; readonly message: string } | undefined;
+  readonly failure:
+    | {
+        readonly property: PropertyName | 'broken';
+        readonly message: string;
+        /** The check that found it: file and line. */
+        readonly check: string;
+      }
+    | undefined;
 }
 
 export const DEFAULT_STEPS = 120;
@@ -93,9 +100,16 @@ export function endsWithin<T>(world: World, work: Promise<T>, ms: number, what: 
 }
 
 export function verdict(error: unknown): NonNullable<Run['failure']> {
-  if (error instanceof Violation) return { property: error.property, message: error.message };
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { property: 'broken', message: text };
+  if (error instanceof Violation)
+    return { property: error.property, message: error.message, check: checkIn(text) };
+  return { property: 'broken', message: text, check: '' };
+}
+
+/** The first line of the simulation that is not the helper itself. */
+function checkIn(stack: string): string {
+  const lines = stack.split('\n').filter((line) => line.includes('/sim/') && !/\bat check /.test(line));
+  return /sim\/([\w-]+\.\w+:\d+)/.exec(lines[0] ?? '')?.[1] ?? '';
 }
 
 /** What somebody needs who has to find out. */

@@ -2,13 +2,33 @@
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { collections } from '../../src/coordinator/tables.ts';
 import type { CollectionId, JobId } from '../../src/model/ids.ts';
-import { JobSteps } from './job-steps.ts';
+import { CrowdSteps } from './crowd-steps.ts';
+import { CANCELLED } from './job-steps.ts';
 import { at, type Coll, indexOf, MORE_NAMES, type Since, type Snap, shownIn } from './model.ts';
 import { check, Violation } from './properties.ts';
+import type { World } from './world.ts';
 
 const WITHIN_TRIES = 3000;
 
-export abstract class SwapSteps extends JobSteps {
+export abstract class SwapSteps extends CrowdSteps {
+  /** Drills whose copy was damaged before it was compared, and the object. */
+  readonly #rotten = new Map<JobId, string>();
+
+  constructor(world: World) {
+    super(world);
+    world.jobs.onDrillCopied = (job, files) => {
+      const file = this.#rotten.has(job.jobId) || !this.chance(35) ? undefined : this.one(files);
+      if (file !== undefined) this.spawn(this.#rot(job.jobId, file.key));
+    };
+  }
+
+  /** A copy of which an object is missing, short or changed. */
+  async #rot(jobId: JobId, key: string): Promise<void> {
+    this.#rotten.set(jobId, key);
+    await this.world.damage(key);
+    this.noteDone('rotten-copy');
+  }
+
   /** A drill says that the copy is the same, and leaves nothing. */
   protected async drill(coll: Coll, snap: Snap): Promise<void> {
     if (snap.isTorn) return;
@@ -20,7 +40,10 @@ export abstract class SwapSteps extends JobSteps {
     );
     snap.isBusy = false;
     const jobIds = outcome.is === 'ok' ? [outcome.value] : await this.#openDrills(coll, snap);
-    for (const jobId of jobIds) await this.#drilled(jobId, since);
+    for (const jobId of jobIds) {
+      if (this.chance(15)) this.spawn(this.#cancelled(jobId));
+      await this.#drilled(jobId, since);
+    }
     snap.restores--;
   }
 
@@ -42,9 +65,16 @@ export abstract class SwapSteps extends JobSteps {
       if (info === undefined || job === undefined) return;
       this.listed(life, info);
       const target = life.planes.catalog.get(collections, job.collectionId);
+      const outcome = info.purpose?.kind === 'drill' ? info.purpose.outcome : undefined;
+      const rotten = this.#rotten.get(jobId);
+      if (rotten !== undefined && (info.state === 'completed' || outcome !== undefined)) {
+        const isFound = info.state === 'failed' && outcome?.isSame === false && info.reason !== '';
+        check('exact', isFound, () => `drill ${jobId} finds its copy right, of which '${rotten}' is damaged`);
+        this.noteDone('rotten-found');
+        return;
+      }
       if (info.state === 'failed') return this.#mayHaveFailed('drill', info.reason, since);
       if (info.state === 'completed') {
-        const outcome = info.purpose?.kind === 'drill' ? info.purpose.outcome : undefined;
         check('exact', outcome?.isSame === true, () => `drill ${jobId}: ${outcome?.differences.join('; ')}`);
         check('clean', target === undefined, () => `drill ${jobId} leaves its copy`);
         this.noteDone('drilled');
@@ -54,13 +84,22 @@ export abstract class SwapSteps extends JobSteps {
     }
   }
 
+  /** At some moment of its life; whoever follows it finds it ended by that, or by its own end. */
+  async #cancelled(jobId: JobId): Promise<void> {
+    await this.pause(this.world.shape.isSlow ? 600 : 15);
+    const outcome = await this.call('cancel-aside', undefined, (life) =>
+      this.ask(life).cancelRestore(jobId, CANCELLED),
+    );
+    if (outcome.is === 'ok' && outcome.value) this.noteDone('cancelled-aside');
+  }
+
   /** Only time without progress ends what has no other reason, and only while something was in its way. */
   #mayHaveFailed(what: string, reason: string, since: Since): void {
     const { disturbances, standstills } = this.world;
     const wasDisturbed = disturbances > since.disturbances || standstills > since.standstills;
-    const isExcused = reason.startsWith('timeout') && wasDisturbed;
+    const isExcused = reason === CANCELLED || (reason.startsWith('timeout') && wasDisturbed);
     if (!isExcused) throw new Violation('ends', `${what} failed: ${reason}`);
-    this.noteDone('timed-out');
+    if (reason !== CANCELLED) this.noteDone('timed-out');
   }
 
   /** The rows of a snapshot take the place of what came after it; then one or the other goes. */
@@ -88,6 +127,7 @@ export abstract class SwapSteps extends JobSteps {
     );
     const jobId = outcome.is === 'ok' ? outcome.value : await this.#openSwap(old.id);
     if (jobId === undefined) return;
+    if (this.chance(25)) this.spawn(this.#cancelled(jobId));
     if (!(await this.#swapped(old, jobId, name, since))) {
       check('whole', (await this.idOf(name)) === old.id, () => `${name} has failed, and is another`);
       await this.#isRead(old);
@@ -144,8 +184,10 @@ export abstract class SwapSteps extends JobSteps {
         this.#mayHaveFailed('in-place restore', info.reason, since);
         return false;
       }
-      const { collectionId } = this.ask(life).requireReady(at(name)).collection;
-      check('whole', collectionId === old.id, () => `${name} is another before its restore is completed`);
+      const found = await this.world.ask(life, async () => this.ask(life).requireReady(at(name)).collection);
+      const isOld = found.is === 'ok' && found.value.collectionId === old.id;
+      const isOver = life.isOver || this.jobOf(life, jobId)?.state !== info.state;
+      check('whole', isOld || isOver, () => `${name} is another before its restore is completed`);
       await this.world.sleep(50 + this.random.below(200));
     }
   }

@@ -1,7 +1,7 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
 import { AccountSteps } from './account-steps.ts';
-import { at, type Coll, NAMES, type Snap } from './model.ts';
+import { at, type Coll, CROWD_NAMES, NAMES, type Snap } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
 
@@ -65,18 +65,21 @@ export class Workload extends AccountSteps {
       await this.pause(500);
       await this.disturb();
       await this.keeper.kept();
+      await this.outlived();
     }
   };
 
   protected async snapshotStep(coll: Coll): Promise<void> {
     const draw = this.random.below(100);
     const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));
-    if (draw < 32 || snap === undefined) await this.snapshot(coll);
+    if (draw < 26 || snap === undefined) await this.snapshot(coll);
+    else if (draw < 32) await this.snapshotAmid(coll);
     else if (draw < 38) await this.duel(coll);
     else if (draw < 44) await this.snapshotTwo(coll);
     else if (draw < 60) await this.restoreSomehow(coll, snap);
     else if (draw < 85) await this.dropSnapshot(coll, snap);
-    else if (draw < 93) await this.pin(coll, snap);
+    else if (draw < 90) await this.pin(coll, snap);
+    else if (draw < 95) await this.dropPinned(coll, snap);
     else await this.unpin(coll, snap);
   }
 
@@ -102,11 +105,18 @@ export class Workload extends AccountSteps {
       if (snap !== undefined && this.colls.size < NAMES.length) await (await this.restore(coll, snap))?.ended;
     }
     if (this.chance(50)) await (await this.damageSource())?.ended;
+    if (this.chance(25)) await this.crowd();
+    await this.allFollowed();
     for (const coll of this.colls)
       for (const snap of coll.snapshots.values()) {
         await this.contentIsExact(coll, snap);
         await this.accounted(coll, snap);
       }
+    for (const coll of this.colls) {
+      const [first, second] = coll.snapshots.values();
+      if (first !== undefined && second !== undefined) await this.compared(coll, first, second);
+    }
+    await this.outlived();
     await this.collectAll();
     await this.keeper.clean();
     await this.keeper.kept();
@@ -114,14 +124,15 @@ export class Workload extends AccountSteps {
     const pinIds = [...world.life.planes.catalog.all(pins)].map(({ pinId }) => pinId);
     for (const pinId of pinIds)
       await this.call('unpin', undefined, (life) => this.ask(life).unpinSnapshot(pinId));
+    for (const { snapshots } of this.colls) for (const snap of snapshots.values()) snap.pins.clear();
     for (const coll of [...this.colls])
       check('ends', await this.drop(coll), () => `${coll.name} cannot be dropped with faults gone`);
     await this.collectAll();
     await this.keeper.clean();
     const left = await keysOf(world.disks);
     check('clean', left.length === 0, () => `objects left when everything is dropped: ${left.join(', ')}`);
-    for (const name of NAMES.slice(0, 2)) {
-      check('clean', !this.names.has(name), () => `name ${name} is not free`);
+    await this.nothingHeld();
+    for (const name of [...NAMES.slice(0, 2), ...CROWD_NAMES.slice(0, 2)]) {
       const request = {
         ...at(name),
         schema,
@@ -129,8 +140,32 @@ export class Workload extends AccountSteps {
         consistencyLevel: 'Bounded' as const,
         properties: {},
       };
-      await this.call('create', undefined, (life) => this.ask(life).createCollection(request));
+      const outcome = await world.call(`create ${name}`, (life) => this.ask(life).createCollection(request));
+      check('clean', outcome.is === 'ok', () => `name ${name} is not free when everything is dropped`);
     }
+  }
+
+  /** Clients that were begun meanwhile. */
+  protected async allFollowed(): Promise<void> {
+    for (let followed = 0; followed < this.spawned.length; ) {
+      const all = this.spawned.slice();
+      await Promise.all(all);
+      followed = all.length;
+    }
+  }
+
+  /** With everything dropped nothing waits, no node is held, no pin is listed, and nobody has to look at anything. */
+  protected async nothingHeld(): Promise<void> {
+    const coordinator = this.ask(await this.world.up());
+    const { waiting, nodes } = coordinator.copySegmentStats().scheduler;
+    const held = [
+      ...Object.entries(waiting).filter(([, tasks]) => tasks > 0),
+      ...nodes.filter(({ usedSlots }) => usedSlots > 0).map(({ nodeId, usedSlots }) => [nodeId, usedSlots]),
+      ...coordinator.listPins().map(({ owner }) => ['pin', owner]),
+    ].map((each) => each.join(' '));
+    check('clean', held.length === 0, () => `held when everything is dropped: ${held.join(', ')}`);
+    const { reasons } = coordinator.health();
+    check('clean', reasons.length === 0, () => `health has ${reasons.join('; ')} when everything is dropped`);
   }
 
   protected async collectAll(): Promise<void> {

@@ -1,14 +1,25 @@
 /** Generators of columns, batches and writes: every type, nulls, extreme numbers, empty and strange texts. */
 import fc, { type Arbitrary } from 'fast-check';
+import { isFixedType, vectorArrays, vectorBytes, vectorWidth } from '../src/model/columns.ts';
 import type { FieldId } from '../src/model/ids.ts';
 import type {
   BytesColumn,
+  BytesType,
   Column,
   FixedColumn,
   FixedType,
+  ListColumn,
   PrimaryKeys,
   RowBatch,
+  VectorColumn,
 } from '../src/model/rows.ts';
+import {
+  type DataType,
+  type ElementType,
+  type FieldSchema,
+  isDenseVector,
+  type VectorType,
+} from '../src/model/schema.ts';
 import type { AppliedWrite, WritePart } from '../src/wal/message.ts';
 
 const many = <T>(item: Arbitrary<T>, count: number): Arbitrary<T[]> =>
@@ -50,6 +61,7 @@ const fixedArrays: { readonly [T in FixedType]: (count: number) => Arbitrary<Fix
     many(fc.oneof({ weight: 9, arbitrary: fc.double().map(bitsOf) }, nan64), n).map(
       (bits) => new Float64Array(BigUint64Array.from(bits).buffer),
     ),
+  Timestamptz: (n) => many(int64, n).map((v) => BigInt64Array.from(v)),
 };
 
 /** Text without lone surrogates. */
@@ -58,8 +70,13 @@ export const text = fc.oneof(
   fc.constantFrom('', 'a', 'é😀', '\0'),
 );
 
-export function bytesColumn(type: BytesColumn['type'], texts: readonly string[]): BytesColumn {
-  const parts = texts.map((value) => new TextEncoder().encode(value));
+export const bytesColumn = (type: BytesType, texts: readonly string[]): BytesColumn =>
+  columnOfParts(
+    type,
+    texts.map((value) => new TextEncoder().encode(value)),
+  );
+
+function columnOfParts(type: BytesType, parts: readonly Uint8Array[]): BytesColumn {
   const offsets = new Uint32Array(parts.length + 1);
   parts.forEach((part, i) => {
     offsets[i + 1] = offsets[i]! + part.length;
@@ -68,47 +85,91 @@ export function bytesColumn(type: BytesColumn['type'], texts: readonly string[])
 }
 
 const json = fc.json({ maxDepth: 2 });
-const scalars = (
-  type: FixedType | 'VarChar' | 'JSON',
-  count: number,
-): Arbitrary<FixedColumn | BytesColumn> => {
+const bytes = fc.uint8Array({ maxLength: 12 });
+type PlainType = Exclude<DataType, 'Array' | 'ArrayOfVector'>;
+
+function plain(type: PlainType, dim: number, count: number): Arbitrary<ListColumn['items']> {
+  if (isDenseVector(type)) return vectors(type, dim, count);
+  if (isFixedType(type)) return fixedArrays[type](count).map((values) => ({ layout: 'fixed', type, values }));
   if (type === 'VarChar') return many(text, count).map((texts) => bytesColumn(type, texts));
   if (type === 'JSON') return many(json, count).map((texts) => bytesColumn(type, texts));
-  return fixedArrays[type](count).map((values) => ({ layout: 'fixed', type, values }));
-};
-
-const fixedTypes = Object.keys(fixedArrays) as FixedType[];
-
-export interface ColumnKind {
-  readonly type: FixedType | 'VarChar' | 'JSON' | 'Array' | 'FloatVector';
-  readonly elementType: FixedType | 'VarChar';
-  readonly dim: number;
+  return many(bytes, count).map((parts) => columnOfParts(type, parts));
 }
 
-export const columnType: Arbitrary<ColumnKind> = fc.record({
-  type: fc.constantFrom(...fixedTypes, 'VarChar', 'JSON', 'Array', 'FloatVector'),
-  elementType: fc.constantFrom(...fixedTypes, 'VarChar'),
-  dim: fc.integer({ min: 1, max: 5 }),
-});
+/** Any bits: for floats NaNs among them. */
+function vectors(type: VectorType, dim: number, count: number): Arbitrary<VectorColumn> {
+  if (type === 'FloatVector')
+    return floats(count * dim).map((values) => ({ layout: 'vector', type, dim, values }));
+  const size = count * vectorBytes(type, dim);
+  return fc.uint8Array({ minLength: size, maxLength: size }).map((data) => {
+    const values = new vectorArrays[type](data.slice().buffer, 0, count * vectorWidth(type, dim));
+    return { layout: 'vector', type, dim, values };
+  });
+}
 
-function lists(count: number, type: FixedType | 'VarChar'): Arbitrary<Column> {
+const fixedTypes = Object.keys(fixedArrays) as FixedType[];
+const vectorTypes = Object.keys(vectorArrays) as VectorType[];
+const elementTypes = [
+  ...fixedTypes.filter((type) => type !== 'Timestamptz'),
+  'VarChar',
+] as readonly ElementType[];
+
+export interface ColumnKind {
+  readonly type: DataType;
+  /** Of lists. */
+  readonly elementType?: ElementType | VectorType | undefined;
+  /** Of vectors, alone or in lists. */
+  readonly dim?: number | undefined;
+}
+
+export const columnType: Arbitrary<ColumnKind> = fc
+  .record({
+    type: fc.constantFrom<DataType>(
+      ...fixedTypes,
+      'VarChar',
+      'JSON',
+      'Geometry',
+      'SparseFloatVector',
+      ...vectorTypes,
+      'Array',
+      'ArrayOfVector',
+    ),
+    scalar: fc.constantFrom(...elementTypes),
+    vector: fc.constantFrom(...vectorTypes),
+    size: fc.integer({ min: 1, max: 5 }),
+  })
+  .map(({ type, scalar, vector, size }) => {
+    const elementType = type === 'Array' ? scalar : type === 'ArrayOfVector' ? vector : undefined;
+    const held = elementType ?? type;
+    return { type, elementType, dim: isDenseVector(held) ? dimOf(held, size) : undefined };
+  });
+
+const dimOf = (type: VectorType, size: number): number => (type === 'BinaryVector' ? 8 * size : size);
+
+/** The kind as a field has it: without what it does not have. */
+export const fieldKind = ({ type, elementType, dim }: ColumnKind) =>
+  ({
+    dataType: type,
+    ...(elementType === undefined ? {} : { elementType }),
+    ...(dim === undefined ? {} : { dim }),
+  }) satisfies Partial<FieldSchema>;
+
+function lists(type: ListColumn['type'], item: PlainType, dim: number, count: number): Arbitrary<Column> {
   return many(fc.nat({ max: 3 }), count).chain((lengths) => {
     const offsets = new Uint32Array(count + 1);
     lengths.forEach((length, i) => {
       offsets[i + 1] = offsets[i]! + length;
     });
-    return scalars(type, offsets[count]!).map(
-      (items): Column => ({ layout: 'list', type: 'Array', offsets, items }),
+    return plain(item, dim, offsets[count]!).map(
+      (items): Column => ({ layout: 'list', type, offsets, items }),
     );
   });
 }
 
-const vectors = (count: number, dim: number): Arbitrary<Column> =>
-  floats(count * dim).map((values) => ({ layout: 'vector', type: 'FloatVector', dim, values }));
-
-function plainColumn({ type, elementType, dim }: ColumnKind, count: number): Arbitrary<Column> {
-  if (type === 'Array') return lists(count, elementType);
-  return type === 'FloatVector' ? vectors(count, dim) : scalars(type, count);
+function plainColumn({ type, elementType, dim = 0 }: ColumnKind, count: number): Arbitrary<Column> {
+  return type === 'Array' || type === 'ArrayOfVector'
+    ? lists(type, elementType ?? 'Int64', dim, count)
+    : plain(type, dim, count);
 }
 
 export const columnOf = (kind: ColumnKind, count: number, nullable: boolean): Arbitrary<Column> =>
@@ -126,7 +187,7 @@ export function withNulls(value: Column, valid: Uint8Array): Column {
   switch (value.layout) {
     case 'fixed': {
       const values = value.values.slice();
-      const zero = (value.type === 'Int64' ? 0n : 0) as never;
+      const zero = (values instanceof BigInt64Array ? 0n : 0) as never;
       valid.forEach((is, i) => {
         if (is === 0) values.fill(zero, i, i + 1);
       });
@@ -134,16 +195,17 @@ export function withNulls(value: Column, valid: Uint8Array): Column {
     }
     case 'vector': {
       const values = value.values.slice();
+      const width = vectorWidth(value.type, value.dim);
       valid.forEach((is, i) => {
-        if (is === 0) values.fill(0, i * value.dim, (i + 1) * value.dim);
+        if (is === 0) values.fill(0, i * width, (i + 1) * width);
       });
       return { ...value, values, valid };
     }
     case 'bytes': {
       const rows = [...valid].map((is, i) =>
-        is === 0 ? '' : Buffer.from(value.data.subarray(value.offsets[i], value.offsets[i + 1])).toString(),
+        value.data.subarray(value.offsets[i], is === 0 ? value.offsets[i] : value.offsets[i + 1]),
       );
-      return { ...bytesColumn(value.type, rows), valid };
+      return { ...columnOfParts(value.type, rows), valid };
     }
     case 'list': {
       const offsets = value.offsets.slice();
@@ -157,17 +219,18 @@ export function withNulls(value: Column, valid: Uint8Array): Column {
   }
 }
 
-function pick(items: FixedColumn | BytesColumn, kept: readonly number[]): FixedColumn | BytesColumn {
+function pick(items: ListColumn['items'], kept: readonly number[]): ListColumn['items'] {
   if (items.layout === 'bytes')
-    return bytesColumn(
+    return columnOfParts(
       items.type,
-      kept.map((at) => Buffer.from(items.data.subarray(items.offsets[at], items.offsets[at + 1])).toString()),
+      kept.map((at) => items.data.subarray(items.offsets[at], items.offsets[at + 1])),
     );
-  const values = items.values.slice(0, kept.length);
+  const width = items.layout === 'vector' ? vectorWidth(items.type, items.dim) : 1;
+  const values = items.values.slice(0, kept.length * width);
   kept.forEach((at, i) => {
-    values[i] = items.values[at] as never;
+    (values as Uint8Array).set(items.values.subarray(at * width, (at + 1) * width) as Uint8Array, i * width);
   });
-  return { ...items, values };
+  return { ...items, values } as ListColumn['items'];
 }
 
 export function rowBatch(count: number): Arbitrary<RowBatch> {

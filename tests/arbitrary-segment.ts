@@ -7,19 +7,22 @@ import type { FieldSchema } from '../src/model/schema.ts';
 import type { WrittenRows } from '../src/segment/rows-file.ts';
 import { columnOf, columnType } from './arbitrary-rows.ts';
 
-export const fieldOf = (fieldId: number, column: Column, nullable: boolean): FieldSchema => ({
-  fieldId: fieldId as FieldId,
-  name: `field ${fieldId}`,
-  description: '',
-  dataType: column.type,
-  ...(column.layout === 'list' ? { elementType: column.items.type as 'Int64' } : {}),
-  ...(column.layout === 'vector' ? { dim: column.dim } : {}),
-  isPrimaryKey: false,
-  autoId: false,
-  nullable,
-  isDynamic: false,
-  typeParams: {},
-});
+export function fieldOf(fieldId: number, column: Column, nullable: boolean): FieldSchema {
+  const items = column.layout === 'list' ? column.items : column;
+  return {
+    fieldId: fieldId as FieldId,
+    name: `field ${fieldId}`,
+    description: '',
+    dataType: column.type,
+    ...(column.layout === 'list' ? { elementType: items.type as 'Int64' } : {}),
+    ...(items.layout === 'vector' ? { dim: items.dim } : {}),
+    isPrimaryKey: false,
+    autoId: false,
+    nullable,
+    isDynamic: false,
+    typeParams: {},
+  };
+}
 
 /** Fields, and writes of their rows: at least one row in all. */
 export const segment: Arbitrary<{ fields: FieldSchema[]; writes: WrittenRows[] }> = fc

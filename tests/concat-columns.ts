@@ -1,5 +1,5 @@
 /** Joins columns of every type in plain code: what the files of several writes must give back. */
-import { fixedArrays } from '../src/model/columns.ts';
+import { fixedArrays, vectorArrays } from '../src/model/columns.ts';
 import type { BytesColumn, Column, FixedColumn, ListColumn, VectorColumn } from '../src/model/rows.ts';
 import { lengthOf } from '../src/segment/pick-rows.ts';
 import { assert } from '../src/support/assert.ts';
@@ -81,10 +81,10 @@ function concatLists(columns: readonly ListColumn[], { layout, type }: ListColum
 }
 
 function concatVectors(columns: readonly VectorColumn[], { layout, type, dim }: VectorColumn): VectorColumn {
-  const values = new Float32Array(columns.reduce((sum, column) => sum + column.values.length, 0));
+  const values = new vectorArrays[type](columns.reduce((sum, column) => sum + column.values.length, 0));
   let at = 0;
   for (const column of columns) {
-    values.set(column.values, at);
+    values.set(column.values as never, at);
     at += column.values.length;
   }
   return { layout, type, dim, values };

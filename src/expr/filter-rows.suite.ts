@@ -110,7 +110,10 @@ const constructors = {
   Double: Float64Array,
 };
 
-function fixed(type: FixedType, values: readonly (bigint | number | boolean | null)[]): FixedColumn {
+function fixed(
+  type: Exclude<FixedType, 'Timestamptz'>,
+  values: readonly (bigint | number | boolean | null)[],
+): FixedColumn {
   const made =
     type === 'Int64'
       ? BigInt64Array.from(values, (value) => BigInt(value ?? 0))
@@ -160,7 +163,7 @@ export function sourceOf(rows: readonly Row[]): FilterSource {
         dim: 2,
         values: new Float32Array(rows.length * 2),
       });
-    else if (dataType === 'Array') columns.set(fieldId, list(elementType!, values as never));
+    else if (dataType === 'Array') columns.set(fieldId, list(elementType as ElementType, values as never));
     else if (dataType === 'JSON')
       columns.set(
         fieldId,
@@ -170,7 +173,7 @@ export function sourceOf(rows: readonly Row[]): FilterSource {
         ),
       );
     else if (dataType === 'VarChar') columns.set(fieldId, bytes('VarChar', values as never));
-    else columns.set(fieldId, fixed(dataType, values as never));
+    else columns.set(fieldId, fixed(dataType as 'Int64', values as never));
   }
   return {
     rowCount: rows.length,

@@ -5,6 +5,7 @@ import {
   type DataType,
   DYNAMIC_FIELD_NAME,
   type FieldSchema,
+  isVectorType,
 } from '../model/schema.ts';
 import { nearestName } from './nearest.ts';
 import type { ArrayField, ElementValue, FieldValue, JsonPath, ValueType } from './predicate.ts';
@@ -34,7 +35,15 @@ const valueTypes: Readonly<Record<DataType, ValueType | 'array' | 'vector'>> = {
   VarChar: 'text',
   JSON: 'json',
   Array: 'array',
+  Timestamptz: 'int',
+  Geometry: 'vector',
   FloatVector: 'vector',
+  BinaryVector: 'vector',
+  Float16Vector: 'vector',
+  BFloat16Vector: 'vector',
+  Int8Vector: 'vector',
+  SparseFloatVector: 'vector',
+  ArrayOfVector: 'vector',
 };
 
 /** Resolves the names of one filter and remembers the fields it met. */
@@ -74,7 +83,7 @@ export class Scope {
   column(node: NameSyntax): FieldId | undefined {
     const field = this.#schema.fields.find(({ name }) => name === node.name);
     if (field === undefined || node.keys.length > 0) return undefined;
-    if (field.dataType === 'FloatVector') throw this.#vector(node);
+    if (isVectorType(field.dataType)) throw this.#vector(node);
     this.#fields.add(field.fieldId);
     return field.fieldId;
   }

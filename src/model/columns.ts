@@ -1,5 +1,14 @@
 /** What holds for columns wherever they are kept: array classes, sizes, slices of bytes. */
-import type { Column, FixedType, FixedValues, PrimaryKeys, RowBatch } from './rows.ts';
+import type {
+  BytesType,
+  Column,
+  FixedType,
+  FixedValues,
+  PrimaryKeys,
+  RowBatch,
+  VectorValues,
+} from './rows.ts';
+import type { VectorType } from './schema.ts';
 
 interface FixedArrays {
   readonly BYTES_PER_ELEMENT: number;
@@ -16,7 +25,40 @@ export const fixedArrays: Readonly<Record<FixedType, FixedArrays>> = {
   Int64: BigInt64Array,
   Float: Float32Array,
   Double: Float64Array,
+  Timestamptz: BigInt64Array,
 };
+export const isFixedType = (type: string): type is FixedType => Object.hasOwn(fixedArrays, type);
+
+const bytesTypes = {
+  VarChar: true,
+  JSON: true,
+  Geometry: true,
+  SparseFloatVector: true,
+} as const satisfies Record<BytesType, true>;
+export const isBytesType = (type: string): type is BytesType => Object.hasOwn(bytesTypes, type);
+
+interface VectorArrays {
+  readonly BYTES_PER_ELEMENT: number;
+  new (length: number): VectorValues;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): VectorValues;
+}
+
+/** The array class of each type of dense vectors. */
+export const vectorArrays: Readonly<Record<VectorType, VectorArrays>> = {
+  FloatVector: Float32Array,
+  BinaryVector: Uint8Array,
+  Float16Vector: Uint16Array,
+  BFloat16Vector: Uint16Array,
+  Int8Vector: Int8Array,
+};
+
+/** Values of one vector in its array. */
+export const vectorWidth = (type: VectorType, dim: number): number =>
+  type === 'BinaryVector' ? dim / 8 : dim;
+
+/** Bytes of one vector. */
+export const vectorBytes = (type: VectorType, dim: number): number =>
+  vectorWidth(type, dim) * vectorArrays[type].BYTES_PER_ELEMENT;
 
 /** The bytes of a typed array, without a copy. */
 export const bytesOf = (array: ArrayBufferView): Uint8Array =>

@@ -1,8 +1,9 @@
 import type { FieldId } from './ids.ts';
+import type { VectorType } from './schema.ts';
 
 /**
  * Rows by column, the one form in which rows travel: from the wire to the log, from the log to files and memory, from files to
- * answers. Vectors stay `Float32Array`s all the way; text stays UTF-8 bytes.
+ * answers. Vectors stay typed arrays all the way; text stays UTF-8 bytes.
  */
 export interface RowBatch {
   readonly rowCount: number;
@@ -15,7 +16,7 @@ interface Nullable {
   readonly valid?: Uint8Array | undefined;
 }
 
-/** Bool is a `Uint8Array` of 0 and 1; Int64 a `BigInt64Array`. */
+/** Bool is a `Uint8Array` of 0 and 1; Int64 and Timestamptz (microseconds since 1970 UTC) are `BigInt64Array`s. */
 export type FixedValues =
   | Uint8Array
   | Int8Array
@@ -25,7 +26,7 @@ export type FixedValues =
   | Float32Array
   | Float64Array;
 
-export type FixedType = 'Bool' | 'Int8' | 'Int16' | 'Int32' | 'Int64' | 'Float' | 'Double';
+export type FixedType = 'Bool' | 'Int8' | 'Int16' | 'Int32' | 'Int64' | 'Float' | 'Double' | 'Timestamptz';
 
 export interface FixedColumn extends Nullable {
   readonly layout: 'fixed';
@@ -33,28 +34,38 @@ export interface FixedColumn extends Nullable {
   readonly values: FixedValues;
 }
 
-/** VarChar and JSON: row `i` is `data.subarray(offsets[i], offsets[i + 1])`. `offsets` has one more entry than rows, starts at 0. */
+/**
+ * VarChar and JSON: UTF-8. Geometry: well-known binary, little-endian. SparseFloatVector: pairs of a dimension (32 bits unsigned) and
+ * its value (32-bit float), dimensions rising.
+ */
+export type BytesType = 'VarChar' | 'JSON' | 'Geometry' | 'SparseFloatVector';
+
+/** Row `i` is `data.subarray(offsets[i], offsets[i + 1])`. `offsets` has one more entry than rows, starts at 0. */
 export interface BytesColumn extends Nullable {
   readonly layout: 'bytes';
-  readonly type: 'VarChar' | 'JSON';
+  readonly type: BytesType;
   readonly offsets: Uint32Array;
   readonly data: Uint8Array;
 }
 
-/** Array: row `i` is the items from `offsets[i]` to `offsets[i + 1]`. Items are never null. */
+/** Row `i` is the items from `offsets[i]` to `offsets[i + 1]`. Items are never null. */
 export interface ListColumn extends Nullable {
   readonly layout: 'list';
-  readonly type: 'Array';
+  readonly type: 'Array' | 'ArrayOfVector';
   readonly offsets: Uint32Array;
-  readonly items: FixedColumn | BytesColumn;
+  /** ArrayOfVector: vectors. Array: the others. */
+  readonly items: FixedColumn | BytesColumn | VectorColumn;
 }
 
-/** FloatVector: row `i` is `values.subarray(i * dim, (i + 1) * dim)`; a null row is `dim` zeros. */
+/** Float16 and BFloat16 are the bits of their numbers; BinaryVector is bits, eight to a byte. */
+export type VectorValues = Float32Array | Uint16Array | Uint8Array | Int8Array;
+
+/** Row `i` is `width` values from `i * width` on: `dim`, for BinaryVector `dim / 8` (`vectorWidth`). A null row is zeros. */
 export interface VectorColumn extends Nullable {
   readonly layout: 'vector';
-  readonly type: 'FloatVector';
+  readonly type: VectorType;
   readonly dim: number;
-  readonly values: Float32Array;
+  readonly values: VectorValues;
 }
 
 export type Column = FixedColumn | BytesColumn | ListColumn | VectorColumn;

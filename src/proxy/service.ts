@@ -32,7 +32,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
-    'Bool, Int8 to Int64, Float, Double, VarChar, JSON, Array and FloatVector fields. Other types, partition and clustering keys, functions and struct arrays are refused by name.',
+    'All scalar types but Geometry and Timestamptz, and all vector types. Partition and clustering keys, functions and struct arrays are refused by name.',
   ),
   DropCollection: unary('DropCollection', collections.dropCollection),
   HasCollection: unary('HasCollection', collections.hasCollection),

@@ -3,17 +3,19 @@
  * copy. So whoever holds a column may read the rows it had when it was taken, for ever.
  */
 
-import { fixedArrays } from '../model/columns.ts';
+import { fixedArrays, isBytesType, isFixedType, vectorArrays, vectorWidth } from '../model/columns.ts';
 import type {
   BytesColumn,
+  BytesType,
   Column,
   FixedColumn,
   FixedType,
   FixedValues,
   ListColumn,
   VectorColumn,
+  VectorValues,
 } from '../model/rows.ts';
-import type { FieldSchema } from '../model/schema.ts';
+import { type DataType, type FieldSchema, isDenseVector, type VectorType } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
 
 /** Zeros of a fixed type. */
@@ -69,12 +71,12 @@ class FixedItems {
 }
 
 class BytesItems {
-  readonly #type: 'VarChar' | 'JSON';
+  readonly #type: BytesType;
   #offsets: Uint32Array;
   #data: Uint8Array;
   #length = 0;
 
-  constructor(type: 'VarChar' | 'JSON', capacity: number) {
+  constructor(type: BytesType, capacity: number) {
     this.#type = type;
     this.#offsets = new Uint32Array(capacity + 1);
     this.#data = new Uint8Array(8 * capacity);
@@ -115,20 +117,67 @@ class BytesItems {
   }
 }
 
-type Items = FixedItems | BytesItems;
+/** Vectors, in memory of their own that grows, or in `room` that is large enough from the start. */
+class VectorItems {
+  readonly #type: VectorType;
+  readonly #dim: number;
+  readonly #width: number;
+  #values: VectorValues;
+  #length = 0;
 
-function appendItems(items: Items, source: FixedColumn | BytesColumn, from: number, to: number): void {
+  constructor(type: VectorType, dim: number, room: VectorValues) {
+    this.#type = type;
+    this.#dim = dim;
+    this.#width = vectorWidth(type, dim);
+    this.#values = room;
+  }
+
+  append(source: VectorColumn, from: number, to: number): void {
+    this.#reserve(to - from);
+    (this.#values as Uint8Array).set(
+      source.values.subarray(from * this.#width, to * this.#width) as Uint8Array,
+      this.#length * this.#width,
+    );
+    this.#length += to - from;
+  }
+
+  skip(count: number): void {
+    this.#reserve(count);
+    this.#values.fill(0, this.#length * this.#width, (this.#length + count) * this.#width);
+    this.#length += count;
+  }
+
+  column(): VectorColumn {
+    return { layout: 'vector', type: this.#type, dim: this.#dim, values: this.#values };
+  }
+
+  #reserve(count: number): void {
+    const end = (this.#length + count) * this.#width;
+    if (end <= this.#values.length) return;
+    const larger = new vectorArrays[this.#type](Math.max(end, 2 * this.#values.length));
+    (larger as Uint8Array).set(this.#values as Uint8Array);
+    this.#values = larger;
+  }
+}
+
+type Items = FixedItems | BytesItems | VectorItems;
+type ItemColumn = FixedColumn | BytesColumn | VectorColumn;
+
+function appendItems(items: Items, source: ItemColumn, from: number, to: number): void {
   if (items instanceof FixedItems && source.layout === 'fixed') items.append(source.values, from, to);
   else if (items instanceof BytesItems && source.layout === 'bytes') items.append(source, from, to);
+  else if (items instanceof VectorItems && source.layout === 'vector') items.append(source, from, to);
   else assert(false, 'a column changed its layout');
 }
 
 class ListRows {
+  readonly #type: ListColumn['type'];
   readonly #items: Items;
   readonly #offsets: Uint32Array;
   #length = 0;
 
-  constructor(items: Items, capacity: number) {
+  constructor(type: ListColumn['type'], items: Items, capacity: number) {
+    this.#type = type;
     this.#items = items;
     this.#offsets = new Uint32Array(capacity + 1);
   }
@@ -148,57 +197,31 @@ class ListRows {
   }
 
   column(): ListColumn {
-    return { layout: 'list', type: 'Array', offsets: this.#offsets, items: this.#items.column() };
+    return { layout: 'list', type: this.#type, offsets: this.#offsets, items: this.#items.column() };
   }
 }
 
-class VectorRows {
-  readonly #dim: number;
-  readonly #values: Float32Array;
-  #length = 0;
-
-  constructor(dim: number, values: Float32Array) {
-    this.#dim = dim;
-    this.#values = values;
-  }
-
-  append(source: VectorColumn, from: number, to: number): void {
-    this.#values.set(source.values.subarray(from * this.#dim, to * this.#dim), this.#length * this.#dim);
-    this.#length += to - from;
-  }
-
-  skip(count: number): void {
-    this.#values.fill(0, this.#length * this.#dim, (this.#length + count) * this.#dim);
-    this.#length += count;
-  }
-
-  column(): VectorColumn {
-    return { layout: 'vector', type: 'FloatVector', dim: this.#dim, values: this.#values };
-  }
+function newItems(type: DataType, dim: number, capacity: number): Items {
+  if (isDenseVector(type))
+    return new VectorItems(type, dim, new vectorArrays[type](capacity * vectorWidth(type, dim)));
+  if (isFixedType(type)) return new FixedItems(type, capacity);
+  assert(isBytesType(type), `items of type ${type}`);
+  return new BytesItems(type, capacity);
 }
 
-function newItems(type: FixedType | 'VarChar' | 'JSON', capacity: number): Items {
-  return type === 'VarChar' || type === 'JSON'
-    ? new BytesItems(type, capacity)
-    : new FixedItems(type, capacity);
-}
-
-function newRows(
-  field: FieldSchema,
-  capacity: number,
-  vectors: Float32Array | undefined,
-): Items | ListRows | VectorRows {
-  const { dataType } = field;
-  if (dataType === 'Array') {
-    assert(field.elementType !== undefined, `array field ${field.fieldId} has no element type`);
-    return new ListRows(newItems(field.elementType, capacity), capacity);
+function newRows(field: FieldSchema, capacity: number, vectors: Float32Array | undefined): Items | ListRows {
+  const { dataType, elementType, dim = 0 } = field;
+  if (dataType === 'Array' || dataType === 'ArrayOfVector') {
+    assert(elementType !== undefined, `array field ${field.fieldId} has no element type`);
+    const room = isDenseVector(elementType) ? 0 : capacity;
+    return new ListRows(dataType, newItems(elementType, dim, room), capacity);
   }
-  if (dataType !== 'FloatVector') return newItems(dataType, capacity);
-  assert(field.dim !== undefined && vectors !== undefined, `vector field ${field.fieldId} has no memory`);
-  return new VectorRows(field.dim, vectors);
+  if (dataType !== 'FloatVector') return newItems(dataType, dim, capacity);
+  assert(dim > 0 && vectors !== undefined, `vector field ${field.fieldId} has no memory`);
+  return new VectorItems(dataType, dim, vectors);
 }
 
-/** `vectors`: memory of `capacity * dim` floats for a vector field. */
+/** `vectors`: memory of `capacity * dim` floats for a FloatVector field. */
 export function columnWriter(
   field: FieldSchema,
   capacity: number,
@@ -224,9 +247,7 @@ export function columnWriter(
     append(source, from, to) {
       if (source === undefined) rows.skip(to - from);
       else if (rows instanceof ListRows && source.layout === 'list') rows.append(source, from, to);
-      else if (rows instanceof VectorRows && source.layout === 'vector') rows.append(source, from, to);
-      else if (rows instanceof FixedItems || rows instanceof BytesItems)
-        appendItems(rows, source as FixedColumn | BytesColumn, from, to);
+      else if (!(rows instanceof ListRows) && source.layout !== 'list') appendItems(rows, source, from, to);
       else assert(false, `field ${field.fieldId} changed its layout`);
       remember(source?.valid, from, to, source === undefined);
       column = valid === undefined ? rows.column() : { ...rows.column(), valid };

@@ -1,5 +1,6 @@
 /** Filters over units: which of the live rows match. */
 import type { CheckedFilter } from '../expr/check.ts';
+import { vectorWidth } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, PrimaryKeys } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
@@ -98,6 +99,10 @@ function firstRows(column: Column, rows: number): Column {
   if (column.layout === 'bytes' || column.layout === 'list')
     return { ...column, ...valid, offsets: column.offsets.subarray(0, rows + 1) };
   if (column.layout === 'vector')
-    return { ...column, ...valid, values: column.values.subarray(0, rows * column.dim) };
+    return {
+      ...column,
+      ...valid,
+      values: column.values.subarray(0, rows * vectorWidth(column.type, column.dim)),
+    };
   return { ...column, ...valid, values: column.values.subarray(0, rows) };
 }

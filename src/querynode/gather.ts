@@ -1,15 +1,19 @@
 /** Fields of chosen rows, from many units into one batch. */
 import { DbError } from '../errors/db-error.ts';
+import { isFixedType, vectorArrays, vectorBytes, vectorWidth } from '../model/columns.ts';
 import type {
   BytesColumn,
+  BytesType,
   Column,
   FixedColumn,
   FixedType,
   FixedValues,
+  ListColumn,
   PrimaryKeys,
   RowBatch,
+  VectorColumn,
 } from '../model/rows.ts';
-import type { FieldSchema } from '../model/schema.ts';
+import { type FieldSchema, isDenseVector, type VectorType } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
 import { newFixed } from './column-writer.ts';
 import type { Pacer } from './pacer.ts';
@@ -84,11 +88,18 @@ class Gatherer {
     const valid = await this.#valid(sources);
     const nulls = valid === undefined ? {} : { valid };
     const { dataType } = field;
-    if (dataType === 'FloatVector') return { ...(await this.#vectors(field, sources)), ...nulls };
-    if (dataType === 'VarChar' || dataType === 'JSON')
-      return { ...(await this.#bytesOf(dataType, sources)), ...nulls };
-    if (dataType === 'Array') return { ...(await this.#lists(field, sources)), ...nulls };
-    return { ...(await this.#fixed(dataType, sources)), ...nulls };
+    if (dataType === 'Array' || dataType === 'ArrayOfVector')
+      return { ...(await this.#lists(dataType, field, sources)), ...nulls };
+    return { ...(await this.#plain(dataType, field.dim ?? 0, sources)), ...nulls };
+  }
+
+  #plain(
+    type: FixedType | BytesType | VectorType,
+    dim: number,
+    sources: readonly (Column | undefined)[],
+  ): Promise<FixedColumn | BytesColumn | VectorColumn> {
+    if (isDenseVector(type)) return this.#vectors(type, dim, sources);
+    return isFixedType(type) ? this.#fixed(type, sources) : this.#bytesOf(type, sources);
   }
 
   /** Calls `visit` with the source, its row and the place in the batch; fields a unit does not have are left out. */
@@ -136,18 +147,23 @@ class Gatherer {
     return { layout: 'fixed', type, values };
   }
 
-  async #vectors(field: FieldSchema, sources: readonly (Column | undefined)[]) {
-    const dim = field.dim ?? 0;
-    this.#reserve(this.#count * dim * 4);
-    const values = new Float32Array(this.#count * dim);
-    await this.#each(sources, COST_PER_VALUE + dim / 16, (source, row, at) => {
+  async #vectors(
+    type: VectorType,
+    dim: number,
+    sources: readonly (Column | undefined)[],
+  ): Promise<VectorColumn> {
+    const width = vectorWidth(type, dim);
+    this.#reserve(this.#count * vectorBytes(type, dim));
+    const values = new vectorArrays[type](this.#count * width);
+    const target = values as Uint8Array;
+    await this.#each(sources, COST_PER_VALUE + width / 16, (source, row, at) => {
       assert(source.layout === 'vector', 'a vector field has vectors');
-      values.set(source.values.subarray(row * dim, (row + 1) * dim), at * dim);
+      target.set(source.values.subarray(row * width, (row + 1) * width) as Uint8Array, at * width);
     });
-    return { layout: 'vector', type: 'FloatVector', dim, values } as const;
+    return { layout: 'vector', type, dim, values };
   }
 
-  async #bytesOf(type: 'VarChar' | 'JSON', sources: readonly (Column | undefined)[]): Promise<BytesColumn> {
+  async #bytesOf(type: BytesType, sources: readonly (Column | undefined)[]): Promise<BytesColumn> {
     const offsets = await this.#offsets(sources, 1, (source, row) => {
       const from = bytesOf(source);
       return (from.offsets[row + 1] ?? 0) - (from.offsets[row] ?? 0);
@@ -160,7 +176,11 @@ class Gatherer {
     return { layout: 'bytes', type, offsets, data };
   }
 
-  async #lists(field: FieldSchema, sources: readonly (Column | undefined)[]) {
+  async #lists(
+    type: ListColumn['type'],
+    field: FieldSchema,
+    sources: readonly (Column | undefined)[],
+  ): Promise<ListColumn> {
     const offsets = await this.#offsets(sources, 8, (source, row) => {
       assert(source.layout === 'list', 'an array field has lists');
       return (source.offsets[row + 1] ?? 0) - (source.offsets[row] ?? 0);
@@ -182,13 +202,10 @@ class Gatherer {
     const items = new Gatherer(this.#views, { units, rows }, this.#options);
     return {
       layout: 'list',
-      type: 'Array',
+      type,
       offsets,
-      items:
-        elementType === 'VarChar'
-          ? await items.#bytesOf(elementType, itemSources)
-          : await items.#fixed(elementType, itemSources),
-    } as const;
+      items: await items.#plain(elementType, field.dim ?? 0, itemSources),
+    };
   }
 
   /** Ends of the rows when row `i` has as many items as `lengthOf` says. */

@@ -2,10 +2,11 @@
  * Rows that stand only in the log. They fill units whose size doubles from small to a maximum, so that many one-row inserts
  * make few units, a small segment takes little memory, and no row is ever moved.
  */
+import { vectorBytes } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, RowBatch } from '../model/rows.ts';
-import type { CollectionSchema } from '../model/schema.ts';
+import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';
 import { Unit, type UnitPlace } from './unit.ts';
@@ -75,20 +76,14 @@ export class GrowingSegment {
   }
 
   #open(schema: CollectionSchema, wantedRows: number): Chunk {
-    const vectorBytes = schema.fields.reduce((sum, { dim }) => sum + 4 * (dim ?? 0), 0);
-    const capacity = Math.max(
-      1,
-      Math.min(
-        wantedRows,
-        MAX_ROWS,
-        vectorBytes === 0 ? MAX_ROWS : Math.floor(MAX_VECTOR_BYTES / vectorBytes),
-      ),
-    );
+    const rowBytes = schema.fields.reduce((sum, field) => sum + denseBytes(field), 0);
+    const mostRows = rowBytes === 0 ? MAX_ROWS : Math.floor(MAX_VECTOR_BYTES / rowBytes);
+    const capacity = Math.max(1, Math.min(wantedRows, MAX_ROWS, mostRows));
     const vectors = new Map<FieldId, VectorBlock>();
     const writers = new Map<FieldId, ColumnWriter>();
     try {
-      for (const { fieldId, dim } of schema.fields)
-        if (dim !== undefined) vectors.set(fieldId, this.#engine.allocate(capacity * dim));
+      for (const { fieldId, dataType, dim = 0 } of schema.fields)
+        if (dataType === 'FloatVector') vectors.set(fieldId, this.#engine.allocate(capacity * dim));
     } catch (error) {
       for (const block of vectors.values()) block.free();
       throw error;
@@ -105,11 +100,19 @@ export class GrowingSegment {
 const knowsFields = ({ writers }: Chunk, schema: CollectionSchema): boolean =>
   schema.fields.every(({ fieldId }) => writers.has(fieldId));
 
+/** Bytes of the vector that every row has. */
+const denseBytes = ({ dataType, dim = 0 }: FieldSchema): number =>
+  isDenseVector(dataType) ? vectorBytes(dataType, dim) : 0;
+
+/** Bytes of what has no fixed size in a row: text, and lists of vectors. */
 function textBytes(column: Column, from: number, to: number): number {
   if (column.layout === 'bytes') return (column.offsets[to] ?? 0) - (column.offsets[from] ?? 0);
-  if (column.layout === 'list' && column.items.layout === 'bytes')
-    return textBytes(column.items, column.offsets[from] ?? 0, column.offsets[to] ?? 0);
-  return 0;
+  if (column.layout !== 'list') return 0;
+  const { items, offsets } = column;
+  const [first, end] = [offsets[from] ?? 0, offsets[to] ?? 0];
+  return items.layout === 'vector'
+    ? (end - first) * vectorBytes(items.type, items.dim)
+    : textBytes(items, first, end);
 }
 
 /** End of the rows from `from` on whose longest text column stays within the bound; at least one row. */

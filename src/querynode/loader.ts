@@ -150,8 +150,8 @@ async function loadUnit(record: SegmentRecord, view: CollectionView, options: Lo
   const vectors = new Map<FieldId, VectorBlock>();
   let unit: Unit | undefined;
   try {
-    for (const { fieldId, dim } of schema.fields)
-      if (dim !== undefined) {
+    for (const { fieldId, dataType, dim = 0 } of schema.fields)
+      if (dataType === 'FloatVector') {
         const graph = record.indexes.find((index) => index.fieldId === fieldId);
         vectors.set(fieldId, options.engine.allocate(rowCount * dim, graph?.file.sizeBytes));
       }

@@ -63,7 +63,7 @@ async function world() {
   });
   const batch = batchOf('Int64', rows);
   const vectors = batch.columns.get(VECTOR);
-  assert(vectors?.layout === 'vector');
+  assert(vectors?.layout === 'vector' && vectors.values instanceof Float32Array);
   const image = buildHnsw({
     vectors: vectors.values,
     dim: DIM,

@@ -1,6 +1,7 @@
-import { fixedArrays } from '../model/columns.ts';
-import type { BytesColumn, Column, FixedColumn } from '../model/rows.ts';
-import type { ElementType, FieldSchema } from '../model/schema.ts';
+import { fixedArrays, isBytesType, isFixedType, vectorArrays, vectorWidth } from '../model/columns.ts';
+import type { BytesColumn, Column } from '../model/rows.ts';
+import { type DataType, type FieldSchema, isDenseVector } from '../model/schema.ts';
+import { assert } from '../support/assert.ts';
 import { damaged } from './damage.ts';
 
 const utf8 = new TextEncoder();
@@ -10,30 +11,33 @@ const utf8 = new TextEncoder();
  * field that has neither.
  */
 export function absentColumn(field: FieldSchema, rowCount: number): Column {
-  const { dataType, defaultValue } = field;
-  const isScalar = dataType !== 'Array' && dataType !== 'FloatVector';
-  if (defaultValue !== undefined && isScalar) {
-    if (dataType === 'VarChar' || dataType === 'JSON')
-      return repeatedBytes(dataType, utf8.encode(String(defaultValue)), rowCount);
+  const { dataType, defaultValue, dim = 0 } = field;
+  if (defaultValue !== undefined && isBytesType(dataType))
+    return repeatedBytes(dataType, utf8.encode(String(defaultValue)), rowCount);
+  if (defaultValue !== undefined && isFixedType(dataType)) {
     const values = new fixedArrays[dataType](rowCount);
     values.fill((typeof defaultValue === 'boolean' ? Number(defaultValue) : defaultValue) as never);
     return { layout: 'fixed', type: dataType, values };
   }
   if (!field.nullable) throw damaged(`field '${field.name}' is missing`);
   const valid = new Uint8Array(rowCount);
-  if (dataType === 'FloatVector') {
-    const dim = field.dim ?? 0;
-    return { layout: 'vector', type: dataType, dim, values: new Float32Array(rowCount * dim), valid };
-  }
-  if (dataType !== 'Array') return { ...noScalars(dataType, rowCount), valid };
-  const items = noScalars(field.elementType ?? 'Int64', 0);
+  if (dataType !== 'Array' && dataType !== 'ArrayOfVector')
+    return { ...emptyColumn(dataType, dim, rowCount), valid };
+  const items = emptyColumn(field.elementType ?? 'Int64', dim, 0);
   return { layout: 'list', type: dataType, offsets: new Uint32Array(rowCount + 1), items, valid };
 }
 
-function noScalars(type: ElementType | 'JSON', count: number): FixedColumn | BytesColumn {
-  return type === 'VarChar' || type === 'JSON'
-    ? { layout: 'bytes', type, offsets: new Uint32Array(count + 1), data: new Uint8Array() }
-    : { layout: 'fixed', type, values: new fixedArrays[type](count) };
+type PlainType = Exclude<DataType, 'Array' | 'ArrayOfVector'>;
+
+/** `count` values that are zero or empty. */
+function emptyColumn(type: PlainType, dim: number, count: number) {
+  if (isDenseVector(type)) {
+    const values = new vectorArrays[type](count * vectorWidth(type, dim));
+    return { layout: 'vector', type, dim, values } as const;
+  }
+  if (isFixedType(type)) return { layout: 'fixed', type, values: new fixedArrays[type](count) } as const;
+  assert(isBytesType(type), `a column of ${type}`);
+  return { layout: 'bytes', type, offsets: new Uint32Array(count + 1), data: new Uint8Array() } as const;
 }
 
 function repeatedBytes(type: BytesColumn['type'], value: Uint8Array, count: number): BytesColumn {

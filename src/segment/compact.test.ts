@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc, { type Arbitrary } from 'fast-check';
-import { bytesColumn, columnOf, columnType } from '../../tests/arbitrary-rows.ts';
+import { bytesColumn, columnOf, columnType, fieldKind } from '../../tests/arbitrary-rows.ts';
 import { fieldOf } from '../../tests/arbitrary-segment.ts';
 import { isDbError } from '../errors/db-error.ts';
+import { vectorWidth } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { SegmentFile } from '../model/records.ts';
@@ -80,17 +81,15 @@ function writeOf(keyType: KeyType, fields: readonly FieldSchema[]): Arbitrary<Te
     fc
       .tuple(
         fc.integer({ min: 1, max: 12 }),
-        ...fields.slice(1).map((field) =>
-          columnOf(
-            {
-              type: field.dataType,
-              elementType: field.elementType ?? 'Int64',
-              dim: field.dim ?? 1,
-            },
-            keys.length,
-            field.nullable,
+        ...fields
+          .slice(1)
+          .map((field) =>
+            columnOf(
+              { type: field.dataType, elementType: field.elementType, dim: field.dim },
+              keys.length,
+              field.nullable,
+            ),
           ),
-        ),
       )
       .map(([ts, ...columns]) => ({
         ts: hybrid(ts as number),
@@ -120,10 +119,8 @@ const scenario: Arbitrary<Scenario> = fc
         ...young,
         fieldId: (102 + i) as FieldId,
         name: `field ${i}`,
-        dataType: kind.type,
+        ...fieldKind(kind),
         nullable,
-        ...(kind.type === 'Array' ? { elementType: kind.elementType } : {}),
-        ...(kind.type === 'FloatVector' ? { dim: kind.dim } : {}),
       })),
     ];
     const source = fc.record({
@@ -200,8 +197,10 @@ function valueAt(column: Column, row: number): unknown {
   switch (column.layout) {
     case 'fixed':
       return hex(column.values.subarray(row, row + 1));
-    case 'vector':
-      return hex(column.values.subarray(row * column.dim, (row + 1) * column.dim));
+    case 'vector': {
+      const width = vectorWidth(column.type, column.dim);
+      return hex(column.values.subarray(row * width, (row + 1) * width));
+    }
     case 'bytes':
       return hex(column.data.subarray(column.offsets[row], column.offsets[row + 1]));
     case 'list': {

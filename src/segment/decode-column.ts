@@ -1,11 +1,28 @@
 /** Columns back from the pages of a file. Every count and length is checked: any bytes give a column or `data-integrity`. */
-import { bytesOf, fixedArrays } from '../model/columns.ts';
-import type { BytesColumn, Column, FixedColumn, FixedType, VectorColumn } from '../model/rows.ts';
-import type { DataType } from '../model/schema.ts';
+import {
+  bytesOf,
+  fixedArrays,
+  isBytesType,
+  isFixedType,
+  vectorArrays,
+  vectorBytes,
+  vectorWidth,
+} from '../model/columns.ts';
+import type {
+  BytesColumn,
+  Column,
+  FixedColumn,
+  FixedType,
+  ListColumn,
+  VectorColumn,
+  VectorValues,
+} from '../model/rows.ts';
+import { type DataType, isDenseVector, type VectorType } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
+import { itemTypeOf } from './column-schema.ts';
 import { damaged } from './damage.ts';
 import { decodeLevels } from './levels.ts';
-import { decodePage, type RangedReader, type StoredColumn } from './parquet-reader.ts';
+import { decodePage, type RangedReader, type StoredColumn, type StoredPage } from './parquet-reader.ts';
 import { ALIGNMENT } from './parquet-writer.ts';
 import { eachStretch } from './pick-rows.ts';
 
@@ -35,11 +52,11 @@ export async function readPlan<T>(reader: RangedReader, plan: ColumnPlan<T>): Pr
 const READ_BYTES = 8 << 20;
 
 export function planColumn(column: StoredColumn): ColumnPlan<Column> {
-  if (column.dataType === 'FloatVector') {
-    const dim = column.dim ?? 0;
-    const values = new Float32Array(column.rowCount * dim);
+  const { dataType: type, dim = 0, rowCount } = column;
+  if (isDenseVector(type)) {
+    const values = new vectorArrays[type](rowCount * vectorWidth(type, dim));
     const { fetches, decode } = planVectors(column, values);
-    const vectors: VectorColumn = { layout: 'vector', type: 'FloatVector', dim, values };
+    const vectors: VectorColumn = { layout: 'vector', type, dim, values };
     return { fetches, decode: () => withValid(vectors, decode()) };
   }
   const shift = column.offset % ALIGNMENT;
@@ -48,23 +65,24 @@ export function planColumn(column: StoredColumn): ColumnPlan<Column> {
 }
 
 /**
- * Vectors straight into `target`, `rowCount * dim` floats over any buffer. Decodes to which rows have one; undefined: all.
+ * Vectors straight into `target`, the values of all rows over any buffer. Decodes to which rows have one; undefined: all.
  * Null rows are zeros.
  */
-export function planVectors(column: StoredColumn, target: Float32Array): ColumnPlan<Uint8Array | undefined> {
-  const dim = column.dim ?? 0;
-  assert(column.dataType === 'FloatVector', `column '${column.name}' holds vectors`);
-  assert(target.length === column.rowCount * dim, `room for ${column.rowCount} vectors`);
+export function planVectors(column: StoredColumn, target: VectorValues): ColumnPlan<Uint8Array | undefined> {
+  const { dataType: type, dim = 0 } = column;
+  assert(isDenseVector(type), `column '${column.name}' holds vectors`);
+  const width = vectorWidth(type, dim);
+  assert(target.length === column.rowCount * width, `room for ${column.rowCount} vectors`);
   const count = column.rowCount - column.nullCount;
-  const headBytes = column.length - count * dim * 4;
+  const headBytes = column.length - count * vectorBytes(type, dim);
   if (headBytes < 0) throw damaged(`length of column '${column.name}'`);
   const head = new Uint8Array(headBytes);
-  const values = bytesOf(target.subarray(0, count * dim));
+  const values = bytesOf(target.subarray(0, count * width));
   const decode = (): Uint8Array | undefined => {
     const { definition, repetition, valuesAt } = decodePage(column, head);
     if (valuesAt !== headBytes || repetition.length > 0) throw damaged(`page of column '${column.name}'`);
     const valid = decodeValid(column, definition);
-    if (valid !== undefined) spreadVectors(target, valid, dim, count);
+    if (valid !== undefined) spreadVectors(target, valid, width, count);
     return valid;
   };
   return {
@@ -77,13 +95,13 @@ export function planVectors(column: StoredColumn, target: Float32Array): ColumnP
 }
 
 /** Moves vectors that stand close together to their rows, last one first. */
-function spreadVectors(target: Float32Array, valid: Uint8Array, dim: number, count: number): void {
+function spreadVectors(target: VectorValues, valid: Uint8Array, width: number, count: number): void {
   let from = count;
   for (let row = valid.length - 1; row >= 0; row--) {
     if (valid[row] === 1) {
       from--;
-      target.copyWithin(row * dim, from * dim, (from + 1) * dim);
-    } else target.fill(0, row * dim, (row + 1) * dim);
+      target.copyWithin(row * width, from * width, (from + 1) * width);
+    } else target.fill(0, row * width, (row + 1) * width);
   }
 }
 
@@ -112,32 +130,37 @@ function decodeColumn(column: StoredColumn, chunk: Uint8Array): Column {
   const page = decodePage(column, chunk);
   const values = chunk.subarray(page.valuesAt);
   const count = column.entryCount - column.nullCount;
-  if (column.dataType === 'Array') {
-    const items = decodeScalars(column.elementType ?? 'Int64', values, count);
-    return decodeList(column, page.repetition, page.definition, items);
-  }
+  const { dataType } = column;
+  if (dataType === 'Array' || dataType === 'ArrayOfVector')
+    return decodeList(column, dataType, page, decodeItems(column, values, count));
   if (page.repetition.length > 0) throw damaged(`page of column '${column.name}'`);
   const valid = decodeValid(column, page.definition);
-  const scalars = decodeScalars(column.dataType, values, count);
+  const scalars = decodeScalars(dataType, values, count);
   return valid === undefined ? scalars : { ...spread(scalars, valid), valid };
 }
 
+function decodeItems(column: StoredColumn, values: Uint8Array, count: number): ListColumn['items'] {
+  const type = itemTypeOf(column);
+  return isDenseVector(type)
+    ? decodeVectors(type, column.dim ?? 0, values, count)
+    : decodeScalars(type, values, count);
+}
+
+function decodeVectors(type: VectorType, dim: number, bytes: Uint8Array, count: number): VectorColumn {
+  if (bytes.length !== count * vectorBytes(type, dim))
+    throw damaged(`${bytes.length} bytes for ${count} values of ${type}`);
+  const values = new vectorArrays[type](count * vectorWidth(type, dim));
+  bytesOf(values).set(bytes);
+  return { layout: 'vector', type, dim, values };
+}
+
 function decodeScalars(type: DataType, values: Uint8Array, count: number): FixedColumn | BytesColumn {
-  switch (type) {
-    case 'VarChar':
-    case 'JSON':
-      return decodeBytes(type, values, count);
-    case 'Bool':
-      return { layout: 'fixed', type, values: unpackBits(values, count) };
-    case 'Int8':
-    case 'Int16':
-      return { layout: 'fixed', type, values: narrow(type, fixedView('Int32', values, count)) };
-    case 'Array':
-    case 'FloatVector':
-      throw damaged(`values of type ${type}`);
-    default:
-      return { layout: 'fixed', type, values: fixedView(type, values, count) };
-  }
+  if (isBytesType(type)) return decodeBytes(type, values, count);
+  if (type === 'Bool') return { layout: 'fixed', type, values: unpackBits(values, count) };
+  if (type === 'Int8' || type === 'Int16')
+    return { layout: 'fixed', type, values: narrow(type, fixedView('Int32', values, count)) };
+  if (!isFixedType(type)) throw damaged(`values of type ${type}`);
+  return { layout: 'fixed', type, values: fixedView(type, values, count) };
 }
 
 function fixedView(type: FixedType, bytes: Uint8Array, count: number): FixedColumn['values'] {
@@ -209,9 +232,9 @@ function spreadOffsets(offsets: Uint32Array, valid: Uint8Array): Uint32Array {
 
 function decodeList(
   column: StoredColumn,
-  repetition: Uint8Array,
-  definition: Uint8Array,
-  items: FixedColumn | BytesColumn,
+  type: ListColumn['type'],
+  { repetition, definition }: StoredPage,
+  items: ListColumn['items'],
 ): Column {
   const { entryCount, rowCount, isOptional, nullCount } = column;
   const itemLevel = isOptional ? 2 : 1;
@@ -233,6 +256,6 @@ function decodeList(
     else if (isOptional && levels[i] === 0) valid[row] = 0;
     offsets[row + 1] = itemCount;
   }
-  const list: Column = { layout: 'list', type: 'Array', offsets, items };
+  const list: Column = { layout: 'list', type, offsets, items };
   return countBelow(valid, 1) === 0 ? list : { ...list, valid };
 }

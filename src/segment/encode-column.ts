@@ -2,7 +2,7 @@
  * Rows of columns as the body of one uncompressed Parquet page: levels, then PLAIN values without the nulls. Values go straight from
  * the columns into the file, as bytes: a column of vectors or text is never held twice.
  */
-import { bytesOf } from '../model/columns.ts';
+import { bytesOf, vectorWidth } from '../model/columns.ts';
 import type { BytesColumn, Column, FixedColumn, ListColumn, VectorColumn } from '../model/rows.ts';
 import { assert } from '../support/assert.ts';
 import { encodeLevels } from './levels.ts';
@@ -53,7 +53,7 @@ function encodeValues(columns: readonly PlainColumn[], runs: Runs): Values {
   if (first.layout === 'bytes') return encodeTexts(columns as readonly BytesColumn[], runs);
   if (first.type === 'Bool' || first.type === 'Int8' || first.type === 'Int16')
     return encodeSmall(columns as readonly FixedColumn[], runs);
-  const perRow = first.layout === 'vector' ? first.dim : 1;
+  const perRow = first.layout === 'vector' ? vectorWidth(first.type, first.dim) : 1;
   return encodeNumbers(columns as readonly (FixedColumn | VectorColumn)[], perRow, runs);
 }
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { bytesColumn, column } from '../../tests/arbitrary-rows.ts';
 import { fieldOf } from '../../tests/arbitrary-segment.ts';
 import { isDbError } from '../errors/db-error.ts';
-import { bytesOf } from '../model/columns.ts';
+import { bytesOf, vectorBytes } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile } from '../model/records.ts';
@@ -115,8 +115,10 @@ function placeOf(column: Column, row: number): readonly [Uint8Array, number, num
       const width = column.values.BYTES_PER_ELEMENT;
       return [bytesOf(column.values), row * width, (row + 1) * width];
     }
-    case 'vector':
-      return [bytesOf(column.values), row * column.dim * 4, (row + 1) * column.dim * 4];
+    case 'vector': {
+      const width = vectorBytes(column.type, column.dim);
+      return [bytesOf(column.values), row * width, (row + 1) * width];
+    }
     case 'bytes':
       return [column.data, column.offsets[row]!, column.offsets[row + 1]!];
     case 'list': {

@@ -6,7 +6,7 @@
  * field that the file has, the field's id, its type and its value with its length, so that no two different rows have the same bytes. A null is not
  * an empty value, and neither is a field that the file does not have.
  */
-import { bytesOf, fixedArrays } from '../model/columns.ts';
+import { bytesOf, fixedArrays, vectorBytes } from '../model/columns.ts';
 import type { SegmentFile } from '../model/records.ts';
 import type { BytesColumn, Column, FixedColumn, ListColumn, VectorColumn } from '../model/rows.ts';
 import type { DataType } from '../model/schema.ts';
@@ -154,7 +154,8 @@ const VALUE = 1;
 // biome-ignore format: one line for all types of a kind; a number never changes its meaning, fingerprints are compared across versions.
 const typeWords: Readonly<Record<DataType, number>> = {
   Bool: 1, Int8: 2, Int16: 3, Int32: 4, Int64: 5, Float: 6, Double: 7,
-  VarChar: 8, JSON: 9, Array: 10, FloatVector: 11,
+  VarChar: 8, JSON: 9, Array: 10, FloatVector: 11, Timestamptz: 12, Geometry: 13, BinaryVector: 14,
+  Float16Vector: 15, BFloat16Vector: 16, Int8Vector: 17, SparseFloatVector: 18, ArrayOfVector: 19,
 };
 
 function writerOf(row: RowBytes, fieldId: number, column: Column): WriteValue {
@@ -197,9 +198,9 @@ function bytesWriter(row: RowBytes, { offsets, data }: BytesColumn): WriteValue 
   };
 }
 
-function vectorWriter(row: RowBytes, { dim, values }: VectorColumn): WriteValue {
+function vectorWriter(row: RowBytes, { type, dim, values }: VectorColumn): WriteValue {
   const bytes = bytesOf(values);
-  const width = dim * 4;
+  const width = vectorBytes(type, dim);
   return (i) => {
     row.word(dim);
     row.bytes(bytes, i * width, (i + 1) * width);
@@ -207,7 +208,7 @@ function vectorWriter(row: RowBytes, { dim, values }: VectorColumn): WriteValue 
 }
 
 function listWriter(row: RowBytes, { offsets, items }: ListColumn): WriteValue {
-  const write = items.layout === 'fixed' ? fixedWriter(row, items) : bytesWriter(row, items);
+  const write = valueWriter(row, items);
   return (i) => {
     const [from, to] = [offsets[i] as number, offsets[i + 1] as number];
     row.word(to - from);

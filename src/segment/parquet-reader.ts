@@ -2,9 +2,10 @@
 import { type FileMetaData, parquetMetadata } from 'hyparquet';
 import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js';
 import { DbError } from '../errors/db-error.ts';
-import type { DataType, ElementType } from '../model/schema.ts';
+import { vectorWidth } from '../model/columns.ts';
+import { type DataType, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import { parseJson } from '../support/json.ts';
-import { type ColumnType, leafOf } from './column-schema.ts';
+import { type ColumnType, dataTypes, elementTypes, hasDim, isListType, leafOf } from './column-schema.ts';
 import { damaged } from './damage.ts';
 import { DESCRIPTION_KEY, type FileContent, MAX_PAGE_BYTES, VERSION } from './parquet-writer.ts';
 import { checkThrift } from './thrift-check.ts';
@@ -98,11 +99,11 @@ function checkCounts(rowCount: number, columns: readonly StoredColumn[]): void {
   if (ts?.dataType !== 'Int64' || ts.fieldId !== undefined || ts.isOptional || ts.length < rowCount * 8)
     throw damaged('no timestamps');
   for (const { name, dataType, dim = 0, entryCount, nullCount, length } of columns) {
-    const isRight =
-      dataType === 'Array'
-        ? entryCount >= rowCount && nullCount <= rowCount && entryCount <= nullCount + length * 8
-        : entryCount === rowCount;
-    if (!isRight || rowCount * dim > MAX_PAGE_BYTES) throw damaged(`counts of column '${name}'`);
+    const isRight = isListType(dataType)
+      ? entryCount >= rowCount && nullCount <= rowCount && entryCount <= nullCount + length * 8
+      : entryCount === rowCount;
+    if (!isRight || (isDenseVector(dataType) && rowCount * vectorWidth(dataType, dim) > MAX_PAGE_BYTES))
+      throw damaged(`counts of column '${name}'`);
   }
 }
 
@@ -111,23 +112,6 @@ function sizeOf(value: bigint | undefined): number {
   if (typeof value !== 'bigint' || !Number.isSafeInteger(size) || size < 0) throw damaged('a size');
   return size;
 }
-
-const dataTypes: ReadonlySet<unknown> = new Set<DataType>([
-  'Bool',
-  'Int8',
-  'Int16',
-  'Int32',
-  'Int64',
-  'Float',
-  'Double',
-  'VarChar',
-  'JSON',
-  'Array',
-  'FloatVector',
-]);
-const elementTypes: ReadonlySet<unknown> = new Set(
-  [...dataTypes].filter((type) => type !== 'JSON' && type !== 'Array' && type !== 'FloatVector'),
-);
 
 type Described = ColumnType & Pick<StoredColumn, 'name' | 'fieldId' | 'isOptional'>;
 
@@ -151,19 +135,23 @@ function checkColumn({
     typeof name === 'string' &&
     typeof isOptional === 'boolean' &&
     (fieldId === undefined || Number.isSafeInteger(fieldId)) &&
-    dataTypes.has(dataType) &&
-    (dataType === 'Array') === elementTypes.has(elementType) &&
-    (dataType === 'FloatVector' ? Number.isSafeInteger(dim) && (dim as number) > 0 : dim === undefined);
+    isType(dataTypes, dataType) &&
+    (isListType(dataType) ? isType(elementTypes[dataType], elementType) : elementType === undefined) &&
+    (hasDim({ dataType, elementType: elementType as FieldSchema['elementType'] })
+      ? Number.isSafeInteger(dim) && (dim as number) > 0
+      : dim === undefined);
   if (!isRight) throw damaged('a column is described wrongly');
   return {
     name: name as string,
     fieldId: fieldId as number | undefined,
     dataType: dataType as DataType,
-    elementType: elementType as ElementType | undefined,
+    elementType: elementType as FieldSchema['elementType'],
     dim: dim as number | undefined,
     isOptional: isOptional as boolean,
   };
 }
+
+const isType = <T>(types: ReadonlySet<T>, given: unknown): given is T => types.has(given as T);
 
 export interface StoredPage {
   readonly repetition: Uint8Array;

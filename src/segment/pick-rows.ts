@@ -1,6 +1,6 @@
 /** Picked rows of columns. Values move as bytes: not a bit of a NaN changes. */
 import { DbError } from '../errors/db-error.ts';
-import { fixedArrays } from '../model/columns.ts';
+import { fixedArrays, vectorWidth } from '../model/columns.ts';
 import type { BytesColumn, Column, FixedColumn } from '../model/rows.ts';
 import { assert, present } from '../support/assert.ts';
 import { Runs } from './runs.ts';
@@ -11,7 +11,7 @@ export function lengthOf(column: Column): number {
     case 'fixed':
       return column.values.length;
     case 'vector':
-      return column.values.length / column.dim;
+      return column.values.length / vectorWidth(column.type, column.dim);
     case 'bytes':
     case 'list':
       return column.offsets.length - 1;

@@ -1,10 +1,11 @@
 /** The rows of a segment as one Parquet file. Layout in docs/formats.md, "Segment files". */
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
-import type { Column, RowBatch } from '../model/rows.ts';
+import type { Column, RowBatch, VectorValues } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
 import { absentColumn } from './absent-column.ts';
+import { hasDim, isListType } from './column-schema.ts';
 import { damaged } from './damage.ts';
 import { type ColumnPlan, planColumn, planVectors, readPlan } from './decode-column.ts';
 import { encodeColumn } from './encode-column.ts';
@@ -107,15 +108,19 @@ function fieldColumn(field: FieldSchema, columns: readonly Column[], runs?: Runs
     dataType,
     isOptional,
     body,
-    ...(dataType === 'Array' ? { elementType } : {}),
-    ...(dataType === 'FloatVector' ? { dim } : {}),
+    ...(isListType(dataType) ? { elementType } : {}),
+    ...(hasDim(field) ? { dim } : {}),
   };
 }
 
-const isOf = (column: Column, { dataType, elementType, dim }: FieldSchema): boolean =>
-  column.type === dataType &&
-  (column.layout !== 'list' || column.items.type === elementType) &&
-  (column.layout !== 'vector' || column.dim === dim);
+function isOf(column: Column, { dataType, elementType, dim }: FieldSchema): boolean {
+  const items = column.layout === 'list' ? column.items : column;
+  return (
+    column.type === dataType &&
+    (column.layout !== 'list' || items.type === elementType) &&
+    (items.layout !== 'vector' || items.dim === dim)
+  );
+}
 
 /** What a rows file says about itself. */
 export interface RowsMeta {
@@ -153,7 +158,7 @@ export function planField(meta: RowsMeta, field: FieldSchema): ColumnPlan<Column
 export function planVectorField(
   meta: RowsMeta,
   field: FieldSchema,
-  target: Float32Array,
+  target: VectorValues,
 ): ColumnPlan<Uint8Array | undefined> {
   const stored = meta.fields.get(field.fieldId);
   if (stored !== undefined) {
@@ -165,11 +170,12 @@ export function planVectorField(
   return { fetches: [], decode: () => new Uint8Array(meta.rowCount) };
 }
 
-function checkStored(stored: StoredColumn, { name, dataType, elementType, dim }: FieldSchema): void {
+function checkStored(stored: StoredColumn, field: FieldSchema): void {
+  const { name, dataType, elementType, dim } = field;
   const isRight =
     stored.dataType === dataType &&
-    (dataType !== 'Array' || stored.elementType === elementType) &&
-    (dataType !== 'FloatVector' || stored.dim === dim);
+    (!isListType(dataType) || stored.elementType === elementType) &&
+    (!hasDim(field) || stored.dim === dim);
   if (!isRight) throw damaged(`the column of field '${name}' is of type ${stored.dataType}`);
 }
 
@@ -205,5 +211,5 @@ export const readVectors = (
   reader: RangedReader,
   meta: RowsMeta,
   field: FieldSchema,
-  target: Float32Array,
+  target: VectorValues,
 ): Promise<Uint8Array | undefined> => readPlan(reader, planVectorField(meta, field, target));

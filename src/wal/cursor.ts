@@ -1,6 +1,7 @@
 import { DbError } from '../errors/db-error.ts';
-import { fixedArrays } from '../model/columns.ts';
-import type { FixedColumn, FixedType } from '../model/rows.ts';
+import { fixedArrays, vectorArrays } from '../model/columns.ts';
+import type { FixedColumn, FixedType, VectorValues } from '../model/rows.ts';
+import type { VectorType } from '../model/schema.ts';
 import { ALIGNMENT } from './pieces.ts';
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -50,8 +51,9 @@ export class Cursor {
     return new Values(this.#bytes.buffer, this.#array(length * Values.BYTES_PER_ELEMENT), length);
   }
 
-  floats(length: number): Float32Array {
-    return new Float32Array(this.#bytes.buffer, this.#array(length * 4), length);
+  vectors(type: VectorType, length: number): VectorValues {
+    const Values = vectorArrays[type];
+    return new Values(this.#bytes.buffer, this.#array(length * Values.BYTES_PER_ELEMENT), length);
   }
 
   offsets(count: number): Uint32Array {

@@ -2,19 +2,19 @@
  * What a log record says: one write with all its parts. Layout in docs/formats.md, "Write-ahead log". `encodeWrite` and
  * `decodeWrite` are pure; any bytes give a write or `data-integrity`.
  */
-import { bytesOf, fixedArrays } from '../model/columns.ts';
+import { bytesOf, isBytesType, isFixedType, vectorWidth } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type {
   BytesColumn,
   Column,
   FixedColumn,
-  FixedType,
+  ListColumn,
   PrimaryKeys,
   RowBatch,
   VectorColumn,
 } from '../model/rows.ts';
-import type { DataType } from '../model/schema.ts';
+import { type DataType, isDenseVector, type VectorType } from '../model/schema.ts';
 import { assert } from '../support/assert.ts';
 import { Cursor, damaged } from './cursor.ts';
 import { PieceWriter } from './pieces.ts';
@@ -61,9 +61,18 @@ const typeCodes: Readonly<Record<DataType, number>> = {
   JSON: 9,
   Array: 10,
   FloatVector: 11,
+  Timestamptz: 12,
+  Geometry: 13,
+  BinaryVector: 14,
+  Float16Vector: 15,
+  BFloat16Vector: 16,
+  Int8Vector: 17,
+  SparseFloatVector: 18,
+  ArrayOfVector: 19,
 };
 const typeByCode = new Map(Object.entries(typeCodes).map(([type, code]) => [code, type as DataType]));
-const isFixed = (type: DataType): type is FixedType => type in fixedArrays;
+/** Of the parameter of an ArrayOfVector: the type of its vectors below, their dimension above. */
+const DIM_SHIFT = 2 ** 8;
 
 const utf8 = new TextEncoder();
 
@@ -104,10 +113,12 @@ function encodeRows(out: PieceWriter, { rowCount, columns }: RowBatch): void {
   }
 }
 
-/** Vectors: the dimension. Arrays: the type of their elements. */
+/** Vectors: the dimension. Arrays: the type of their elements, with vectors their dimension too. */
 function parameterOf(column: Column): number {
   if (column.layout === 'vector') return column.dim;
-  return column.layout === 'list' ? typeCodes[column.items.type] : 0;
+  if (column.layout !== 'list') return 0;
+  const { items } = column;
+  return typeCodes[items.type] + (items.layout === 'vector' ? items.dim * DIM_SHIFT : 0);
 }
 
 function encodeColumn(out: PieceWriter, column: Column, count: number): void {
@@ -117,7 +128,7 @@ function encodeColumn(out: PieceWriter, column: Column, count: number): void {
       out.array(bytesOf(column.values));
       return;
     case 'vector':
-      assert(column.values.length === count * column.dim, 'a vector for every row');
+      assert(column.values.length === count * vectorWidth(column.type, column.dim), 'a vector for every row');
       out.array(bytesOf(column.values));
       return;
     case 'bytes':
@@ -228,21 +239,35 @@ function decodeColumn(cursor: Cursor, count: number): Column {
   const parameter = cursor.uint32();
   if (flags > HAS_VALID) throw damaged(`unknown column flags ${flags}`);
   const valid = flags === HAS_VALID ? { valid: cursor.flags(count, 'a validity byte') } : {};
-  if (type === 'FloatVector') return { ...decodeVectors(cursor, count, parameter), ...valid };
-  if (type !== 'Array') return { ...decodeScalars(cursor, type, count), ...valid };
+  if (isDenseVector(type)) return { ...decodeVectors(cursor, type, count, parameter), ...valid };
+  if (type !== 'Array' && type !== 'ArrayOfVector')
+    return { ...decodeScalars(cursor, type, count), ...valid };
   const offsets = cursor.offsets(count);
-  const items = decodeScalars(cursor, typeOf(parameter), offsets[count] as number);
+  const items = decodeItems(cursor, type, offsets[count] as number, parameter);
   return { layout: 'list', type, offsets, items, ...valid };
 }
 
-function decodeVectors(cursor: Cursor, count: number, dim: number): VectorColumn {
-  if (dim === 0) throw damaged('vectors without a dimension');
-  return { layout: 'vector', type: 'FloatVector', dim, values: cursor.floats(count * dim) };
+function decodeItems(
+  cursor: Cursor,
+  type: 'Array' | 'ArrayOfVector',
+  count: number,
+  parameter: number,
+): ListColumn['items'] {
+  if (type === 'Array') return decodeScalars(cursor, typeOf(parameter), count);
+  const vector = typeOf(parameter % DIM_SHIFT);
+  if (!isDenseVector(vector)) throw damaged(`lists of type ${vector}`);
+  return decodeVectors(cursor, vector, count, Math.floor(parameter / DIM_SHIFT));
+}
+
+function decodeVectors(cursor: Cursor, type: VectorType, count: number, dim: number): VectorColumn {
+  const width = vectorWidth(type, dim);
+  if (dim === 0 || !Number.isInteger(width)) throw damaged(`vectors of dimension ${dim}`);
+  return { layout: 'vector', type, dim, values: cursor.vectors(type, count * width) };
 }
 
 function decodeScalars(cursor: Cursor, type: DataType, count: number): FixedColumn | BytesColumn {
-  if (isFixed(type)) return { layout: 'fixed', type, values: cursor.fixed(type, count) };
-  if (type !== 'VarChar' && type !== 'JSON') throw damaged(`items of type ${type}`);
+  if (isFixedType(type)) return { layout: 'fixed', type, values: cursor.fixed(type, count) };
+  if (!isBytesType(type)) throw damaged(`items of type ${type}`);
   const offsets = cursor.offsets(count);
   return { layout: 'bytes', type, offsets, data: cursor.bytes(offsets[count] as number) };
 }

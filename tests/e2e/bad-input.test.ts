@@ -242,7 +242,7 @@ describe('bad input gets a typed error and changes nothing', () => {
       [[id, v, { name: 'a/b', data_type: DataType.Int8 }], 1100, 'field name'],
       [[id, v, { name: '$meta', data_type: DataType.JSON }], 1100, 'reserved'],
       [[id, v, { name: 'n', data_type: 0 }], 1100, 'data type None'],
-      [[id, v, { name: 'b', data_type: DataType.BinaryVector }], 10, 'BinaryVector'],
+      [[id, v, { name: 'g', data_type: DataType.Geometry }], 10, 'Geometry'],
       [[id, v, { name: 'g', data_type: DataType.Geometry }], 10, 'Geometry'],
       [[id, v, { name: 'k', data_type: DataType.Int8, is_partition_key: true }], 10, 'partition key'],
       [[id, v, { name: 'k', data_type: DataType.Int8, is_clustering_key: true }], 10, 'clustering key'],

@@ -7,6 +7,8 @@ import {
   dynamicField,
   FIRST_USER_FIELD_ID,
   type FieldSchema,
+  isDenseVector,
+  isVectorType,
 } from '../../model/schema.ts';
 
 export const MAX_FIELDS = 64;
@@ -39,7 +41,7 @@ function checkFields(fields: readonly FieldSchema[]): void {
   checkKey(fields.filter((field) => field.isPrimaryKey));
   if (fields.some((field) => field.autoId && !field.isPrimaryKey))
     throw invalid('only the primary key field can be auto id');
-  if (!fields.some((field) => field.dataType === 'FloatVector'))
+  if (!fields.some((field) => isVectorType(field.dataType)))
     throw invalid('schema does not contain vector field');
 }
 
@@ -55,8 +57,13 @@ const isWithin = (value: number | undefined, max: number): boolean =>
   value !== undefined && Number.isInteger(value) && value >= 1 && value <= max;
 
 function checkType({ name, dataType, elementType, dim, maxLength, maxCapacity }: FieldSchema): void {
-  if (dataType === 'FloatVector' && !isWithin(dim, MAX_DIM))
-    throw invalid(`invalid dimension: ${dim} of field ${name}. it should be in range 1 ~ ${MAX_DIM}`);
+  const maxDim = dataType === 'BinaryVector' ? 8 * MAX_DIM : MAX_DIM;
+  if (isDenseVector(dataType) && !isWithin(dim, maxDim))
+    throw invalid(`invalid dimension: ${dim} of field ${name}. it should be in range 1 ~ ${maxDim}`);
+  if (dataType === 'BinaryVector' && (dim ?? 0) % 8 !== 0)
+    throw invalid(
+      `invalid dimension: ${dim} of field ${name}. binary vector dimension should be multiple of 8.`,
+    );
   if ((dataType === 'VarChar' || elementType === 'VarChar') && !isWithin(maxLength, MAX_VARCHAR_BYTES))
     throw invalid(
       `the maximum length specified for the field(${name}) should be in (0, ${MAX_VARCHAR_BYTES}]`,

@@ -6,6 +6,7 @@ import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { CollectionId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
+import { isVectorType } from '../../model/schema.ts';
 import type { QueryNode } from '../../querynode/api.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
@@ -306,7 +307,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     const indexed = new Set(
       this.#parts.catalog.find(indexes, 'collection', collectionId).map(({ fieldId }) => fieldId),
     );
-    const bare = schema.fields.filter((f) => f.dataType === 'FloatVector' && !indexed.has(f.fieldId));
+    const bare = schema.fields.filter((f) => isVectorType(f.dataType) && !indexed.has(f.fieldId));
     if (bare.length > 0)
       throw new DbError(
         'index-not-found',

@@ -5,7 +5,11 @@ import type {
   DataType,
   ElementType,
   FieldSchema,
+  FunctionSchema,
+  FunctionType,
   ScalarValue,
+  StructFieldSchema,
+  VectorType,
 } from '../../model/schema.ts';
 import type { JsonReader } from './json-reader.ts';
 
@@ -19,16 +23,37 @@ const elementTypes = {
   Double: true,
   VarChar: true,
 } as const satisfies Record<ElementType, true>;
-const dataTypes = { ...elementTypes, JSON: true, Array: true, FloatVector: true } as const satisfies Record<
-  DataType,
-  true
->;
+const vectorTypes = {
+  FloatVector: true,
+  BinaryVector: true,
+  Float16Vector: true,
+  BFloat16Vector: true,
+  Int8Vector: true,
+} as const satisfies Record<VectorType, true>;
+const dataTypes = {
+  ...elementTypes,
+  ...vectorTypes,
+  Timestamptz: true,
+  JSON: true,
+  Geometry: true,
+  Array: true,
+  SparseFloatVector: true,
+  ArrayOfVector: true,
+} as const satisfies Record<DataType, true>;
+const functionTypes = {
+  BM25: true,
+  MinHash: true,
+  TextEmbedding: true,
+  Rerank: true,
+} as const satisfies Record<FunctionType, true>;
 const names = <T extends string>(table: Readonly<Record<T, true>>) => Object.keys(table) as T[];
 
 export const schemaToJson = (schema: CollectionSchema): object => ({
   description: schema.description,
   fields: schema.fields.map(fieldToJson),
   enable_dynamic_field: schema.enableDynamicField,
+  structs: schema.structs?.map(structToJson),
+  functions: schema.functions?.map(functionToJson),
   version: schema.version,
 });
 
@@ -36,6 +61,8 @@ export const schemaFromJson = (json: JsonReader): CollectionSchema => ({
   description: json.field('description').text(),
   fields: json.field('fields').list().map(fieldFromJson),
   enableDynamicField: json.field('enable_dynamic_field').bool(),
+  ...optional('structs', json.field('structs'), (at) => at.list().map(structFromJson)),
+  ...optional('functions', json.field('functions'), (at) => at.list().map(functionFromJson)),
   version: json.field('version').count(),
 });
 
@@ -53,6 +80,10 @@ const fieldToJson = (field: FieldSchema): object => ({
   nullable: field.nullable,
   default_value: field.defaultValue === undefined ? undefined : scalarToJson(field.defaultValue),
   is_dynamic: field.isDynamic,
+  is_partition_key: field.isPartitionKey,
+  is_clustering_key: field.isClusteringKey,
+  is_function_output: field.isFunctionOutput,
+  struct_field_id: field.structFieldId,
   type_params: field.typeParams,
 });
 
@@ -61,7 +92,9 @@ const fieldFromJson = (json: JsonReader): FieldSchema => ({
   name: json.field('name').text(),
   description: json.field('description').text(),
   dataType: json.field('data_type').oneOf(names<DataType>(dataTypes)),
-  ...optional('elementType', json.field('element_type'), (at) => at.oneOf(names<ElementType>(elementTypes))),
+  ...optional('elementType', json.field('element_type'), (at) =>
+    at.oneOf(names<ElementType | VectorType>({ ...elementTypes, ...vectorTypes })),
+  ),
   ...optional('dim', json.field('dim'), (at) => at.count()),
   ...optional('maxLength', json.field('max_length'), (at) => at.count()),
   ...optional('maxCapacity', json.field('max_capacity'), (at) => at.count()),
@@ -70,8 +103,52 @@ const fieldFromJson = (json: JsonReader): FieldSchema => ({
   nullable: json.field('nullable').bool(),
   ...optional('defaultValue', json.field('default_value'), scalarFromJson),
   isDynamic: json.field('is_dynamic').bool(),
+  ...optional('isPartitionKey', json.field('is_partition_key'), (at) => at.bool()),
+  ...optional('isClusteringKey', json.field('is_clustering_key'), (at) => at.bool()),
+  ...optional('isFunctionOutput', json.field('is_function_output'), (at) => at.bool()),
+  ...optional('structFieldId', json.field('struct_field_id'), (at) => at.count() as FieldId),
   typeParams: json.field('type_params').map(),
 });
+
+const structToJson = (struct: StructFieldSchema): object => ({
+  field_id: struct.fieldId,
+  name: struct.name,
+  description: struct.description,
+  max_capacity: struct.maxCapacity,
+  nullable: struct.nullable,
+  type_params: struct.typeParams,
+});
+
+const structFromJson = (json: JsonReader): StructFieldSchema => ({
+  fieldId: json.field('field_id').count() as FieldId,
+  name: json.field('name').text(),
+  description: json.field('description').text(),
+  maxCapacity: json.field('max_capacity').count(),
+  nullable: json.field('nullable').bool(),
+  typeParams: json.field('type_params').map(),
+});
+
+const functionToJson = (each: FunctionSchema): object => ({
+  function_id: each.functionId,
+  name: each.name,
+  description: each.description,
+  type: each.type,
+  input_field_ids: each.inputFieldIds,
+  output_field_ids: each.outputFieldIds,
+  params: each.params,
+});
+
+const functionFromJson = (json: JsonReader): FunctionSchema => ({
+  functionId: json.field('function_id').count(),
+  name: json.field('name').text(),
+  description: json.field('description').text(),
+  type: json.field('type').oneOf(names<FunctionType>(functionTypes)),
+  inputFieldIds: fieldIds(json.field('input_field_ids')),
+  outputFieldIds: fieldIds(json.field('output_field_ids')),
+  params: json.field('params').map(),
+});
+
+const fieldIds = (json: JsonReader): FieldId[] => json.list().map((at) => at.count() as FieldId);
 
 const optional = <Key extends string, T>(
   key: Key,

@@ -1,18 +1,19 @@
 /** Pure: one column as sent to one column of the model, every value checked against its field. */
 import { isUtf8 } from 'node:buffer';
 import { DbError } from '../../errors/db-error.ts';
+import { vectorWidth } from '../../model/columns.ts';
 import type { BytesColumn, Column, FixedColumn, FixedType, FixedValues } from '../../model/rows.ts';
-import type { ElementType, FieldSchema } from '../../model/schema.ts';
+import { type ElementType, type FieldSchema, isVectorType } from '../../model/schema.ts';
 import { parseJson } from '../../support/json.ts';
+import { describe, invalid, mismatch, requireCapacity, requireFinite } from './checks.ts';
 import { integerRange } from './default-value.ts';
 import { dataTypeName, dataTypeToWire } from './enums.ts';
 import type { WireData, WireField } from './field-data-decode.ts';
 import type { FixedKind } from './lists.ts';
+import { checkedVectors } from './vector-columns.ts';
 
 /** Bytes of one JSON value, as in Milvus. */
 const MAX_JSON_BYTES = 65_536;
-
-export const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
 const kindOf: Readonly<Record<FixedType, FixedKind>> = {
   Bool: 'bool',
@@ -22,14 +23,7 @@ const kindOf: Readonly<Record<FixedType, FixedKind>> = {
   Int64: 'long',
   Float: 'float',
   Double: 'double',
-};
-
-const mismatch = (field: FieldSchema, found: string): DbError =>
-  invalid(`the data of field ${field.name} does not match its type ${field.dataType}: found ${found}`);
-
-const describe = (data: WireData): string => {
-  if (data.kind === 'other') return data.name;
-  return data.kind === 'none' ? 'no data' : `${data.kind} data`;
+  Timestamptz: 'timestamptz',
 };
 
 /**
@@ -39,28 +33,20 @@ const describe = (data: WireData): string => {
 export function checkedColumn(field: FieldSchema, sent: WireField): Column {
   if (sent.type !== 0 && sent.type !== dataTypeToWire[field.dataType])
     throw mismatch(field, dataTypeName(sent.type));
-  const data = sent.data.kind === 'none' ? nothingOf(field) : sent.data;
-  if (field.dataType === 'FloatVector') return vectorColumn(field, data);
-  if (field.dataType === 'Array') return arrayColumn(field, data);
-  if (field.dataType === 'JSON') {
+  const { data } = sent;
+  const { dataType } = field;
+  if (isVectorType(dataType)) return checkedVectors(field, data);
+  if (dataType === 'Array') return arrayColumn(field, data);
+  if (dataType === 'JSON') {
     const column = bytesColumn(field, 'JSON', data);
     if (!field.isDynamic) eachJson(field, column);
     return column;
   }
-  return scalarColumn(field, field.dataType, data);
+  return scalarColumn(field, dataType as ElementType, data);
 }
 
 /** An absent list is an empty one: clients leave it out when every row is null. */
-function nothingOf(field: FieldSchema): WireData {
-  const empty = new Uint8Array(0);
-  if (field.dataType === 'FloatVector') return { kind: 'vector', dim: 0, values: new Float32Array(0) };
-  if (field.dataType === 'Array')
-    return { kind: 'array', offsets: new Uint32Array(1), items: { kind: 'none' } };
-  if (field.dataType === 'JSON') return { kind: 'json', offsets: new Uint32Array(1), data: empty };
-  return nothingOfElement(field.dataType);
-}
-
-function nothingOfElement(type: ElementType): WireData {
+function nothingOf(type: ElementType): WireData {
   if (type === 'VarChar') return { kind: 'string', offsets: new Uint32Array(1), data: new Uint8Array(0) };
   return { kind: kindOf[type], values: emptyValues[type]() };
 }
@@ -73,9 +59,11 @@ const emptyValues: Readonly<Record<FixedType, () => FixedValues>> = {
   Int64: () => new BigInt64Array(0),
   Float: () => new Float32Array(0),
   Double: () => new Float64Array(0),
+  Timestamptz: () => new BigInt64Array(0),
 };
 
-function scalarColumn(field: FieldSchema, type: ElementType, data: WireData): FixedColumn | BytesColumn {
+function scalarColumn(field: FieldSchema, type: ElementType, sent: WireData): FixedColumn | BytesColumn {
+  const data = sent.kind === 'none' ? nothingOf(type) : sent;
   if (type !== 'VarChar') return fixedColumn(field, type, data);
   const column = bytesColumn(field, 'VarChar', data);
   const { offsets } = column;
@@ -112,14 +100,9 @@ function narrowed(field: FieldSchema, type: 'Int8' | 'Int16', values: Int32Array
   return narrow;
 }
 
-/** NaN and the infinities times zero are NaN, every other number times zero is zero: one sum tells. */
-function requireFinite(field: FieldSchema, values: Float32Array | Float64Array): void {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += (values[i] as number) * 0;
-  if (sum !== 0) throw invalid(`value of field ${field.name} is not a number or infinity`);
-}
-
 function bytesColumn(field: FieldSchema, type: 'VarChar' | 'JSON', data: WireData): BytesColumn {
+  if (data.kind === 'none')
+    return { layout: 'bytes', type, offsets: new Uint32Array(1), data: new Uint8Array(0) };
   if (data.kind !== (type === 'JSON' ? 'json' : 'string') || !('offsets' in data) || !('data' in data))
     throw mismatch(field, describe(data));
   const { offsets, data: text } = data;
@@ -160,35 +143,18 @@ export function eachJson(
 }
 
 function arrayColumn(field: FieldSchema, data: WireData): Column {
-  if (data.kind !== 'array') throw mismatch(field, describe(data));
-  const { offsets, items: sent } = data;
-  const type = field.elementType ?? 'Int64';
-  const limit = field.maxCapacity ?? 0;
-  for (let row = 0; row + 1 < offsets.length; row++) {
-    const length = (offsets[row + 1] as number) - (offsets[row] as number);
-    if (length > limit)
-      throw invalid(
-        `the length (${length}) of array field ${field.name} exceeds max capacity (${limit}), row number: ${row}`,
-      );
-  }
-  const items = scalarColumn(field, type, sent.kind === 'none' ? nothingOfElement(type) : sent);
+  const isAbsent = data.kind === 'none';
+  if (!isAbsent && data.kind !== 'array') throw mismatch(field, describe(data));
+  const offsets = isAbsent ? new Uint32Array(1) : data.offsets;
+  const type = (field.elementType ?? 'Int64') as ElementType;
+  requireCapacity(field, offsets);
+  const items = scalarColumn(field, type, isAbsent ? data : data.items);
   return { layout: 'list', type: 'Array', offsets, items };
-}
-
-function vectorColumn(field: FieldSchema, data: WireData): Column {
-  if (data.kind !== 'vector') throw mismatch(field, describe(data));
-  const { dim: sentDim, values } = data;
-  const dim = field.dim ?? 0;
-  if ((values.length > 0 && sentDim !== dim) || values.length % dim !== 0)
-    throw invalid(
-      `invalid dimension: the dim (${sentDim}) of field data ${field.name} is not equal to schema dim (${dim})`,
-    );
-  requireFinite(field, values);
-  return { layout: 'vector', type: 'FloatVector', dim, values };
 }
 
 /** Values in a column. */
 export function lengthOf(column: Column): number {
   if (column.layout === 'fixed') return column.values.length;
-  return column.layout === 'vector' ? column.values.length / column.dim : column.offsets.length - 1;
+  if (column.layout !== 'vector') return column.offsets.length - 1;
+  return column.values.length / vectorWidth(column.type, column.dim);
 }

@@ -14,9 +14,17 @@ const memberOf = {
   Float: 'float_data',
   Double: 'double_data',
   VarChar: 'string_data',
+  Timestamptz: 'timestamptz_data',
   JSON: undefined,
+  Geometry: undefined,
   Array: undefined,
   FloatVector: undefined,
+  BinaryVector: undefined,
+  Float16Vector: undefined,
+  BFloat16Vector: undefined,
+  Int8Vector: undefined,
+  SparseFloatVector: undefined,
+  ArrayOfVector: undefined,
 } as const satisfies Record<DataType, keyof SchemaValueField | undefined>;
 
 /** Lowest and highest value of the small integers, which travel as int32. */

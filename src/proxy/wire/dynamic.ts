@@ -4,7 +4,8 @@ import type { BytesColumn, Column } from '../../model/rows.ts';
 import { type CollectionSchema, DYNAMIC_FIELD_NAME, type FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
 import { parseJson } from '../../support/json.ts';
-import { checkedColumn, eachJson, invalid, lengthOf } from './columns.ts';
+import { invalid } from './checks.ts';
+import { checkedColumn, eachJson, lengthOf } from './columns.ts';
 import type { WireData, WireField } from './field-data-decode.ts';
 import { type JsonEntry, jsonEntries, jsonObjectText } from './json-object.ts';
 

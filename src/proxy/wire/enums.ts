@@ -19,7 +19,15 @@ export const dataTypeToWire = {
   VarChar: 21,
   Array: 22,
   JSON: 23,
+  Geometry: 24,
+  Timestamptz: 26,
+  BinaryVector: 100,
   FloatVector: 101,
+  Float16Vector: 102,
+  BFloat16Vector: 103,
+  SparseFloatVector: 104,
+  Int8Vector: 105,
+  ArrayOfVector: 106,
 } as const satisfies Record<DataType, number>;
 export const dataTypeFromWire = invert<DataType>(dataTypeToWire);
 
@@ -27,19 +35,11 @@ export const dataTypeFromWire = invert<DataType>(dataTypeToWire);
 export const unservedDataTypes: ReadonlyMap<number, string> = new Map([
   [0, 'None'],
   [20, 'String'],
-  [24, 'Geometry'],
   [25, 'Text'],
-  [26, 'Timestamptz'],
   [27, 'Mol'],
   [28, 'Date'],
   [29, 'Time'],
   [30, 'Decimal'],
-  [100, 'BinaryVector'],
-  [102, 'Float16Vector'],
-  [103, 'BFloat16Vector'],
-  [104, 'SparseFloatVector'],
-  [105, 'Int8Vector'],
-  [106, 'ArrayOfVector'],
   [200, 'ArrayOfStruct'],
   [201, 'Struct'],
 ]);

@@ -1,7 +1,16 @@
 /** Columns of the model to `schema.FieldData`, straight to bytes. */
-import type { BytesColumn, Column, FixedColumn, ListColumn, PrimaryKeys } from '../../model/rows.ts';
-import type { FieldSchema } from '../../model/schema.ts';
-import { unreachable } from '../../support/assert.ts';
+import { DbError } from '../../errors/db-error.ts';
+import { vectorWidth } from '../../model/columns.ts';
+import type {
+  BytesColumn,
+  Column,
+  FixedColumn,
+  ListColumn,
+  PrimaryKeys,
+  VectorColumn,
+} from '../../model/rows.ts';
+import { type FieldSchema, isVectorType } from '../../model/schema.ts';
+import { assert, unreachable } from '../../support/assert.ts';
 import { dataTypeToWire } from './enums.ts';
 import {
   bool,
@@ -21,16 +30,28 @@ import {
 } from './parts.ts';
 
 /** Numbers of the `ScalarField` members. */
-const member = { bool: 1, int: 2, long: 3, float: 4, double: 5, string: 6, array: 8, json: 9 } as const;
+const member = {
+  bool: 1,
+  int: 2,
+  long: 3,
+  float: 4,
+  double: 5,
+  string: 6,
+  array: 8,
+  json: 9,
+  geometryWkt: 12,
+} as const;
+/** Numbers of the `VectorField` members that are the bytes of all vectors. */
+const vectorMember = { BinaryVector: 3, Float16Vector: 4, BFloat16Vector: 5, Int8Vector: 7 } as const;
+const SPARSE = 6;
+const VECTOR_ARRAY = 8;
 
 /** One column with the name it was asked for. Null rows travel as zeros, told apart by `valid_data`. */
 export function encodeFieldData(field: FieldSchema, column: Column): Part {
   return join(
     uint(1, dataTypeToWire[field.dataType]),
     text(2, field.name),
-    column.layout === 'vector'
-      ? nested(4, join(uint(1, column.dim), nested(2, packed(1, rawBytes(column.values)))))
-      : nested(3, scalars(field, column)),
+    isVectorType(field.dataType) ? nested(4, vectors(field, column)) : nested(3, scalars(field, column)),
     uint(5, field.fieldId),
     bool(6, field.isDynamic),
     column.valid === undefined ? nothing : packed(7, part(column.valid)),
@@ -45,8 +66,45 @@ export const encodeCount = (name: string, count: number): Part =>
     nested(3, nested(member.long, packed(1, part(packVarints(BigInt64Array.of(BigInt(count))))))),
   );
 
-function scalars(field: FieldSchema, column: FixedColumn | BytesColumn | ListColumn): Part {
+function vectors(field: FieldSchema, column: Column): Part {
+  if (column.layout === 'vector') return dense(column, 0, column.values.length);
+  if (column.layout === 'bytes') return sparse(column);
+  assert(column.layout === 'list' && column.items.layout === 'vector', `field ${field.name} holds vectors`);
+  const { offsets, items } = column;
+  const width = vectorWidth(items.type, items.dim);
+  const rows = Array.from({ length: offsets.length - 1 }, (_, row) =>
+    nested(2, dense(items, (offsets[row] as number) * width, (offsets[row + 1] as number) * width)),
+  );
+  const array = join(uint(1, items.dim), joinAll(rows), uint(3, dataTypeToWire[items.type]));
+  return join(uint(1, items.dim), nested(VECTOR_ARRAY, array));
+}
+
+/** The vectors whose values stand from `first` to `end`. */
+function dense({ type, dim, values }: VectorColumn, first: number, end: number): Part {
+  const bytes = rawBytes(values.subarray(first, end));
+  return join(
+    uint(1, dim),
+    type === 'FloatVector' ? nested(2, packed(1, bytes)) : nested(vectorMember[type], bytes),
+  );
+}
+
+/** The dimension of sparse vectors is one more than the highest that one of them has. */
+function sparse(column: BytesColumn): Part {
+  const { offsets, data } = column;
+  const view = new DataView(data.buffer, data.byteOffset, data.length);
+  let dim = 0;
+  for (let row = 0; row + 1 < offsets.length; row++) {
+    const end = offsets[row + 1] as number;
+    if (end > (offsets[row] as number)) dim = Math.max(dim, view.getUint32(end - 8, true) + 1);
+  }
+  const array = join(repeatedBytes(1, column, 0, offsets.length - 1), uint(2, dim));
+  return join(uint(1, dim), nested(SPARSE, array));
+}
+
+function scalars(field: FieldSchema, column: Column): Part {
   switch (column.layout) {
+    case 'vector':
+      return unreachable(column as never);
     case 'fixed':
       return fixed(column);
     case 'bytes':
@@ -72,6 +130,8 @@ function fixed({ type, values }: FixedColumn): Part {
       return nested(member.float, packed(1, rawBytes(values)));
     case 'Double':
       return nested(member.double, packed(1, rawBytes(values)));
+    case 'Timestamptz':
+      throw new DbError('unimplemented', 'answering a Timestamptz is not implemented');
     default:
       return unreachable(type);
   }
@@ -84,6 +144,7 @@ function lists(field: FieldSchema, { offsets, items }: ListColumn): Part {
   const rows = Array.from({ length: offsets.length - 1 }, (_, row) => {
     const first = offsets[row] as number;
     const end = offsets[row + 1] as number;
+    assert(items.layout !== 'vector', `field ${field.name} holds scalars`);
     const values =
       items.layout === 'bytes'
         ? bytesData(items, first, end)

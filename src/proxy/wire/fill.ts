@@ -1,28 +1,21 @@
 /** Pure: puts nulls, defaults and missing columns in. */
+import { fixedArrays, isFixedType, vectorArrays, vectorBytes, vectorWidth } from '../../model/columns.ts';
 import type {
   BytesColumn,
+  BytesType,
   Column,
   FixedColumn,
   FixedType,
   FixedValues,
   ListColumn,
+  VectorValues,
 } from '../../model/rows.ts';
-import type { ElementType, FieldSchema, ScalarValue } from '../../model/schema.ts';
+import { type FieldSchema, isDenseVector, type ScalarValue, type VectorType } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
-
-const make: Readonly<Record<FixedType, (length: number) => FixedValues>> = {
-  Bool: (length) => new Uint8Array(length),
-  Int8: (length) => new Int8Array(length),
-  Int16: (length) => new Int16Array(length),
-  Int32: (length) => new Int32Array(length),
-  Int64: (length) => new BigInt64Array(length),
-  Float: (length) => new Float32Array(length),
-  Double: (length) => new Float64Array(length),
-};
 
 /** Bytes that one row of a filled-in column takes: to refuse a short request that would grow without bound. */
 export function filledRowBytes(field: FieldSchema): number {
-  if (field.dataType === 'FloatVector') return (field.dim ?? 0) * 4;
+  if (isDenseVector(field.dataType)) return vectorBytes(field.dataType, field.dim ?? 0);
   if (field.dataType === 'VarChar' && typeof field.defaultValue === 'string')
     return Buffer.byteLength(field.defaultValue) + 4;
   return 8;
@@ -42,51 +35,43 @@ export const spreadColumn = (field: FieldSchema, column: Column, valid: Uint8Arr
 export const maskColumn = (field: FieldSchema, column: Column, valid: Uint8Array): Column =>
   spreadColumn(field, compact(column, valid), valid);
 
-function emptyColumn(field: FieldSchema): Column {
-  const { dataType } = field;
-  if (dataType === 'FloatVector')
-    return { layout: 'vector', type: dataType, dim: field.dim ?? 0, values: new Float32Array(0) };
-  if (dataType === 'Array')
-    return {
-      layout: 'list',
-      type: dataType,
-      offsets: new Uint32Array(1),
-      items: emptyItems(field.elementType ?? 'Int64'),
-    };
-  if (dataType === 'JSON') return emptyBytes(dataType);
-  return emptyItems(dataType);
+function emptyColumn({ dataType, elementType, dim = 0 }: FieldSchema): Column {
+  if (dataType !== 'Array' && dataType !== 'ArrayOfVector') return emptyItems(dataType, dim);
+  const items = emptyItems(elementType ?? 'Int64', dim);
+  return { layout: 'list', type: dataType, offsets: new Uint32Array(1), items };
 }
 
-const emptyBytes = (type: 'VarChar' | 'JSON'): BytesColumn => ({
-  layout: 'bytes',
-  type,
-  offsets: new Uint32Array(1),
-  data: new Uint8Array(0),
-});
-
-const emptyItems = (type: ElementType): FixedColumn | BytesColumn =>
-  type === 'VarChar' ? emptyBytes(type) : { layout: 'fixed', type, values: make[type](0) };
+function emptyItems(type: FixedType | BytesType | VectorType, dim: number): ListColumn['items'] {
+  if (isDenseVector(type)) return { layout: 'vector', type, dim, values: new vectorArrays[type](0) };
+  if (isFixedType(type)) return { layout: 'fixed', type, values: new fixedArrays[type](0) };
+  return { layout: 'bytes', type, offsets: new Uint32Array(1), data: new Uint8Array(0) };
+}
 
 function spread(field: FieldSchema, column: Column, valid: Uint8Array): Column {
   const rowCount = valid.length;
   if (column.layout === 'vector') {
-    const values = new Float32Array(rowCount * column.dim);
+    const width = vectorWidth(column.type, column.dim);
+    const values = new vectorArrays[column.type](rowCount * width);
     let from = 0;
     for (let row = 0; row < rowCount; row++)
       if (valid[row] === 1) {
-        values.set(column.values.subarray(from, from + column.dim), row * column.dim);
-        from += column.dim;
+        copyVector(column.values, from, values, row, width);
+        from++;
       }
     return { ...column, values, valid };
   }
   if (column.layout === 'fixed') {
-    const values = make[column.type](rowCount);
+    const values = new fixedArrays[column.type](rowCount);
     let from = 0;
     for (let row = 0; row < rowCount; row++)
       if (valid[row] === 1) values[row] = present(column.values[from++], field.name);
     return { ...column, values, valid };
   }
   return { ...column, offsets: spreadOffsets(column.offsets, valid), valid };
+}
+
+function copyVector(from: VectorValues, row: number, to: VectorValues, at: number, width: number): void {
+  (to as Uint8Array).set(from.subarray(row * width, (row + 1) * width) as Uint8Array, at * width);
 }
 
 /** Null rows are empty: they end where they begin. */
@@ -138,10 +123,10 @@ function textDefault(column: BytesColumn, valid: Uint8Array, value: ScalarValue)
 export function takeRows(column: Column, rows: readonly number[]): Column {
   const valid = column.valid && Uint8Array.from(rows, (row) => column.valid?.[row] ?? 0);
   if (column.layout === 'vector') {
-    const { dim } = column;
-    const values = new Float32Array(rows.length * dim);
+    const width = vectorWidth(column.type, column.dim);
+    const values = new vectorArrays[column.type](rows.length * width);
     rows.forEach((row, i) => {
-      values.set(column.values.subarray(row * dim, (row + 1) * dim), i * dim);
+      copyVector(column.values, row, values, i, width);
     });
     return { ...column, values, valid };
   }
@@ -156,7 +141,7 @@ export function takeRows(column: Column, rows: readonly number[]): Column {
 }
 
 function takeFixed(column: FixedColumn, rows: readonly number[]): FixedValues {
-  const values = make[column.type](rows.length);
+  const values = new fixedArrays[column.type](rows.length);
   for (let i = 0; i < rows.length; i++) values[i] = present(column.values[present(rows[i], 'row')], 'value');
   return values;
 }
@@ -169,9 +154,9 @@ function takeBytes(column: BytesColumn, rows: readonly number[], offsets: Uint32
   return data;
 }
 
-function takeItems(column: ListColumn, rows: readonly number[]): FixedColumn | BytesColumn {
+function takeItems(column: ListColumn, rows: readonly number[]): ListColumn['items'] {
   const items: number[] = [];
   for (const row of rows)
     for (let item = column.offsets[row] ?? 0; item < (column.offsets[row + 1] ?? 0); item++) items.push(item);
-  return takeRows(column.items, items) as FixedColumn | BytesColumn;
+  return takeRows(column.items, items) as ListColumn['items'];
 }

@@ -5,8 +5,8 @@
 import type { FixedValues } from '../../model/rows.ts';
 import { BYTES, FIXED32, FIXED64, malformed, VARINT, type WireReader } from './reader.ts';
 
-/** The packed lists of `ScalarField` and `FloatArray`. */
-export type FixedKind = 'bool' | 'int' | 'long' | 'float' | 'double';
+/** The packed lists of `ScalarField` and `FloatArray`. `timestamptz`: microseconds since 1970 UTC. */
+export type FixedKind = 'bool' | 'int' | 'long' | 'float' | 'double' | 'timestamptz';
 
 interface FixedSpec {
   readonly width: number;
@@ -18,6 +18,7 @@ const specs: Readonly<Record<FixedKind, FixedSpec>> = {
   bool: { width: 1, wireType: VARINT, make: (buffer, length) => new Uint8Array(buffer, 0, length) },
   int: { width: 4, wireType: VARINT, make: (buffer, length) => new Int32Array(buffer, 0, length) },
   long: { width: 8, wireType: VARINT, make: (buffer, length) => new BigInt64Array(buffer, 0, length) },
+  timestamptz: { width: 8, wireType: VARINT, make: (buffer, length) => new BigInt64Array(buffer, 0, length) },
   float: { width: 4, wireType: FIXED32, make: (buffer, length) => new Float32Array(buffer, 0, length) },
   double: { width: 8, wireType: FIXED64, make: (buffer, length) => new Float64Array(buffer, 0, length) },
 };
@@ -69,7 +70,7 @@ export class FixedList {
       return;
     }
     this.#reserve(countVarints(bytes, start, end));
-    if (this.kind === 'long') this.#readLongs(bytes, start, end);
+    if (width === 8) this.#readLongs(bytes, start, end);
     else if (this.kind === 'int') this.#readInts(bytes, start, end);
     else this.#readBools(bytes, start, end);
   }
@@ -147,6 +148,10 @@ export class BytesList {
   #offsets = new Uint32Array(16);
   #data = new Uint8Array(0);
   #size = 0;
+
+  get sizeBytes(): number {
+    return this.#size;
+  }
 
   /** Room for this many more bytes: the size of the message the values stand in. */
   reserve(more: number): void {

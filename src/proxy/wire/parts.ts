@@ -1,5 +1,5 @@
 /** Writes protobuf's wire form from the inside out: pieces with known sizes, copied once at the end. */
-import type { FixedValues } from '../../model/rows.ts';
+import type { FixedValues, VectorValues } from '../../model/rows.ts';
 
 /** Bytes in pieces; columns stay where they are until the answer is put together. */
 export interface Part {
@@ -70,7 +70,7 @@ export const text = (field: number, value: string): Part =>
 export const textItem = (field: number, value: string): Part => nested(field, part(Buffer.from(value)));
 
 /** The bytes of numbers whose wire form is their memory form: floats, doubles, and bools as bytes 0 and 1. */
-export const rawBytes = (values: FixedValues): Part =>
+export const rawBytes = (values: FixedValues | VectorValues): Part =>
   part(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 
 export const packed = (field: number, content: Part): Part =>

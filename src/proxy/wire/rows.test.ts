@@ -189,7 +189,11 @@ test('bad rows are refused with the reason', () => {
       /does not match its type Int64: found int data/,
     ],
     [with_({ type: 5, field_name: 'i64', vectors: { dim: 2n } }), 1, /does not match/],
-    [with_({ field_name: 'v', vectors: { dim: 16n, binary_vector: utf8('ab') } }), 1, /found binary_vector/],
+    [
+      with_({ field_name: 'v', vectors: { dim: 16n, binary_vector: utf8('ab') } }),
+      1,
+      /found BinaryVector data/,
+    ],
     [
       with_({ type: 101, field_name: 'v', vectors: { dim: 4n, float_vector: { data: [1, 2, 3, 4] } } }),
       1,

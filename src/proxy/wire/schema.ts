@@ -9,7 +9,10 @@ import {
   dynamicField,
   type ElementType,
   type FieldSchema,
+  isDenseVector,
+  isVectorType,
   type ScalarValue,
+  type VectorType,
 } from '../../model/schema.ts';
 import { decodeDefault, encodeDefault } from './default-value.ts';
 import type { SchemaCollectionSchema, SchemaFieldSchema } from './descriptor.generated.ts';
@@ -21,6 +24,17 @@ import { requireName } from './names.ts';
 const MAX_FIELDS = 64;
 const MAX_VECTOR_FIELDS = 10;
 export const MAX_DIM = 32_768;
+const MAX_BINARY_DIM = 8 * MAX_DIM;
+const elementTypes: ReadonlySet<DataType> = new Set<ElementType>([
+  'Bool',
+  'Int8',
+  'Int16',
+  'Int32',
+  'Int64',
+  'Float',
+  'Double',
+  'VarChar',
+]);
 const MAX_VARCHAR_BYTES = 65_535;
 const MAX_ARRAY_CAPACITY = 4096;
 const MAX_DESCRIPTION_BYTES = 65_535;
@@ -73,7 +87,7 @@ function requireSoundFields(fields: readonly FieldSchema[]): void {
     );
   if (key.nullable) throw invalid(`primary field not support null: ${key.name}`);
   if (key.defaultValue !== undefined) throw invalid(`primary field not support default_value: ${key.name}`);
-  const vectors = fields.filter(({ dataType }) => dataType === 'FloatVector').length;
+  const vectors = fields.filter(({ dataType }) => isVectorType(dataType)).length;
   if (vectors === 0) throw invalid('schema does not contain vector field');
   if (vectors > MAX_VECTOR_FIELDS)
     throw invalid(`maximum vector field's number should be limited to ${MAX_VECTOR_FIELDS}, got ${vectors}`);
@@ -117,23 +131,28 @@ function decodedDefault(
   return { defaultValue: decodeDefault(wire.name, dataType, maxLength, wire.default_value) };
 }
 
+/** Kept by everything below, but not yet read from or written to the wire. */
+const laterTypes: ReadonlySet<DataType> = new Set(['Geometry', 'Timestamptz']);
+
 function servedType(wire: number, field: string): DataType {
   const dataType = dataTypeFromWire.get(wire);
-  if (dataType !== undefined) return dataType;
+  if (dataType !== undefined && !laterTypes.has(dataType)) return dataType;
   if (wire === 0) throw invalid(`data type None is not valid, field ${field}`);
   throw unserved(`data type ${dataTypeName(wire)} (field ${field})`);
 }
 
 interface Sizes {
-  readonly elementType?: ElementType;
+  readonly elementType?: ElementType | VectorType;
   readonly dim?: number;
   readonly maxLength?: number;
   readonly maxCapacity?: number;
 }
 
 function decodeSizes(name: string, dataType: DataType, wire: SchemaFieldSchema, params: Properties): Sizes {
-  if (dataType === 'FloatVector') return { dim: decodeDim(name, params) };
+  if (isDenseVector(dataType)) return { dim: decodeDim(name, dataType, params) };
   if (dataType === 'VarChar') return { maxLength: decodeMaxLength(name, params) };
+  if (dataType === 'ArrayOfVector')
+    throw invalid(`data type ArrayOfVector is for fields of struct arrays, field ${name}`);
   if (dataType !== 'Array') return {};
   const elementType = decodeElementType(wire.element_type, name);
   const maxCapacity = integerParam(params, 'max_capacity');
@@ -150,19 +169,24 @@ function decodeSizes(name: string, dataType: DataType, wire: SchemaFieldSchema, 
 
 function decodeElementType(wire: number, name: string): ElementType {
   const dataType = wire === 0 ? undefined : servedType(wire, name);
-  if (dataType === undefined || dataType === 'JSON' || dataType === 'Array' || dataType === 'FloatVector')
+  if (dataType === undefined || !elementTypes.has(dataType))
     throw invalid(`element type ${dataTypeName(wire)} is not supported for array field ${name}`);
-  return dataType;
+  return dataType as ElementType;
 }
 
-function decodeDim(name: string, params: Properties): number {
+function decodeDim(name: string, type: VectorType, params: Properties): number {
   const text = params['dim'];
   if (text === undefined)
     throw invalid(`invalid dimension: dimension is not defined in field type params of ${name}`);
   const dim = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(dim >= 1 && dim <= MAX_DIM))
+  const most = type === 'BinaryVector' ? MAX_BINARY_DIM : MAX_DIM;
+  if (!(dim >= 1 && dim <= most))
     throw invalid(
-      `invalid dimension: ${text.slice(0, 30)} of field ${name}. float vector dimension should be in range 1 ~ ${MAX_DIM}`,
+      `invalid dimension: ${text.slice(0, 30)} of field ${name}. ${type} dimension should be in range 1 ~ ${most}`,
+    );
+  if (type === 'BinaryVector' && dim % 8 !== 0)
+    throw invalid(
+      `invalid dimension: ${dim} of field ${name}. binary vector dimension should be multiple of 8.`,
     );
   return dim;
 }

@@ -18,8 +18,7 @@ export function dynamicColumn(
   given: WireField | undefined,
   numRows: number,
 ): Column {
-  if (given === undefined || lengthOfData(given.data) === 0)
-    return emptyObjects(numRows);
+  if (given === undefined || lengthOfData(given.data) === 0) return emptyObjects(numRows);
   const column = checkedColumn(field, given) as BytesColumn;
   if (lengthOf(column) !== numRows)
     throw invalid(

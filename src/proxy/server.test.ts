@@ -44,11 +44,12 @@ test('the official client connects and learns the version and the health', () =>
     assert.deepEqual([health.isHealthy, health.reasons], [false, ['storage is away']]);
   }));
 
-test('every RPC that is not served answers UNIMPLEMENTED with its name', async () => {
+test('R18, R20: every RPC that is not served, those of roles and of exports among them, answers UNIMPLEMENTED with its name', async () => {
   const server = await startServer();
   try {
     const unserved = allRpcs.filter((rpc) => !Object.hasOwn(service, rpc));
-    assert.ok(unserved.includes('HybridSearch') && unserved.includes('ExportSnapshot'));
+    const parts = ['CreateRole', 'SelectGrant', 'OperatePrivilegeV2', 'ExportSnapshot', 'HybridSearch'];
+    for (const rpc of parts) assert.ok((unserved as readonly string[]).includes(rpc), rpc);
     for (const rpc of unserved)
       await assert.rejects(
         callBytes(server.port, rpc, new Uint8Array(0)),

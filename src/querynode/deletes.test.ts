@@ -19,7 +19,7 @@ const deletion = fc.record({
 });
 
 for (const type of ['Int64', 'VarChar'] as const)
-  test(`deletes of ${type} keys give the same result in any order and any number of times`, () => {
+  test(`R02: deletes of ${type} keys give the same result in any order and any number of times`, () => {
     fc.assert(
       fc.property(
         fc.array(deletion, { maxLength: 600, size: 'max' }),

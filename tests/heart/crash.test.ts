@@ -76,7 +76,7 @@ for (const flavour of flavours) {
     assert.ok(faults >= 4, `${faults} calls`);
   });
 
-  test(`R05, R10: ${name} any write of a restore: it ends completed and whole, or was never begun`, async () => {
+  test(`R05, R10, R30: ${name} any write of a restore: it ends completed and whole, or was never begun`, async () => {
     const faults = await everyFault(flavour, async (fault) => {
       let world = await prepared(5, true);
       const before = await world.content(source);

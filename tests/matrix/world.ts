@@ -8,6 +8,7 @@ import { openFoundations } from '../../src/coordinator/compose.ts';
 import { createCoordinator } from '../../src/coordinator/coordinator.ts';
 import { Cluster } from '../../src/coordinator/scheduler/cluster.ts';
 import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
+import type { SnapshotLimits } from '../../src/coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
 import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
 import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
@@ -91,13 +92,13 @@ export class World {
   }
 
   /** As `src/server.ts` composes it, in one thread. What it rejects with has left nothing open. */
-  static async open(disks: Disks): Promise<World> {
+  static async open(disks: Disks, limits: Partial<SnapshotLimits> = {}): Promise<World> {
     const steps: (() => Promise<void>)[] = [];
     const close = async () => {
       for (const step of steps.splice(0).reverse()) await step();
     };
     try {
-      return await World.#open(disks, steps, close);
+      return await World.#open(disks, limits, steps, close);
     } catch (error) {
       await close();
       throw error;
@@ -106,6 +107,7 @@ export class World {
 
   static async #open(
     disks: Disks,
+    limits: Partial<SnapshotLimits>,
     steps: (() => Promise<void>)[],
     close: () => Promise<void>,
   ): Promise<World> {
@@ -158,7 +160,7 @@ export class World {
           checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
           fingerprints: new WorkerFingerprints(inlineWorkers(fingerprintTasks(store))),
           log,
-          limits: { checkIntervalMs: TICK_MS },
+          limits: { checkIntervalMs: TICK_MS, ...limits },
         }),
     });
     steps.push(() => coordinator.close());
@@ -240,12 +242,12 @@ export async function until(what: string, isTrue: () => boolean): Promise<void> 
 const keys = (from: number, count: number): bigint[] =>
   Array.from({ length: count }, (_, i) => BigInt(from + i));
 
-/** Of one shard, with an index for its vectors. */
-export async function collectionOf(world: World, name: string): Promise<CollectionId> {
+/** With an index for its vectors. */
+export async function collectionOf(world: World, name: string, shardsNum = 1): Promise<CollectionId> {
   const { collectionId } = await world.coordinator.createCollection({
     ...named(name),
     schema,
-    shardsNum: 1,
+    shardsNum,
     consistencyLevel: 'Bounded',
     properties: {},
   });
@@ -258,7 +260,7 @@ export async function collectionOf(world: World, name: string): Promise<Collecti
   return collectionId;
 }
 
-const snapshot = (world: World, name: string, of: string) =>
+export const snapshot = (world: World, name: string, of: string) =>
   world.coordinator.createSnapshot({
     at: named(of),
     name,
@@ -266,7 +268,7 @@ const snapshot = (world: World, name: string, of: string) =>
     compactionProtectionSeconds: 0,
   });
 
-const indexed = (world: World, name: string) =>
+export const indexed = (world: World, name: string) =>
   until('the index', () =>
     world.coordinator.describeIndexes(named(name), '').every(({ state }) => state === 'finished'),
   );

@@ -156,7 +156,7 @@ test('a compaction is never of a protected segment, and comes back to it when th
   await of.world.coordinator.close();
 });
 
-test('a segment protected while a node compacts it stays; what was written is dropped', async () => {
+test('R21: a segment protected while a node compacts it stays; what was written is dropped', async () => {
   const of = await stage();
   for (let i = 0; i < 4; i++) await flushed(of, [i]);
   const before = idsOf(rowsOf(of));

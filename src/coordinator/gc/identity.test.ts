@@ -105,7 +105,7 @@ for (const [kind, open] of kinds)
       assert.deepEqual(await store.get(IDENTITY_KEY), marker);
     });
 
-    test('a used catalog over the store of another one starts and deletes nothing', async () => {
+    test('R26: a used catalog over the store of another one starts and deletes nothing', async () => {
       await using store = await open();
       await start({ kv: new MemoryKv(), store }, 1);
       await store.put(KEY, bytes);

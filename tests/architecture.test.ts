@@ -114,6 +114,7 @@ test('every package has a line in docs/dependencies.md, and every line a package
 
 test('every rule, invariant, failure and weakness that code cites is stated in its document', () => {
   const stated = new Set([
+    ...[...read('docs/track-record.md').matchAll(/^\| (R\d+) \|/gm)].map(([, n]) => n),
     ...[...read('ARCHITECTURE.md').matchAll(/^- \*\*([OIR]\d+)\*\*/gm)].map(([, n]) => n),
     ...[...read('docs/weaknesses.md').matchAll(/^\| (W\d+) \||\*\*(W\d+)\*\*/gm)].map(([, n, m]) => n ?? m),
   ]);
@@ -140,6 +141,8 @@ test('every file that a document names exists', () => {
     'docs/formats.md',
     'docs/seeds.md',
     'docs/weaknesses.md',
+    'docs/track-record.md',
+    'docs/corruption.md',
   ].concat(readdirSync(join(project, 'docs/design')).map((name) => `docs/design/${name}`));
   const named = documents.flatMap((document) =>
     [...read(document).matchAll(/`((?:src|tests|docs|changelog|scripts)\/[\w./-]+)`/g)].map((match) => ({
@@ -158,7 +161,7 @@ test('every file that a document names exists', () => {
 function hasTest(path: string, name: string): boolean {
   if (!existsSync(join(project, path))) return false;
   const text = read(path);
-  if (text.includes(`test('${name}'`)) return true;
+  if (text.includes(`test('${name}'`) || text.includes(`inDirectory('${name}'`)) return true;
   const quoted = (part: string) => text.includes(`'${part}'`);
   return [...text.matchAll(/test\(`([^`]+)`/g)].some(([, title = '']) => {
     const pattern = title
@@ -202,6 +205,33 @@ test('every weakness of restores has a test that states its absence by its numbe
     ofRestores.filter((number) => !stated.has(number)),
     [],
   );
+});
+
+test('docs/track-record.md has a row for R01 to R30, for W1 to W30 and for bugs of our own, and every test named there exists', () => {
+  const rows = [...read('docs/track-record.md').matchAll(/^\| (?!Command|What \||---|\|)(.*) \|$/gm)]
+    .map(([, row = '']) => row.split(' | '))
+    .filter(([first = '']) => !first.startsWith('`npm'));
+  const ids = rows.map(([first]) => first);
+  const expected = (letter: string, digits: number) =>
+    Array.from({ length: 30 }, (_, n) => `${letter}${String(n + 1).padStart(digits, '0')}`);
+  assert.deepEqual(
+    [...expected('R', 2), ...expected('W', 1)].filter((id) => !ids.includes(id)),
+    [],
+  );
+  assert.ok(rows.length > 60 + 40, `${rows.length} rows`);
+  for (const row of rows) {
+    const last = row.at(-1) ?? '';
+    const tests = testsNamedIn(last);
+    assert.ok(tests.length > 0 || /`npm run \w+/.test(last), `no command: ${row[0]}`);
+    for (const { path, name } of tests) assert.ok(hasTest(path, name), `${row[0]}: ${path}: ${name}`);
+    const id = row[0] ?? '';
+    // `npm test -- --name R07` must find something.
+    if (/^R\d\d$/.test(id))
+      assert.ok(
+        tests.some(({ name }) => name.includes(id)),
+        `no test is named ${id}`,
+      );
+  }
 });
 
 test('every duty of the seeds has in docs/seeds.md a room that exists and a test that exists', () => {

@@ -15,7 +15,7 @@ describe('corruption matrix', { concurrency: 3 }, () => {
     });
 });
 
-test('the matrix has every class of object that storage holds', async () => {
+test('R14: the matrix has every class of object that storage holds', async () => {
   assert.deepEqual([...segmentClasses].sort(), [...manifestKinds].sort());
   await withWorld(async (world) => {
     const stored = new Set([...(await storedKeys(world)).values()].map(({ kind }) => kind));

@@ -1,12 +1,13 @@
 /** One damage to one object, and everything that meets it. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
 import { pins } from '../../src/coordinator/snapshot/record.ts';
 import { coreTables } from '../../src/coordinator/tables.ts';
 import { type DbError, isDbError } from '../../src/errors/db-error.ts';
 import type { JobId } from '../../src/model/ids.ts';
-import { classes, type ObjectClass, storedKeys } from './classes.ts';
+import { classes, type ObjectClass } from './classes.ts';
 import { type Damage, type Done, inflict, type Victim } from './damage.ts';
 import { BESIDE, DAMAGED, named, OLD, SNAP, until, World } from './world.ts';
 
@@ -63,12 +64,17 @@ export function expected(name: ObjectClass, { manner }: Pick<Damage, 'manner'>, 
   }
 }
 
+const filesIn = (root: string): readonly string[] =>
+  readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((name) => !name.startsWith('.tmp') && /\.[a-z]+$/.test(name))
+    .sort();
+
 /** What the server and the store hold, ended jobs apart. */
-async function stateOf(world: World): Promise<unknown> {
+function stateOf(world: World): unknown {
   const { catalog, coordinator } = world;
   const tables = coreTables.filter(({ name }) => name !== 'id-lease');
   return {
-    objects: [...(await storedKeys(world)).keys()],
+    objects: filesIn(world.disks.objects),
     records: tables.flatMap((table) =>
       [...catalog.all(table)].map((each: object) => `${table.name} ${table.idOf(each)}`),
     ),
@@ -161,7 +167,7 @@ export class Cell {
   /** Undefined when it completed; otherwise why it did not, with everything as it was before. */
   async #refusal(start: () => Promise<JobId>): Promise<string | undefined> {
     const { coordinator, catalog } = this.world;
-    const before = await stateOf(this.world);
+    const before = stateOf(this.world);
     let reason: string;
     try {
       const jobId = await start();
@@ -177,7 +183,7 @@ export class Cell {
       if (!isDbError(error)) throw error;
       reason = error.message;
     }
-    assert.deepEqual(await stateOf(this.world), before, 'something is left of it');
+    assert.deepEqual(stateOf(this.world), before, 'something is left of it');
     return reason;
   }
 

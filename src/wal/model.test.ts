@@ -69,7 +69,7 @@ test('a log torn at any byte holds the records before it and nothing else; in a 
         if (isTorn) await assert.rejects(scanned(bytes.subarray(0, length), false), isDamage);
       }
     }),
-    { seed: 1, numRuns: 12 },
+    { seed: 1, numRuns: 6 },
   );
 });
 
@@ -147,6 +147,6 @@ test('any writes, in files of any size, come back in order; the last file cut at
         }
       },
     ),
-    { seed: 3, numRuns: 15 },
+    { seed: 3, numRuns: 8 },
   );
 });

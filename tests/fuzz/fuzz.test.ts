@@ -6,8 +6,8 @@ import { decoders } from './decoders.ts';
 import { found } from './found.ts';
 import { type Decoder, fuzz, runCase } from './harness.ts';
 
-const RUNS = 300;
-const SLOW_RUNS = 40;
+const RUNS = 250;
+const SLOW_RUNS = 20;
 const decoderOf = (name: string): Decoder => {
   const decoder = decoders.find((each) => each.name === name);
   assert.ok(decoder !== undefined, name);

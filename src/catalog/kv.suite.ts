@@ -59,7 +59,7 @@ export function kvSuite(name: string, place: () => Promise<KvPlace>): void {
             assert.deepEqual(await content(now), Object.fromEntries([...model].sort(byUtf8)));
             await now.close();
           }),
-          { seed: 1, numRuns: 12 },
+          { seed: 1, numRuns: 6 },
         );
         await kv.close();
       },

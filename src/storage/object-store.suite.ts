@@ -517,6 +517,6 @@ async function answersAsMap(store: ObjectStore): Promise<void> {
       for await (const { key } of store.list('')) await store.delete(key);
       await fc.asyncModelRun(() => ({ model: new Map(), real: store }), commands);
     }),
-    { seed: 1, numRuns: 15 },
+    { seed: 1, numRuns: 6 },
   );
 }

@@ -81,6 +81,11 @@ export const found: readonly Found[] = [
   },
   {
     decoder: 'configuration',
+    did: 'a list in 8,000 lists ran out of stack in the middle of a regular expression, which ends the process',
+    input: Buffer.from('- '.repeat(8000)),
+  },
+  {
+    decoder: 'configuration',
     did: 'an alias inside its own anchor ran out of stack and ended the start without a word',
     input: Buffer.from('a: &a\n  b: *a\n'),
   },

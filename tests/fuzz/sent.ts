@@ -73,10 +73,20 @@ const schemaOf = (bytes: Uint8Array): CollectionSchema => {
   return { ...schema, fields: schema.fields.map((field, i) => ({ ...field, fieldId: (100 + i) as never })) };
 };
 const autoFields = [{ name: 'id', data_type: 5, is_primary_key: true, autoID: true }, wireFields[11]!];
+/** Every other kind of vector. */
+const otherFields: readonly Outgoing<SchemaFieldSchema>[] = [
+  { name: 'id', data_type: 5, is_primary_key: true },
+  { name: 'bits', data_type: 100, ...params({ dim: '16' }) },
+  { name: 'half', data_type: 102, nullable: true, ...params({ dim: '2' }) },
+  { name: 'brain', data_type: 103, ...params({ dim: '2' }) },
+  { name: 'sparse', data_type: 104, nullable: true },
+  { name: 'bytes', data_type: 105, ...params({ dim: '3' }) },
+];
 const schemas = [
   schemaBytes(wireFields, false),
   schemaBytes(wireFields, true),
   schemaBytes(autoFields, true),
+  schemaBytes(otherFields, true),
 ];
 
 const columns: readonly Outgoing<SchemaFieldData>[] = [
@@ -114,6 +124,30 @@ const columns: readonly Outgoing<SchemaFieldData>[] = [
   },
   { type: 101, field_name: 'v', vectors: { dim: 2n, float_vector: { data: [1, 2, 3, 4, 5, 6] } } },
 ];
+const pair = (dimension: number, value: number): Uint8Array => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE(dimension, 0);
+  bytes.writeFloatLE(value, 4);
+  return bytes;
+};
+const otherColumns: readonly Outgoing<SchemaFieldData>[] = [
+  { type: 5, field_name: 'id', scalars: { long_data: { data: [1n, 2n, 3n] } } },
+  { type: 100, field_name: 'bits', vectors: { dim: 16n, binary_vector: new Uint8Array(6).fill(5) } },
+  { type: 102, field_name: 'half', vectors: { dim: 2n, float16_vector: new Uint8Array(12).fill(60) } },
+  { type: 103, field_name: 'brain', vectors: { dim: 2n, bfloat16_vector: new Uint8Array(12).fill(63) } },
+  {
+    type: 104,
+    field_name: 'sparse',
+    vectors: {
+      dim: 10n,
+      sparse_float_vector: {
+        contents: [Buffer.concat([pair(9, 1), pair(2, 0.5)]), new Uint8Array(), pair(2 ** 31, -1)],
+        dim: 10n,
+      },
+    },
+  },
+  { type: 105, field_name: 'bytes', vectors: { dim: 3n, int8_vector: new Uint8Array(9).fill(200) } },
+];
 const meta = {
   type: 23,
   field_name: '',
@@ -133,6 +167,7 @@ const writeCorpus = [
   rowsMessage([...columns, extra]),
   rowsMessage([columns[9]!, extra]),
   rowsMessage([meta, extra]),
+  rowsMessage(otherColumns),
 ];
 /** Tags of nested messages, numbers that do not end, long lists. */
 const protobufWords = [
@@ -160,6 +195,11 @@ const writeRequest: Decoder = {
     'proxy/wire/write-request.ts',
     'proxy/wire/field-data-decode.ts',
     'proxy/wire/lists.ts',
+    'proxy/wire/scalar-decode.ts',
+    'proxy/wire/vector-decode.ts',
+    'proxy/wire/vector-columns.ts',
+    'proxy/wire/sparse.ts',
+    'proxy/wire/checks.ts',
     'proxy/wire/reader.ts',
     'proxy/wire/rows.ts',
     'proxy/wire/columns.ts',

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { decodeRecord, encodeRecord } from '../../src/catalog/codec.ts';
+import { assertSoundFile } from '../../src/catalog/lmdb-file.ts';
 import { decodeMarker, encodeMarker } from '../../src/coordinator/gc/identity.ts';
 import { decodeManifest, encodeManifest } from '../../src/coordinator/snapshot/manifest.ts';
 import {
@@ -147,6 +148,38 @@ const catalogRecord: Decoder = {
   ],
   decode: (bytes) => decodeRecord(1, bytes, 'key'),
   refuses: isDamage,
+};
+
+/** The head of a catalog file as LMDB writes it: two meta pages. */
+function lmdbHead(): Buffer {
+  const page = 4096;
+  const bytes = Buffer.alloc(5 * page);
+  for (const [n, start] of [24, page + 24].entries()) {
+    bytes.writeUInt32LE(0xbeef_c0de, start);
+    bytes.writeUInt32LE(3, start + 4);
+    bytes.writeUInt32LE(page, start + 24);
+    bytes.writeBigUInt64LE(2n ** 64n - 1n, start + 64);
+    bytes.writeBigUInt64LE(3n, start + 112);
+    bytes.writeBigUInt64LE(BigInt(n + 5), start + 128);
+  }
+  return bytes;
+}
+
+const catalogFile: Decoder = {
+  name: 'catalog-file',
+  covers: ['catalog/lmdb-file.ts'],
+  corpus: [lmdbHead()],
+  decode: async (bytes) => {
+    const path = await mkdtemp(join(tmpdir(), 'tidemark-fuzz-'));
+    try {
+      await writeFile(join(path, 'data.mdb'), bytes);
+      await assertSoundFile(path);
+    } finally {
+      await rm(path, { recursive: true });
+    }
+  },
+  refuses: isDamage,
+  isSlow: true,
 };
 
 const manifestBytes = golden('snapshot-manifest-v1.avro');
@@ -418,6 +451,7 @@ export const storedDecoders: readonly Decoder[] = [
   logRecord,
   log,
   catalogRecord,
+  catalogFile,
   manifest,
   manifestRecords,
   metadata,

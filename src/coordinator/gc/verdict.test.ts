@@ -341,6 +341,66 @@ test('whatever is known, nothing referenced, live, being built or written, resto
     assert.ok(seen.has(`delete ${reason}`), reason);
 });
 
+test('the verdict is total: any key at all, of an object or half written, has one, and the same again; no key of somebody else is ever deleted', () => {
+  const piece = fc.constantFrom(
+    'segments',
+    'snapshots',
+    'identity',
+    '1',
+    '2',
+    '3',
+    '-1',
+    '9',
+    'metadata',
+    'manifests',
+    'index',
+    'rows.parquet',
+    '..',
+    '',
+    '0.avro',
+    '9.json',
+  );
+  const anyKey = fc.oneof(
+    fc.array(piece, { maxLength: 7 }).map((parts) => parts.join('/')),
+    fc.string({ unit: 'binary' }),
+  );
+  fc.assert(
+    fc.property(
+      anyKey,
+      knowledge,
+      flag,
+      fc.integer({ min: -5000, max: 2 * HOUR }),
+      (key, { isOwned: _, ...known }, isTemporary, ageMs) => {
+        const object = found(key, ageMs, isTemporary);
+        const said = verdictOf(object, marksOf(known as Known), NOW, limits);
+        assert.deepEqual(verdictOf(object, marksOf(known as Known), NOW, limits), said);
+        if (said.verdict === 'keep') return;
+        if (isTemporary) assert.ok(ageMs >= HOUR);
+        else assert.notEqual(parseKey(key).kind, 'foreign');
+      },
+    ),
+    { seed: 4, numRuns: 2000 },
+  );
+});
+
+test('unknown means keep: a record goes only when it is dropped, or its collection is, and what snapshots need is known and is not it', () => {
+  fc.assert(
+    fc.property(knowledge, ({ isOwned, ...rest }) => {
+      const job = isOwned ? { restoreJobId: 5n as JobId } : {};
+      const known = { ...rest, segment: rest.segment && { ...rest.segment, ...job } } as Known;
+      const segment = segmentOf(known);
+      if (segment === undefined) return;
+      if (recordVerdictOf(segment, marksOf(known), NOW, limits).verdict === 'keep') return;
+      assert.ok(known.areReferencesUnknown !== true && (known.snapshotsOf ?? []).length === 0);
+      assert.ok(
+        segment.state === 'dropped' || (segment.state === 'flushed' && known.isCollectionGone === true),
+      );
+      assert.ok(!(isOwned && known.restore !== undefined));
+    }),
+    { seed: 5, numRuns: 5000 },
+  );
+});
+
 test('the record of a dropped segment goes when nothing keeps its files', () => {
   const verdict = (known: Known) => {
     const { verdict: is, reason } = recordVerdictOf(segmentOf(known)!, marksOf(known), NOW, limits);

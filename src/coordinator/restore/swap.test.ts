@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import type { CollectionRecord } from '../../model/records.ts';
 import { asideName, checkCollectionName, isAside, keptName } from '../collections/names.ts';
 import type { CopyJob } from '../copy-segment/job.ts';
@@ -176,4 +177,84 @@ test('an aside name is no name a user can give; a kept name is one, at any lengt
     assert.equal(isAside(each), false);
   }
   assert.equal(taken.has(second), false);
+});
+
+const names = fc.constantFrom('words', 'words_before_9', 'mine', 'words#9');
+const some = (id: bigint) =>
+  fc.option(
+    fc
+      .tuple(names, fc.constantFrom('none', 'loaded'), fc.constantFrom(1n, 5n))
+      .map(([name, load, databaseId]) => collection(id, name, { load, databaseId })),
+    { nil: undefined },
+  );
+/** Collections as any renaming, dropping and loading may leave them; of a name there is one in the database. */
+const anyView = fc
+  .record({
+    stage: fc.constantFrom<SwapStage>('copying', 'swapped', 'confirmed', 'reverted'),
+    source: some(1n),
+    target: some(2n),
+    stranger: some(3n),
+    jobState: fc.constantFrom('executing', 'completed', 'failed'),
+  })
+  .map(({ stage, source, target, stranger, jobState }) => {
+    const all = [source, target, stranger].filter((each) => each !== undefined);
+    const holder = all.find(({ name, databaseId }) => name === 'words' && databaseId === 1n);
+    const job = { databaseId: 1n, state: jobState, reason: 'x' } as unknown as CopyJob;
+    return { ...view(stage), source, target, holder, job };
+  });
+
+test('whatever became of the collections: a swap is one step or a reason, takes no name of a stranger, and never loses a loaded one', () => {
+  fc.assert(
+    fc.property(anyView, fc.boolean(), (now, isLoadedAhead) => {
+      const step = decideSwap(now, isLoadedAhead);
+      assert.deepEqual(decideSwap(now, isLoadedAhead), step);
+      const isStranger = now.holder !== undefined && now.holder.collectionId === 3n;
+      switch (step.kind) {
+        case 'none':
+          return assert.equal(now.target, undefined);
+        case 'take':
+          return assert.ok(now.source === undefined && now.holder === undefined);
+        case 'load':
+          return assert.ok(!isLoadedAhead && now.source?.load === 'loaded');
+        case 'swap':
+          assert.ok(now.source?.name === 'words' && now.source.databaseId === 1n);
+          return assert.ok(isLoadedAhead || now.source.load !== 'loaded');
+        case 'fail':
+          return assert.ok(
+            isStranger ||
+              now.source === undefined ||
+              now.source.name !== 'words' ||
+              now.source.databaseId !== 1n,
+          );
+      }
+    }),
+    { seed: 1, numRuns: 3000 },
+  );
+});
+
+test('whatever became of the collections: a decision drops at most what the restore made or kept, never a stranger, and is nothing when repeated', () => {
+  fc.assert(
+    fc.property(anyView, fc.constantFrom<Decision>('confirm', 'revert'), (now, decision) => {
+      const step = decideSettle(now, decision);
+      const { stage } = now.purpose;
+      if (step.kind === 'confirm') {
+        assert.equal(stage, 'swapped');
+        assert.ok(
+          step.drop === undefined || (step.drop === now.source && step.drop.name === now.purpose.keptName),
+        );
+      } else if (step.kind === 'revert') {
+        assert.equal(stage, 'swapped');
+        assert.equal(step.back, now.source);
+        assert.ok(step.drop === undefined || (step.drop === now.target && now.holder?.collectionId === 2n));
+        assert.notEqual(now.holder?.collectionId, 3n);
+      } else if (step.kind === 'load')
+        assert.ok(stage === 'swapped' && step.collection === now.source && step.collection.load !== 'loaded');
+      const done = { confirm: 'confirmed', revert: 'reverted' } as const;
+      assert.equal(step.kind === 'none', stage === done[decision]);
+      // Its machine allows what is decided.
+      if (step.kind === 'confirm' || step.kind === 'revert')
+        assert.equal(swapMachine.next(stage, step.kind), done[decision]);
+    }),
+    { seed: 2, numRuns: 3000 },
+  );
 });

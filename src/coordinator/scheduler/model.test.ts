@@ -231,7 +231,7 @@ test('slots of a node are never given twice, the reserved share only to restores
   fc.assert(
     fc.property(
       fc.array(fc.tuple(held, fc.boolean()), { maxLength: 40 }),
-      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.nat(100).map((percent) => percent / 100),
       (asked, share) => {
         const slots = new Slots();
         const given: { readonly nodeId: NodeId; readonly slots: number; readonly taskClass: TaskClass }[] =

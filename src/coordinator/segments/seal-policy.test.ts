@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { hybridTime } from '../../model/hybrid-time.ts';
 import type { CollectionId, PartitionId, SegmentId } from '../../model/ids.ts';
 import type { LogSegment } from '../../streamingnode/api.ts';
@@ -59,4 +60,52 @@ test('sealed segments and segments without rows are left alone', () => {
   assert.deepEqual(reasons(segment({ sealed: true, sizeBytes: 5000 })), []);
   assert.deepEqual(reasons(segment({ rowCount: 0, openedAtMs: 0 })), []);
   assert.deepEqual(reasons(), []);
+});
+
+test('whatever grows: each is sealed once at most, only those with rows, the bound of all bytes holds afterwards, and no one is sealed for it in vain', () => {
+  const growing = fc
+    .record({
+      sealed: fc.boolean(),
+      rowCount: fc.nat(2),
+      sizeBytes: fc.nat(1300),
+      openedAtMs: fc.integer({ min: nowMs - 70_000, max: nowMs }),
+      lastMs: fc.integer({ min: nowMs - 12_000, max: nowMs }),
+      files: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
+    })
+    .map(({ files, ...more }) => segment({ ...more, files: files.toSorted((a, b) => a - b) }));
+  fc.assert(
+    fc.property(fc.array(growing, { maxLength: 12 }), (segments) => {
+      const orders = segmentsToSeal(segments, nowMs, limits);
+      const byId = new Map(segments.map((each) => [each.segmentId, each]));
+      const sealed = new Set(orders.map(({ segmentId }) => segmentId));
+      assert.equal(sealed.size, orders.length);
+      const left = segments.filter(
+        (each) => !each.sealed && each.rowCount > 0 && !sealed.has(each.segmentId),
+      );
+      const leftBytes = left.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      assert.ok(leftBytes <= limits.maxGrowingBytes);
+      const newest = Math.max(0, ...segments.map(({ positions }) => positions.at(-1)!.file));
+      for (const { segmentId, collectionId, reason } of orders) {
+        const each = byId.get(segmentId)!;
+        assert.ok(!each.sealed && each.rowCount > 0 && each.collectionId === collectionId);
+        // The last of those that were sealed for their bytes was needed.
+        if (reason === 'memory') assert.ok(left.every(({ openedAtMs }) => openedAtMs >= each.openedAtMs));
+      }
+      const last = orders.findLast(({ reason }) => reason === 'memory');
+      const after = last === undefined ? [] : orders.slice(orders.indexOf(last));
+      if (last !== undefined)
+        assert.ok(
+          leftBytes + after.reduce((sum, { segmentId }) => sum + byId.get(segmentId)!.sizeBytes, 0) >
+            limits.maxGrowingBytes,
+        );
+      for (const each of left) {
+        assert.ok(each.sizeBytes < limits.maxSizeBytes && nowMs - each.openedAtMs < limits.maxLifeMs);
+        assert.ok(newest - each.positions[0]!.file < limits.maxLogFiles);
+      }
+      // What was sealed is not sealed again.
+      const then = segments.map((each) => (sealed.has(each.segmentId) ? { ...each, sealed: true } : each));
+      assert.deepEqual(segmentsToSeal(then, nowMs, limits), []);
+    }),
+    { seed: 1, numRuns: 1000 },
+  );
 });

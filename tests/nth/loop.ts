@@ -102,12 +102,14 @@ export interface Result {
 export interface LoopOptions extends Pick<CaseOptions, 'plant' | 'withinMs'> {
   /** Stops after so many failures. */
   readonly maxFailures?: number;
+  /** Every so manieth call only: a sample, for those who cannot wait. */
+  readonly every?: number;
   readonly onCase?: (aim: Aim | undefined, done: Case) => void;
 }
 
 /** All cases of one operation. */
 export async function runAll(operation: Operation, options: LoopOptions = {}): Promise<Result> {
-  const { maxFailures = 10, onCase, plant, withinMs } = options;
+  const { maxFailures = 10, every = 1, onCase, plant, withinMs } = options;
   const failures: string[] = [];
   const note = (aim: Aim | undefined, done: Case) => {
     onCase?.(aim, done);
@@ -118,7 +120,7 @@ export async function runAll(operation: Operation, options: LoopOptions = {}): P
   let cases = 1;
   // Without a call of the port that was the pass in which the fault is not reached.
   for (const port of ports.filter((each) => clean.counts[each] > 0))
-    for (let at = 1, isReached = true; isReached; at++)
+    for (let at = 1, isReached = true; isReached; at += every)
       for (const flavour of flavoursOf(port)) {
         const aim = { port, flavour, at };
         const done = await runCase(operation, { plant, withinMs, aim });

@@ -104,16 +104,18 @@ export interface LoopOptions extends Pick<CaseOptions, 'plant' | 'withinMs'> {
   readonly maxFailures?: number;
   /** Every so manieth call only: a sample, for those who cannot wait. */
   readonly every?: number;
-  readonly onCase?: (aim: Aim | undefined, done: Case) => void;
+  readonly onFailure?: (report: string) => void;
 }
 
 /** All cases of one operation. */
 export async function runAll(operation: Operation, options: LoopOptions = {}): Promise<Result> {
-  const { maxFailures = 10, every = 1, onCase, plant, withinMs } = options;
+  const { maxFailures = 10, every = 1, onFailure, plant, withinMs } = options;
   const failures: string[] = [];
   const note = (aim: Aim | undefined, done: Case) => {
-    onCase?.(aim, done);
-    if (done.failure !== undefined) failures.push(report(operation, aim, done));
+    if (done.failure === undefined) return;
+    const text = report(operation, aim, done);
+    failures.push(text);
+    onFailure?.(text);
   };
   const clean = await runCase(operation, { plant, withinMs });
   note(undefined, clean);

@@ -59,7 +59,7 @@ async function all(): Promise<boolean> {
   );
   for (const operation of chosen) {
     const from = systemUptimeMs();
-    const result = await runAll(operation, { every: Number(values.every ?? 1) });
+    const result = await runAll(operation, { every: Number(values.every ?? 1), onFailure: console.error });
     cases += result.cases;
     failures += result.failures.length;
     const calls = ports.map((port) => String(result.calls[port]).padStart(10)).join('');
@@ -68,7 +68,6 @@ async function all(): Promise<boolean> {
     console.log(
       `${operation.name.padEnd(46)} ${calls} ${String(result.cases).padStart(6)} ${failed} ${String(ms).padStart(6)}`,
     );
-    for (const failure of result.failures) console.error(failure);
   }
   const ms = Math.round(systemUptimeMs() - startedAt);
   console.log(`${chosen.length} operations, ${cases} cases, ${failures} failed, ${ms} ms`);

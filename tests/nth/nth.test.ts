@@ -8,7 +8,7 @@ import type { Snapshots } from '../../src/coordinator/api.ts';
 import type { CopyJob } from '../../src/coordinator/copy-segment/job.ts';
 import type { NodeWork } from '../../src/datanode/api.ts';
 import { allRpcs } from '../../src/proxy/wire/descriptor.ts';
-import { plants } from '../sim/plants.ts';
+import { plantList } from '../sim/plant-list.ts';
 import { report, runAll, runCase } from './loop.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
@@ -146,7 +146,8 @@ describe('fail the n-th call', () => {
 
   test('a planted bug that shows only when a call fails is noticed: a copy that is not tried again', async () => {
     const operation = named('restore: tasks are dispatched and copied');
-    const plant = plants.lostTask();
+    const plant = plantList.find(({ name }) => name === 'lostTask')?.make();
+    assert.ok(plant !== undefined);
     const withinMs = 60_000;
     assert.equal((await runCase(operation, { plant, withinMs })).failure, undefined);
     const aim = { port: 'node-store', at: 1, flavour: 'error-before' } as const;

@@ -102,23 +102,27 @@ export interface Result {
 export interface LoopOptions extends Pick<CaseOptions, 'plant' | 'withinMs'> {
   /** Stops after so many failures. */
   readonly maxFailures?: number;
-  readonly onCase?: (aim: Aim | undefined, done: Case) => void;
+  /** Every so manieth call only: a sample, for those who cannot wait. */
+  readonly every?: number;
+  readonly onFailure?: (report: string) => void;
 }
 
 /** All cases of one operation. */
 export async function runAll(operation: Operation, options: LoopOptions = {}): Promise<Result> {
-  const { maxFailures = 10, onCase, plant, withinMs } = options;
+  const { maxFailures = 10, every = 1, onFailure, plant, withinMs } = options;
   const failures: string[] = [];
   const note = (aim: Aim | undefined, done: Case) => {
-    onCase?.(aim, done);
-    if (done.failure !== undefined) failures.push(report(operation, aim, done));
+    if (done.failure === undefined) return;
+    const text = report(operation, aim, done);
+    failures.push(text);
+    onFailure?.(text);
   };
   const clean = await runCase(operation, { plant, withinMs });
   note(undefined, clean);
   let cases = 1;
   // Without a call of the port that was the pass in which the fault is not reached.
   for (const port of ports.filter((each) => clean.counts[each] > 0))
-    for (let at = 1, isReached = true; isReached; at++)
+    for (let at = 1, isReached = true; isReached; at += every)
       for (const flavour of flavoursOf(port)) {
         const aim = { port, flavour, at };
         const done = await runCase(operation, { plant, withinMs, aim });

@@ -1,6 +1,7 @@
 /**
  * `npm run nth`: every operation, every call, every flavour. `--only NAME` narrows it to operations whose name holds NAME; `--at N
- * --port PORT --flavour FLAVOUR` is one case of one operation (`--at 0`: no fault), with its trace; `--calls` prints the calls.
+ * --port PORT --flavour FLAVOUR` is one case of one operation (`--at 0`: no fault), with its trace; `--calls` prints the calls; `--every K`
+ * fails each K-th call only.
  */
 import { parseArgs } from 'node:util';
 import { systemUptimeMs } from '../../src/support/system-clock.ts';
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     verbose: { type: 'boolean' },
     /** `i/n`: every n-th operation, from the i-th: several processes share the work. */
     part: { type: 'string' },
+    every: { type: 'string' },
     list: { type: 'boolean' },
   },
 });
@@ -57,7 +59,7 @@ async function all(): Promise<boolean> {
   );
   for (const operation of chosen) {
     const from = systemUptimeMs();
-    const result = await runAll(operation);
+    const result = await runAll(operation, { every: Number(values.every ?? 1), onFailure: console.error });
     cases += result.cases;
     failures += result.failures.length;
     const calls = ports.map((port) => String(result.calls[port]).padStart(10)).join('');
@@ -66,7 +68,6 @@ async function all(): Promise<boolean> {
     console.log(
       `${operation.name.padEnd(46)} ${calls} ${String(result.cases).padStart(6)} ${failed} ${String(ms).padStart(6)}`,
     );
-    for (const failure of result.failures) console.error(failure);
   }
   const ms = Math.round(systemUptimeMs() - startedAt);
   console.log(`${chosen.length} operations, ${cases} cases, ${failures} failed, ${ms} ms`);

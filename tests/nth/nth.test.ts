@@ -6,10 +6,9 @@ import { describe, test } from 'node:test';
 import type { RestoreAdmin, SnapshotAdmin } from '../../src/coordinator/admin-api.ts';
 import type { Snapshots } from '../../src/coordinator/api.ts';
 import type { CopyJob } from '../../src/coordinator/copy-segment/job.ts';
-import { SnapshotRemoval } from '../../src/coordinator/snapshot/removal.ts';
 import type { NodeWork } from '../../src/datanode/api.ts';
 import { allRpcs } from '../../src/proxy/wire/descriptor.ts';
-import type { Plant } from '../sim/plants.ts';
+import { plantList } from '../sim/plant-list.ts';
 import { report, runAll, runCase } from './loop.ts';
 import type { Operation } from './operation.ts';
 import { operations } from './operations.ts';
@@ -145,24 +144,17 @@ describe('fail the n-th call', () => {
     assert.notEqual(once.hit, undefined);
   });
 
-  test('a removal that nobody goes on with once it has failed is noticed, and only by a fault', async () => {
-    const operation = named('DropSnapshot');
-    const plant: Plant = {
-      patch: () => {
-        const was = SnapshotRemoval.prototype.finishAll;
-        SnapshotRemoval.prototype.finishAll = () => Promise.resolve();
-        return () => {
-          SnapshotRemoval.prototype.finishAll = was;
-        };
-      },
-    };
-    assert.equal((await runCase(operation, { plant })).failure, undefined);
-    const aim = { port: 'store', at: 1, flavour: 'error-before' } as const;
-    const done = await runCase(operation, { plant, aim });
+  test('a planted bug that shows only when a call fails is noticed: a copy that is not tried again', async () => {
+    const operation = named('restore: tasks are dispatched and copied');
+    const plant = plantList.find(({ name }) => name === 'lostTask')?.make();
+    assert.ok(plant !== undefined);
+    const withinMs = 60_000;
+    assert.equal((await runCase(operation, { plant, withinMs })).failure, undefined);
+    const aim = { port: 'node-store', at: 1, flavour: 'error-before' } as const;
+    const done = await runCase(operation, { plant, withinMs, aim });
     assert.equal(done.failure?.property, 'ends', done.failure?.message);
-    assert.match(
-      report(operation, aim, done),
-      /again: npm run nth -- --only 'DropSnapshot' --at 1 --port store --flavour error-before$/,
-    );
+    const again =
+      /again: npm run nth -- --only 'restore: .*' --at 1 --port node-store --flavour error-before$/;
+    assert.match(report(operation, aim, done), again);
   });
 });

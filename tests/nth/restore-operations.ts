@@ -181,7 +181,10 @@ const drilled = (s: Stage): Script => {
   const { of, prepare } = captured(s);
   const isDone = () => (s.done.get('drilled') ?? 0) > 0;
   const once = async () => {
+    // Nobody cancels it, and its copy is not damaged.
+    s.luck = false;
     await s.drill(of.coll, of.snap);
+    s.luck = undefined;
     await s.tidied();
   };
   return {

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import { source, World } from '../../../tests/heart/world.ts';
 import { type Change, remove } from '../../catalog/catalog.ts';
 import { isDbError } from '../../errors/db-error.ts';
+import type { Random } from '../../support/random.ts';
 import { collections } from '../tables.ts';
-import { freesSnapshot } from './pins.ts';
+import { freesSnapshot, Pins } from './pins.ts';
 import { pins, snapshots } from './record.ts';
 
 test('pins have random positive 63-bit ids', async () => {
@@ -36,6 +37,18 @@ test('pins are listed with owner, snapshot, collection and times, oldest first, 
   world = await world.restart();
   assert.deepEqual(world.service.listPins(), expected);
   assert.equal(world.service.snapshotStats().pins, 2);
+  await world.stop();
+});
+
+test('a pin never takes the id of another one', async () => {
+  const world = await World.withRows(1);
+  await world.create();
+  const pinId = await world.service.pinSnapshot(source, 'snap', 0);
+  const drawn = [pinId, pinId, 77n];
+  const random = { positiveInt64: () => drawn.shift() ?? 0n } as unknown as Random;
+  const [snapshot] = world.catalog.all(snapshots);
+  const pinning = new Pins(world.catalog, world.disk.clock, random).pinning(snapshot!, { kind: 'user' }, 0);
+  assert.equal(pinning.pinId, 77n);
   await world.stop();
 });
 

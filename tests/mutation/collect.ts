@@ -59,5 +59,5 @@ const hook = (kind: 'before' | 'after') => (work: Work) => {
 /** Each test is run alone, so that what stands around all of them stands around each. */
 export const before = hook('before');
 export const after = hook('after');
-export const beforeEach = before;
-export const afterEach = after;
+export const beforeEach = hook('before');
+export const afterEach = hook('after');

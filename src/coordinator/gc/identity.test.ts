@@ -191,7 +191,10 @@ test('a marker says whose the store is, or why it cannot be told', () => {
     '{"format":1,"storeId":"12345678901234567890"}',
   ])
     assert.deepEqual(said(text), damaged, text);
-  assert.deepEqual(decodeMarker(Uint8Array.of(0x22, 0xff, 0x22)), damaged);
+  // JSON, but for one byte that is no UTF-8.
+  const almost = new TextEncoder().encode('{"format":1,"storeId":"5","x":"?"}');
+  assert.equal(decodeMarker(almost).is, 'present');
+  assert.deepEqual(decodeMarker(almost.map((byte) => (byte === 0x3f ? 0xff : byte))), damaged);
   assert.deepEqual(said('{"format":2,"storeId":"5"}'), {
     is: 'unreadable',
     why: 'has format 2, written by a newer Tidemark',
@@ -260,6 +263,10 @@ test('what is no answer of a store, but a bug of ours, is not taken for trouble 
 test('a store that was found right is not looked at for each delete, and stays right when it does not answer for once', async () => {
   const store = new MemoryStore(() => 0);
   const { identity, remover } = await start({ kv: new MemoryKv(), store });
+  const { put: write } = store;
+  store.put = () => Promise.reject(new DbError('storage-failed', 'EIO'));
+  await identity.verify();
+  store.put = write;
   store.get = () => Promise.reject(new DbError('storage-failed', 'EIO'));
   await store.put(KEY, bytes);
   await remover.remove(KEY);

@@ -159,6 +159,27 @@ const table: readonly (readonly [string, Known, string, number, string])[] = [
   ['a manifest too many', { snapshot: {} }, manifest(1), HOUR, 'delete stray'],
   ['being created', { snapshot: { state: 'creating' } }, manifest(0), HOUR, 'keep pending-snapshot'],
   ['creation left behind', { snapshot: { state: 'abandoned' } }, manifest(0), 0, 'delete abandoned'],
+  [
+    'creation left behind, references unknown',
+    { snapshot: { state: 'abandoned' }, areReferencesUnknown: true },
+    manifest(0),
+    0,
+    'delete abandoned',
+  ],
+  [
+    'dropped, in a collection that a restore fills',
+    { segment: dropped, restore: 5n },
+    rows,
+    0,
+    'delete dropped',
+  ],
+  [
+    'rows that a live segment does not list, while an index is built',
+    { segment: {}, isBuilding: true },
+    rows,
+    100,
+    'delete stray',
+  ],
   ['deleting', { snapshot: { state: 'deleting' } }, metadata, 0, 'delete deleting-snapshot'],
   [
     'deleting, references unknown',
@@ -227,6 +248,16 @@ test('a reason says which snapshots keep an object, and how long it is young', (
     verdictOf(found(rows, 0), marksOf({}), NOW, { ...limits, missingToleranceMs: 24 * HOUR }).detail,
     /stays for 24 h more/,
   );
+});
+
+test('without any tolerance what is left of a collection that is gone goes at once', () => {
+  const { verdict, reason } = verdictOf(
+    found(rows, 0),
+    marksOf({ segment: {}, isCollectionGone: true }),
+    NOW,
+    { ...limits, dropToleranceMs: 0 },
+  );
+  assert.equal(`${verdict} ${reason}`, 'delete dropped');
 });
 
 test('every verdict says to people what it is about', () => {

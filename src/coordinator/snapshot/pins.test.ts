@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { source, World } from '../../../tests/heart/world.ts';
+import { type Change, remove } from '../../catalog/catalog.ts';
 import { isDbError } from '../../errors/db-error.ts';
+import type { Random } from '../../support/random.ts';
+import { collections } from '../tables.ts';
+import { freesSnapshot, Pins } from './pins.ts';
 import { pins, snapshots } from './record.ts';
 
 test('pins have random positive 63-bit ids', async () => {
@@ -33,6 +37,37 @@ test('pins are listed with owner, snapshot, collection and times, oldest first, 
   world = await world.restart();
   assert.deepEqual(world.service.listPins(), expected);
   assert.equal(world.service.snapshotStats().pins, 2);
+  await world.stop();
+});
+
+test('a pin never takes the id of another one', async () => {
+  const world = await World.withRows(1);
+  await world.create();
+  const pinId = await world.service.pinSnapshot(source, 'snap', 0);
+  const drawn = [pinId, pinId, 77n];
+  const random = { positiveInt64: () => drawn.shift() ?? 0n } as unknown as Random;
+  const [snapshot] = world.catalog.all(snapshots);
+  const pinning = new Pins(world.catalog, world.disk.clock, random).pinning(snapshot!, { kind: 'user' }, 0);
+  assert.equal(pinning.pinId, 77n);
+  await world.stop();
+});
+
+test('the end of a pin frees a snapshot that has outlived its collection, and no other change does', async () => {
+  const world = await World.withRows(1);
+  await world.create();
+  await world.service.pinSnapshot(source, 'snap', 0);
+  const { catalog } = world;
+  const [pin] = catalog.all(pins);
+  const [snapshot] = catalog.all(snapshots);
+  const ended = { table: pins, was: pin, is: undefined } as Change;
+  assert.equal(freesSnapshot(catalog, ended), false);
+  await catalog.commitSure([remove(collections, world.find(source))]);
+  assert.equal(freesSnapshot(catalog, ended), true);
+  assert.equal(freesSnapshot(catalog, { table: pins, was: undefined, is: pin } as Change), false);
+  assert.equal(freesSnapshot(catalog, { table: pins, was: pin, is: pin } as Change), false);
+  assert.equal(freesSnapshot(catalog, { table: snapshots, was: snapshot, is: undefined } as Change), false);
+  const ofNone = { ...pin, snapshotId: 12_345n };
+  assert.equal(freesSnapshot(catalog, { ...ended, was: ofNone } as Change), false);
   await world.stop();
 });
 

@@ -72,7 +72,7 @@ export class SnapshotRemoval {
     return outcome;
   }
 
-  /** Removes objects and record of a deleting snapshot. What fails is logged and tried again by `pass`. A call while another runs joins it. */
+  /** Removes objects and record of a deleting snapshot; any other one is left as it is. What fails is logged and tried again by `pass`. A call while another runs joins it. */
   finish(snapshotId: SnapshotId): Promise<void> {
     let finishing = this.#finishing.get(snapshotId);
     if (finishing === undefined) {
@@ -106,8 +106,7 @@ export class SnapshotRemoval {
     for (;;) {
       const record = this.#catalog.get(snapshots, snapshotId);
       if (record?.state === 'pending' && (await this.markDeleting(record)) === 'stale') continue;
-      if (record !== undefined && record.state !== 'committed') await this.finish(snapshotId);
-      return;
+      return this.finish(snapshotId);
     }
   }
 
@@ -175,21 +174,20 @@ export class SnapshotRemoval {
   }
 
   async #finish(snapshotId: SnapshotId): Promise<void> {
+    const found = this.#catalog.get(snapshots, snapshotId);
+    if (found?.state !== 'deleting') return;
     try {
-      await this.#removeObjects(snapshotId);
+      await this.#removeObjects(found);
       await this.#pins.removeAllOf(snapshotId);
-      const record = this.#catalog.get(snapshots, snapshotId);
-      if (record?.state === 'deleting') await this.#catalog.commit([remove(snapshots, record)]);
+      await this.#catalog.commit([remove(snapshots, found)]);
     } catch (error) {
       if (!this.#closing.signal.aborted)
         this.#log.warn('snapshot-files-not-removed', { snapshotId, reason: messageOf(error) });
     }
   }
 
-  async #removeObjects(snapshotId: SnapshotId): Promise<void> {
-    const record = this.#catalog.get(snapshots, snapshotId);
-    if (record?.state !== 'deleting') return;
-    const { collectionId, manifestCount, metadataKey } = record;
+  async #removeObjects(record: SnapshotRecord): Promise<void> {
+    const { snapshotId, collectionId, manifestCount, metadataKey } = record;
     const { signal } = this.#closing;
     await this.#remover.removeKeys([snapshotMetadataKey(collectionId, snapshotId)], signal);
     if (metadataKey === '') {

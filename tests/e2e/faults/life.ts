@@ -70,7 +70,7 @@ export class Life {
   /** Throws unless everything acknowledged is there, and of what was not, all or nothing. */
   async compare(where: string): Promise<void> {
     const tick = this.history.tick();
-    const found = await readStates(this.client, MAIN);
+    const found = await readStates(this.client, MAIN, { blocks: this.#block });
     this.history.check(found, (block) => this.history.allowedBetween(block, tick, tick), where);
   }
 

@@ -32,7 +32,8 @@ export class Session {
     this.server = server;
     this.client = new MilvusClient({
       address: server.address,
-      channelOptions: ownConnections,
+      // Without its own pings: they would end the connection of a server that is stopped for longer than five seconds.
+      channelOptions: { ...ownConnections, 'grpc.keepalive_time_ms': 2 ** 31 - 1 },
       timeout: CALL_TIMEOUT_MS,
       // A call that is repeated behind our back would be two writes with one answer.
       maxRetries: 0,

@@ -4,10 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SpawnOptions } from '../../../demo/server.ts';
-import { load, succeed } from '../fixture.ts';
+import { succeed } from '../fixture.ts';
 import { firstKey, History, type Write } from './history.ts';
 import { readStates, rowOf, rowsOfState } from './rows.ts';
-import { Session } from './session.ts';
+import { load, Session } from './session.ts';
 import { createMain, MAIN, nextVersion } from './users.ts';
 
 export class Life {

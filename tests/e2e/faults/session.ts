@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { type SpawnedServer, type SpawnOptions, spawnServer } from '../../../demo/server.ts';
 import { ownConnections } from '../../connections.ts';
+import { succeed } from '../fixture.ts';
 import { main } from '../run-cli.ts';
 
 /** Longer than any stop that a run makes. */
@@ -123,4 +124,12 @@ export async function killedStart(dir: string, flags: readonly string[], afterMs
   await pause(afterMs);
   child.kill('SIGKILL');
   await exited;
+}
+
+/** Loads, however long it takes: the server answers after some seconds whether or not it has come to the end. */
+export async function load(client: MilvusClient, collection_name: string): Promise<void> {
+  await succeed(client.loadCollectionAsync({ collection_name }));
+  await eventually(`${collection_name} is loaded`, 60_000, async () =>
+    (await succeed(client.getLoadState({ collection_name }))).state === 'LoadStateLoaded' ? true : undefined,
+  );
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { load, restore, succeed } from '../fixture.ts';
+import { restore, succeed } from '../fixture.ts';
 import { withLife } from './life.ts';
 import { lacks } from './place.ts';
 import { readStates } from './rows.ts';
-import { eventually, pause } from './session.ts';
+import { eventually, load, pause } from './session.ts';
 import { MAIN } from './users.ts';
 
 const SYNCS = 'fsync,fdatasync,msync';

@@ -5,6 +5,7 @@ import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } fro
 import { dirname, join, resolve } from 'node:path';
 import { DbError, messageOf } from '../errors/db-error.ts';
 import type { Clock } from '../support/clock.ts';
+import { isDiskFull } from '../support/disk-full.ts';
 import { parseJson } from '../support/json.ts';
 
 /** Layout of the directory: `catalog/`, `wal/`, `objects/`. A newer one is refused. */
@@ -57,10 +58,9 @@ export async function openDataDir(path: string): Promise<DataDir> {
 
 /** What an operator can do about it, where we know. */
 function whyNot(error: unknown): string {
+  if (isDiskFull(error)) return 'no space is left on its device. Free some, then start again';
   const code = (error as NodeJS.ErrnoException).code ?? '';
   const advice: Readonly<Record<string, string>> = {
-    ENOSPC: 'no space is left on its device. Free some, then start again',
-    EDQUOT: 'the quota is used up. Free some space, then start again',
     EROFS: 'its file system is read-only. Mount it for writing, or choose another directory with --data',
     EACCES: `permission denied (${messageOf(error)}). This user must be able to read and write there`,
   };

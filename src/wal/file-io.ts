@@ -1,6 +1,7 @@
 /** What both sides of the log in files do with files. */
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { DbError, messageOf } from '../errors/db-error.ts';
+import { isDiskFull } from '../support/disk-full.ts';
 import { FILE_HEADER_BYTES } from './frame.ts';
 
 export const logFileName = (file: number): string => `${file}.log`;
@@ -10,7 +11,7 @@ export function storageError(error: unknown, what: string): DbError {
   if (error instanceof DbError) return error;
   const code = (error as NodeJS.ErrnoException).code;
   const message = `${what}: ${messageOf(error)}`;
-  if (code === 'ENOSPC' || code === 'EDQUOT')
+  if (isDiskFull(error))
     return new DbError('storage-full', `${message}: free some, then try again`, { cause: error });
   if (code === 'EMFILE' || code === 'ENFILE')
     return new DbError('resource-exhausted', `${message}: allow this process more, or close connections`, {

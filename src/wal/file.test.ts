@@ -11,7 +11,7 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isDbError } from '../errors/db-error.ts';
@@ -329,3 +329,31 @@ inDirectory('a log file that cannot be read is named by the replay', async (root
   );
   await again.close();
 });
+
+inDirectory(
+  'a quota that is used up refuses what does not fit, like a full disk, and the log goes on',
+  async (root) => {
+    let isUsedUp = false;
+    const quota: typeof open = async (...at) => {
+      const handle = await open(...at);
+      const writev = handle.writev.bind(handle);
+      handle.writev = (async (pieces: Uint8Array[], position?: number) => {
+        // As Node 20 tells it.
+        const words = 'Unknown system error -122';
+        if (isUsedUp) throw Object.assign(new Error(words), { code: words, errno: -constants.errno.EDQUOT });
+        return await writev(pieces, position);
+      }) as typeof handle.writev;
+      return handle;
+    };
+    const wal = await FileWal.open(root, { ...options, open: quota });
+    await append(wal, 1).durable;
+    isUsedUp = true;
+    await assert.rejects(append(wal, 2).durable, (error) => isDbError(error, 'storage-full'));
+    isUsedUp = false;
+    await append(wal, 3).durable;
+    await wal.close();
+    const again = await FileWal.open(root, options);
+    assert.equal((await replayed(again)).length, 2);
+    await again.close();
+  },
+);

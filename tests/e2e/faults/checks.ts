@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { load, restore, succeed } from '../fixture.ts';
+import { restore, succeed } from '../fixture.ts';
 import type { History } from './history.ts';
 import { readStates } from './rows.ts';
-import { eventually, type Session } from './session.ts';
+import { eventually, load, type Session } from './session.ts';
 import { compareCopy, type Keeper } from './snapshot-users.ts';
 import { count, MAIN } from './users.ts';
 

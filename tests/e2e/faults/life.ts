@@ -4,10 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SpawnOptions } from '../../../demo/server.ts';
-import { load, succeed } from '../fixture.ts';
+import { succeed } from '../fixture.ts';
 import { firstKey, History, type Write } from './history.ts';
 import { readStates, rowOf, rowsOfState } from './rows.ts';
-import { Session } from './session.ts';
+import { load, Session } from './session.ts';
 import { createMain, MAIN, nextVersion } from './users.ts';
 
 export class Life {
@@ -70,7 +70,7 @@ export class Life {
   /** Throws unless everything acknowledged is there, and of what was not, all or nothing. */
   async compare(where: string): Promise<void> {
     const tick = this.history.tick();
-    const found = await readStates(this.client, MAIN);
+    const found = await readStates(this.client, MAIN, { blocks: this.#block });
     this.history.check(found, (block) => this.history.allowedBetween(block, tick, tick), where);
   }
 

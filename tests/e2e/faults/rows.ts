@@ -75,14 +75,30 @@ export function statesOf(
   return states;
 }
 
+/** In one query when no blocks are named; else so many blocks with each. */
 export async function readStates(
   client: MilvusClient,
   collection_name: string,
+  { blocks, each = 4 }: { readonly blocks?: number; readonly each?: number } = {},
+): Promise<ReadonlyMap<number, State>> {
+  if (blocks === undefined) return readWhere(client, collection_name, 'id >= 0');
+  const states = new Map<number, State>();
+  for (let first = 0; first < blocks; first += each) {
+    const filter = `id >= ${firstKey(first)} && id < ${firstKey(first + each)}`;
+    for (const [block, state] of await readWhere(client, collection_name, filter)) states.set(block, state);
+  }
+  return states;
+}
+
+async function readWhere(
+  client: MilvusClient,
+  collection_name: string,
+  filter: string,
 ): Promise<ReadonlyMap<number, State>> {
   const { data } = await succeed(
     client.query({
       collection_name,
-      filter: 'id >= 0',
+      filter,
       output_fields: FIELDS,
       limit: MAX_ROWS,
       consistency_level: ConsistencyLevelEnum.Strong,

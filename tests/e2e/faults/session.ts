@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { type SpawnedServer, type SpawnOptions, spawnServer } from '../../../demo/server.ts';
 import { ownConnections } from '../../connections.ts';
+import { succeed } from '../fixture.ts';
 import { main } from '../run-cli.ts';
 
 /** Longer than any stop that a run makes. */
@@ -32,7 +33,8 @@ export class Session {
     this.server = server;
     this.client = new MilvusClient({
       address: server.address,
-      channelOptions: ownConnections,
+      // Without its own pings: they would end the connection of a server that is stopped for longer than five seconds.
+      channelOptions: { ...ownConnections, 'grpc.keepalive_time_ms': 2 ** 31 - 1 },
       timeout: CALL_TIMEOUT_MS,
       // A call that is repeated behind our back would be two writes with one answer.
       maxRetries: 0,
@@ -122,4 +124,12 @@ export async function killedStart(dir: string, flags: readonly string[], afterMs
   await pause(afterMs);
   child.kill('SIGKILL');
   await exited;
+}
+
+/** Loads, however long it takes: the server answers after some seconds whether or not it has come to the end. */
+export async function load(client: MilvusClient, collection_name: string): Promise<void> {
+  await succeed(client.loadCollectionAsync({ collection_name }));
+  await eventually(`${collection_name} is loaded`, 60_000, async () =>
+    (await succeed(client.getLoadState({ collection_name }))).state === 'LoadStateLoaded' ? true : undefined,
+  );
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { load, restore, succeed } from '../fixture.ts';
+import { restore, succeed } from '../fixture.ts';
 import { withLife } from './life.ts';
 import { lacks } from './place.ts';
 import { readStates } from './rows.ts';
-import { eventually, pause } from './session.ts';
+import { eventually, load, pause } from './session.ts';
 import { MAIN } from './users.ts';
 
 const SYNCS = 'fsync,fdatasync,msync';
@@ -99,6 +99,7 @@ for (const [words, what] of [
   ['one sync of each thread fails with EIO and later ones do not', 'fsync,fdatasync:error=EIO:when=1'],
   ['syncs fail for the quota is used up', 'fsync,fdatasync:error=EDQUOT'],
   ['every other sync fails with EIO', 'fsync,fdatasync:error=EIO:when=1+2'],
+  ['positioned writes fail for the quota is used up', 'pwrite64,pwritev,pwritev2:error=EDQUOT'],
   ['writes fail with EIO', 'pwrite64,pwritev,pwritev2,writev:error=EIO'],
   ['every third write fails with ENOSPC', 'pwrite64,pwritev,pwritev2:error=ENOSPC:when=3+3'],
 ] as const)

@@ -1,11 +1,11 @@
 /** Who makes, drops, restores and drills snapshots while faults are made. */
 import assert from 'node:assert/strict';
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { load, succeed } from '../fixture.ts';
+import { succeed } from '../fixture.ts';
 import type { Chance } from './chance.ts';
 import { type History, hashOf, type SnapshotOf, type State } from './history.ts';
 import { readStates, rowOf, rowsOfState } from './rows.ts';
-import { eventually, type Session } from './session.ts';
+import { eventually, load, type Session } from './session.ts';
 import { count, MAIN, nextVersion, type User } from './users.ts';
 
 const MAX_SNAPSHOTS = 5;

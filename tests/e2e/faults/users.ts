@@ -1,11 +1,11 @@
 /** Who uses the server while faults are made. Each does one bounded step at a time and takes up after a restart what was cut off. */
 import assert from 'node:assert/strict';
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
-import { flush, load, succeed } from '../fixture.ts';
+import { flush, succeed } from '../fixture.ts';
 import type { Chance } from './chance.ts';
 import { firstKey, GONE, type History, type State, type Write } from './history.ts';
 import { readStates, rowOf, rowsOfState, schemaOf, statesOf } from './rows.ts';
-import type { Session } from './session.ts';
+import { load, type Session } from './session.ts';
 
 export const MAIN = 'main';
 

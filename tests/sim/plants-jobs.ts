@@ -439,12 +439,12 @@ const tasks: readonly Planted[] = [
   },
   {
     name: 'believedReports',
-    by: ['exact'],
-    says: /^exact: task \d+ counts as completed/,
+    by: ['exact', 'kept'],
+    says: /^exact: task \d+ counts as completed|^kept: object .* is needed and missing/,
     what: 'a late report of an old attempt is believed',
     make: believedReports,
     isCheap: true,
-    from: 50,
+    from: 2,
   },
   {
     name: 'doubleResult',
@@ -453,6 +453,20 @@ const tasks: readonly Planted[] = [
     what: 'a result is applied twice',
     make: doubleResult,
     isCheap: true,
+  },
+  {
+    name: 'repeatedResult',
+    by: ['exact'],
+    says: /^exact: segment \d+ of job \d+ gets its files twice/,
+    what: 'what a result brought is written once more',
+    make: () =>
+      afterCommits((changes) =>
+        isTaskDone(changes)
+          ? of(changes, segments).flatMap(({ is }) =>
+              is === undefined ? [] : [put(segments, { ...is, files: is.files.slice() }, is)],
+            )
+          : [],
+      ),
   },
   {
     name: 'doubleFiles',
@@ -476,18 +490,32 @@ const tasks: readonly Planted[] = [
     from: 5,
   },
   {
-    name: 'blindStatistics',
+    name: 'rememberedCopy',
     by: ['exact'],
     says: /^exact: .* is restored from a snapshot whose object .* is damaged/,
     what: 'a restore is completed from a damaged snapshot',
-    make: () => ({
-      store: (inner) => {
-        const blind = blindCopy().store?.(inner) ?? inner;
-        return storeWith(inner, {
-          copy: (from, to, options) => (to.endsWith('stats.bin') ? blind : inner).copy(from, to, options),
-        });
-      },
-    }),
+    make: () => {
+      const written = new Map<string, Uint8Array>();
+      return {
+        store: (inner) =>
+          storeWith(inner, {
+            put(key, bytes) {
+              written.set(key, bytes.slice());
+              return inner.put(key, bytes);
+            },
+            async copy(from, to, options) {
+              try {
+                return await inner.copy(from, to, options);
+              } catch (error) {
+                const bytes = written.get(from);
+                if (bytes === undefined) throw error;
+                const { etag } = await inner.put(to, bytes);
+                return { method: 'server-side', etag, checkedBytes: 0 };
+              }
+            },
+          }),
+      };
+    },
   },
   {
     name: 'forgetfulCopy',

@@ -1,7 +1,9 @@
 /** Collections, partitions, indexes, loads and flushes. */
-import type { FlushResult } from '../../src/coordinator/api.ts';
+import type { CollectionInfo, FlushResult } from '../../src/coordinator/api.ts';
+import { isDbError } from '../../src/errors/db-error.ts';
 import type { CollectionId } from '../../src/model/ids.ts';
 import { at, type Coll, type IndexType, indexOf, MAX_COLLECTIONS, PARTITIONS, type Snap } from './model.ts';
+import { Violation } from './properties.ts';
 import { RowSteps } from './row-steps.ts';
 import { schema } from './rows.ts';
 
@@ -64,7 +66,7 @@ export abstract class DefinitionSteps extends RowSteps {
     else await this.dropIndex(coll);
   }
 
-  protected abstract pin(coll: Coll, snap: Snap): Promise<void>;
+  protected abstract pin(coll: Coll, snap: Snap, ttlSeconds?: number): Promise<void>;
 
   /** Perhaps with a snapshot that is held, and has to outlive it. */
   protected async dropSomehow(coll: Coll): Promise<void> {
@@ -124,10 +126,19 @@ export abstract class DefinitionSteps extends RowSteps {
   }
 
   protected async partitionsOf(coll: Coll): Promise<readonly string[]> {
+    return (await this.described(coll)).partitions.map(({ name }) => name);
+  }
+
+  /** It must be there, if nobody drops it. */
+  protected async described(coll: Coll): Promise<CollectionInfo> {
     const life = await this.world.up();
-    return this.ask(life)
-      .describeCollection(at(coll.name))
-      .partitions.map(({ name }) => name);
+    try {
+      return this.ask(life).describeCollection(at(coll.name));
+    } catch (error) {
+      const isExcused = coll.isGone || coll.epoch % 2 === 1 || this.hasFailed(life, coll);
+      if (isExcused || !isDbError(error, 'collection-not-found')) throw error;
+      throw new Violation('exact', `${coll.name} is lost: ${error.message}`);
+    }
   }
 
   protected async createPartition(coll: Coll): Promise<void> {
@@ -208,7 +219,7 @@ export abstract class DefinitionSteps extends RowSteps {
   }
 
   protected async isLoaded(coll: Coll): Promise<boolean> {
-    return this.ask(await this.world.up()).describeCollection(at(coll.name)).collection.load === 'loaded';
+    return (await this.described(coll)).collection.load === 'loaded';
   }
 
   protected async release(coll: Coll): Promise<void> {

@@ -47,9 +47,9 @@ export abstract class JobSteps extends RestoreSteps {
     const jobId = target.restoring;
     if (jobId === undefined || target.isGone) return;
     const draw = this.random.below(100);
-    if (draw < 45) await this.cancel(target, jobId, 1);
-    else if (draw < 65) await this.cancel(target, jobId, 2);
-    else if (draw < 80) await this.dropTarget(target);
+    if (draw < 38) await this.cancel(target, jobId, 1);
+    else if (draw < 56) await this.cancel(target, jobId, 2);
+    else if (draw < 68) await this.dropTarget(target);
     else if (draw < 90) await this.renameTarget(target, jobId);
     else if (!source.isBusy && !source.isGone) {
       this.noteDone('drop-source');

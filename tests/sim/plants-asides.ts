@@ -60,9 +60,21 @@ const swaps: readonly Planted[] = [
       ),
   },
   {
+    name: 'purposelessSwap',
+    by: ['ends'],
+    says: /^ends: swap \d+ is forgotten/,
+    what: 'a swap is forgotten before it is decided on',
+    make: () =>
+      commits((changes) =>
+        taken(changes, 'swapped') === undefined
+          ? changes
+          : rewritten(changes, copyJobs, ({ purpose: _, ...is }) => is),
+      ),
+  },
+  {
     name: 'hastyConfirm',
     by: ['exact', 'ends'],
-    says: /is refused: collection-not-found|cannot be read/,
+    says: /is refused: collection-not-found|cannot be read|is lost/,
     what: 'the old side is dropped before the swap is confirmed',
     make: () =>
       commits((changes) => {

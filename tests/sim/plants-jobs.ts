@@ -439,12 +439,11 @@ const tasks: readonly Planted[] = [
   },
   {
     name: 'believedReports',
-    by: ['exact'],
-    says: /^exact: task \d+ counts as completed/,
+    by: ['exact', 'kept'],
+    says: /^exact: task \d+ counts as completed|^kept: object .* is needed and missing/,
     what: 'a late report of an old attempt is believed',
     make: believedReports,
-    isCheap: true,
-    from: 50,
+    from: 42,
   },
   {
     name: 'doubleResult',
@@ -453,6 +452,20 @@ const tasks: readonly Planted[] = [
     what: 'a result is applied twice',
     make: doubleResult,
     isCheap: true,
+  },
+  {
+    name: 'repeatedResult',
+    by: ['exact'],
+    says: /^exact: segment \d+ of job \d+ gets its files twice/,
+    what: 'what a result brought is written once more',
+    make: () =>
+      afterCommits((changes) =>
+        isTaskDone(changes)
+          ? of(changes, segments).flatMap(({ is }) =>
+              is === undefined ? [] : [put(segments, { ...is, files: is.files.slice() }, is)],
+            )
+          : [],
+      ),
   },
   {
     name: 'doubleFiles',
@@ -473,21 +486,35 @@ const tasks: readonly Planted[] = [
     what: 'a damaged object is copied',
     make: blindCopy,
     isCheap: true,
-    from: 5,
+    from: 16,
   },
   {
-    name: 'blindStatistics',
+    name: 'rememberedCopy',
     by: ['exact'],
     says: /^exact: .* is restored from a snapshot whose object .* is damaged/,
     what: 'a restore is completed from a damaged snapshot',
-    make: () => ({
-      store: (inner) => {
-        const blind = blindCopy().store?.(inner) ?? inner;
-        return storeWith(inner, {
-          copy: (from, to, options) => (to.endsWith('stats.bin') ? blind : inner).copy(from, to, options),
-        });
-      },
-    }),
+    make: () => {
+      const written = new Map<string, Uint8Array>();
+      return {
+        store: (inner) =>
+          storeWith(inner, {
+            put(key, bytes) {
+              written.set(key, bytes.slice());
+              return inner.put(key, bytes);
+            },
+            async copy(from, to, options) {
+              try {
+                return await inner.copy(from, to, options);
+              } catch (error) {
+                const bytes = written.get(from);
+                if (bytes === undefined) throw error;
+                const { etag } = await inner.put(to, bytes);
+                return { method: 'server-side', etag, checkedBytes: 0 };
+              }
+            },
+          }),
+      };
+    },
   },
   {
     name: 'forgetfulCopy',
@@ -496,7 +523,7 @@ const tasks: readonly Planted[] = [
     what: 'a restore begins anew with every attempt',
     make: forgetfulCopy,
     isCheap: true,
-    from: 14,
+    from: 19,
   },
   {
     name: 'lostTask',

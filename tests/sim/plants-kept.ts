@@ -140,6 +140,17 @@ const flipped = async ({ disks }: World, key: string) =>
     (await disks.store.get(key)).map((byte, i) => (i === 3 ? byte ^ 1 : byte)),
   ));
 
+const tornManifest = (): Plant => ({
+  store: (inner) =>
+    storeWith(inner, {
+      async put(key, bytes) {
+        const meant = await inner.put(key, bytes);
+        if (key.includes('/manifests/')) await inner.put(key, bytes.slice(0, -1));
+        return meant;
+      },
+    }),
+});
+
 const keeping: readonly Planted[] = [
   {
     name: 'droppedCopy',
@@ -198,51 +209,23 @@ const keeping: readonly Planted[] = [
   {
     name: 'tornManifest',
     by: ['kept'],
-    says: /^kept: snapshot .*: /,
+    says: /^kept: snapshot .* cannot be read/,
     what: 'a manifest is not written as it was meant',
-    make: () => ({
-      store: (inner) =>
-        storeWith(inner, {
-          async put(key, bytes) {
-            const meant = await inner.put(key, bytes);
-            if (key.includes('/manifests/')) await inner.put(key, bytes.slice(0, -1));
-            return meant;
-          },
-        }),
-    }),
+    make: tornManifest,
+  },
+  {
+    name: 'tornManifestOfOthers',
+    by: ['kept'],
+    says: /^kept: snapshot \w+: /,
+    what: 'the manifest of a snapshot of somebody else is not written as it was meant',
+    make: tornManifest,
   },
   {
     name: 'heldObject',
     by: ['kept'],
     says: /^kept: object .* of snapshot \d+ is being deleted/,
     what: 'a collector deletes the objects of a snapshot',
-    make: () => {
-      let isProtecting = false;
-      return {
-        patch: () =>
-          all(
-            patched(
-              references,
-              'isSegmentReferenced',
-              (was) =>
-                function (this: SnapshotReferences, collectionId, segmentId) {
-                  return (isProtecting || segmentId === 0n) && was.call(this, collectionId, segmentId);
-                },
-            ),
-            patched(
-              references,
-              'isProtected',
-              (was) =>
-                function (this: SnapshotReferences, collectionId, segmentId) {
-                  isProtecting = true;
-                  const isProtected = was.call(this, collectionId, segmentId);
-                  isProtecting = false;
-                  return isProtected;
-                },
-            ),
-          ),
-      };
-    },
+    make: () => method(references, 'countOf', () => () => 0),
   },
   {
     name: 'hastyReferences',
@@ -383,7 +366,7 @@ const cleaning: readonly Planted[] = [
     what: 'a cancel leaves what was copied',
     make: lazyCancel,
     isCheap: true,
-    from: 4,
+    from: 10,
   },
   {
     name: 'stickyObject',
@@ -486,7 +469,11 @@ const cleaning: readonly Planted[] = [
     what: 'what a compaction was writing stays',
     make: () =>
       commits((changes) =>
-        without(changes, segments, (is, was) => was?.state === 'writing' && is?.state !== 'flushed'),
+        without(
+          changes,
+          segments,
+          (is, was) => was?.state === 'writing' && (is === undefined || is.state === 'dropped'),
+        ),
       ),
   },
   {

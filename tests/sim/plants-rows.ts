@@ -3,6 +3,7 @@ import { put } from '../../src/catalog/catalog.ts';
 import { TimeSource } from '../../src/coordinator/allocator.ts';
 import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
 import { CollectionRoom } from '../../src/coordinator/collections/collections.ts';
+import { Compactor } from '../../src/coordinator/compaction/compactor.ts';
 import { SegmentRoom } from '../../src/coordinator/segments/segments.ts';
 import { SnapshotManager } from '../../src/coordinator/snapshot/manager.ts';
 import { snapshots } from '../../src/coordinator/snapshot/record.ts';
@@ -303,6 +304,37 @@ const answers: readonly Planted[] = [
 ];
 
 const captures: readonly Planted[] = [
+  {
+    name: 'unreadableWhenCompacted',
+    by: ['ends'],
+    says: /^ends: .* cannot be read when it is compacted/,
+    what: 'a collection cannot be read when it is compacted',
+    make: () => {
+      let isCompacted = false;
+      return {
+        patch: (world) =>
+          all(
+            patched(
+              Compactor.prototype,
+              'compact',
+              (was) =>
+                function (this: Compactor, request) {
+                  isCompacted = isHealed(world);
+                  return was.call(this, request);
+                },
+            ),
+            patched(
+              node,
+              'query',
+              (was) =>
+                async function (this: LocalQueryNode, request) {
+                  return isCompacted ? failing() : was.call(this, request);
+                },
+            ),
+          ),
+      };
+    },
+  },
   {
     name: 'lossyCompaction',
     by: ['exact'],

@@ -233,8 +233,8 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       throw new Violation('exact', `${what} of ${coll.name} is refused: ${error.code}: ${error.message}`);
   }
 
-  protected async pin(coll: Coll, snap: Snap): Promise<void> {
-    const ttlSeconds = this.chance(50) ? 0 : 100 + this.random.below(1000);
+  protected async pin(coll: Coll, snap: Snap, seconds?: number): Promise<void> {
+    const ttlSeconds = seconds ?? (this.chance(50) ? 0 : 100 + this.random.below(1000));
     const endOf = (nowMs: number) =>
       ttlSeconds === 0 ? Number.POSITIVE_INFINITY : nowMs + ttlSeconds * 1000;
     const surelyUntilMs = endOf(this.world.clock.nowMs());
@@ -248,7 +248,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
 
   /** A drop that is tried while a pin holds, and about when it ends. */
   protected async dropPinned(coll: Coll, snap: Snap): Promise<void> {
-    await this.pin(coll, snap);
+    await this.pin(coll, snap, 5 + this.random.below(500));
     const nowMs = this.world.clock.nowMs();
     const ends = [...snap.pins.values()].map(({ surelyUntilMs }) => surelyUntilMs);
     const endMs = Math.min(...ends.filter((each) => each > nowMs && Number.isFinite(each)));

@@ -8,8 +8,6 @@ import { at, type Coll, indexOf, MORE_NAMES, type Since, type Snap, shownIn } fr
 import { check, Violation } from './properties.ts';
 import type { World } from './world.ts';
 
-const WITHIN_TRIES = 3000;
-
 export abstract class SwapSteps extends CrowdSteps {
   /** Drills whose copy was damaged before it was compared, and the object. */
   readonly #rotten = new Map<JobId, string>();
@@ -174,8 +172,7 @@ export abstract class SwapSteps extends CrowdSteps {
 
   /** Until it has ended; whoever asks for the name finds the one or the other. */
   async #swapped(old: Coll, jobId: JobId, name: string, since: Since): Promise<boolean> {
-    for (let tries = 0; ; tries++) {
-      check('ends', tries < WITHIN_TRIES, () => `in-place restore of ${name} does not end`);
+    for (;;) {
       const life = await this.world.up();
       const info = this.jobOf(life, jobId);
       if (info === undefined) return false;
@@ -213,8 +210,7 @@ export abstract class SwapSteps extends CrowdSteps {
   }
 
   async #isRead(coll: Coll): Promise<void> {
-    for (let tries = 0; ; tries++) {
-      check('ends', tries < WITHIN_TRIES, () => `${coll.name} cannot be read`);
+    for (;;) {
       await this.loadUp(coll);
       if (coll.load === 'loaded' && (await this.isAllRead(coll))) return;
       await this.world.sleep(500);

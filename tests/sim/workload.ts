@@ -77,8 +77,8 @@ export class Workload extends AccountSteps {
     else if (draw < 38) await this.duel(coll);
     else if (draw < 44) await this.snapshotTwo(coll);
     else if (draw < 60) await this.restoreSomehow(coll, snap);
-    else if (draw < 85) await this.dropSnapshot(coll, snap);
-    else if (draw < 90) await this.pin(coll, snap);
+    else if (draw < 83) await this.dropSnapshot(coll, snap);
+    else if (draw < 88) await this.pin(coll, snap);
     else if (draw < 95) await this.dropPinned(coll, snap);
     else await this.unpin(coll, snap);
   }

@@ -113,7 +113,8 @@ number replaced) and runs the tests that run that place. A mutant that no test t
 makes no difference, or harmless: below stands each one that lives, and why it may. A living mutant without a reason turns the command
 red. Not mutated: what errors and logs say. *timeout*: the tests did not end. *not covered*: no test runs the code.
 
-The tables are written by the command; reasons are written into them by hand and stay as long as the code does.
+The tables are written by the command, file by file; reasons are written into them by hand and stay as long as the code does. A file that
+is not listed has not been run yet.
 
 ## Results
 

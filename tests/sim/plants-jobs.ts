@@ -439,6 +439,20 @@ const tasks: readonly Planted[] = [
       ),
   },
   {
+    name: 'presumedTask',
+    by: ['exact'],
+    says: /^exact: task \d+ counts as completed/,
+    what: 'a task counts as done by an attempt that is not',
+    make: () =>
+      afterCommits((changes) =>
+        of(changes, copyTasks).flatMap(({ is }) => {
+          if (is?.state !== 'in-progress') return [];
+          const { nodeId: _, ...rest } = is;
+          return [put(copyTasks, { ...rest, state: 'completed' }, is)];
+        }),
+      ),
+  },
+  {
     name: 'believedReports',
     by: ['exact', 'kept'],
     says: /^exact: task \d+ counts as completed|^kept: object .* is needed and missing/,

@@ -234,6 +234,19 @@ test('docs/track-record.md has a row for R01 to R30, for W1 to W30 and for bugs 
   }
 });
 
+test('every planted bug stands in docs/planted-bugs.md with the check that caught it', () => {
+  const told = [...read('docs/planted-bugs.md').matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+  const sources = ['rows', 'jobs', 'asides', 'kept']
+    .map((part) => read(`tests/sim/plants-${part}.ts`))
+    .join('');
+  const planted = [...sources.matchAll(/^ {4}name: '(\w+)',$/gm)].map(([, name]) => name);
+  assert.ok(planted.length > 90);
+  assert.deepEqual(
+    planted.filter((name) => !told.includes(name)),
+    [],
+  );
+});
+
 test('every duty of the seeds has in docs/seeds.md a room that exists and a test that exists', () => {
   const rows = [...read('docs/seeds.md').matchAll(/^\| (?!Duty|---)(.*) \|$/gm)].map(([, row = '']) =>
     row.split(' | '),

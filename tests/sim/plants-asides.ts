@@ -35,6 +35,7 @@ const swaps: readonly Planted[] = [
     by: ['whole'],
     says: /^whole: .* is another before its restore is completed/,
     what: 'names are swapped while the new side is not complete',
+    from: 19,
     make: () =>
       commits((changes, catalog) => {
         const found = of(changes, copyJobs).find(
@@ -54,6 +55,7 @@ const swaps: readonly Planted[] = [
     by: ['whole'],
     says: /^whole: .* is not what was restored/,
     what: 'a swap is said to be done and the names are what they were',
+    from: 13,
     make: () =>
       commits((changes) =>
         taken(changes, 'swapped') === undefined ? changes : without(changes, collections, () => true),
@@ -64,6 +66,7 @@ const swaps: readonly Planted[] = [
     by: ['ends'],
     says: /^ends: swap \d+ is forgotten/,
     what: 'a swap is forgotten before it is decided on',
+    from: 13,
     make: () =>
       commits((changes) =>
         taken(changes, 'swapped') === undefined
@@ -76,6 +79,7 @@ const swaps: readonly Planted[] = [
     by: ['exact', 'ends'],
     says: /is refused: collection-not-found|cannot be read|is lost/,
     what: 'the old side is dropped before the swap is confirmed',
+    from: 13,
     make: () =>
       commits((changes) => {
         const job = taken(changes, 'swapped');
@@ -94,6 +98,7 @@ const swaps: readonly Planted[] = [
     by: ['clean'],
     says: /^clean: .* is there after (confirm|revert)/,
     what: 'a decision drops nothing',
+    from: 13,
     make: () =>
       commits((changes) =>
         taken(changes, 'confirmed') === undefined && taken(changes, 'reverted') === undefined
@@ -106,6 +111,7 @@ const swaps: readonly Planted[] = [
     by: ['whole'],
     says: /^whole: .* is another after revert/,
     what: 'a revert does not give the old collection its name back',
+    from: 19,
     make: () =>
       commits((changes) =>
         taken(changes, 'reverted') === undefined
@@ -118,6 +124,7 @@ const swaps: readonly Planted[] = [
     by: ['exact'],
     says: /^exact: read of/,
     what: 'a revert loses rows of the old collection',
+    from: 19,
     make: () =>
       commits((changes, catalog) => {
         const job = taken(changes, 'reverted');
@@ -136,6 +143,7 @@ const swaps: readonly Planted[] = [
     by: ['whole'],
     says: /^whole: .* has failed, and is another/,
     what: 'an in-place restore that fails takes the name all the same',
+    from: 34,
     make: () =>
       commits((changes, catalog) => {
         const failed = of(changes, copyJobs).find(({ is }) => is?.state === 'failed' && !is.isTidy)?.is;
@@ -152,6 +160,7 @@ const swaps: readonly Planted[] = [
     by: ['ends'],
     says: /^ends: .* did not end/,
     what: 'names are never swapped',
+    from: 13,
     make: () => method(InPlaceRestores.prototype, 'swap', () => () => Promise.resolve()),
   },
 ];

@@ -340,6 +340,7 @@ const admissions: readonly Planted[] = [
     by: ['ends'],
     says: /^ends: restored .* cannot be read/,
     what: 'what was restored cannot be loaded',
+    from: 8,
     make: () => ({
       patch: ({ catalogNow }) =>
         patched(
@@ -435,6 +436,20 @@ const tasks: readonly Planted[] = [
         of(changes, copyTasks).flatMap(({ is }) =>
           is?.state === 'completed' ? [put(copyTasks, { ...is, state: 'pending' }, is)] : [],
         ),
+      ),
+  },
+  {
+    name: 'presumedTask',
+    by: ['exact'],
+    says: /^exact: task \d+ counts as completed/,
+    what: 'a task counts as done by an attempt that is not',
+    make: () =>
+      afterCommits((changes) =>
+        of(changes, copyTasks).flatMap(({ is }) => {
+          if (is?.state !== 'in-progress') return [];
+          const { nodeId: _, ...rest } = is;
+          return [put(copyTasks, { ...rest, state: 'completed' }, is)];
+        }),
       ),
   },
   {
@@ -678,6 +693,7 @@ const jobsPlants: readonly Planted[] = [
     by: ['whole'],
     says: /^whole: .* is renamed while it is/,
     what: 'a target is renamed before it is complete',
+    from: 8,
     make: () => {
       let isRenaming = false;
       const { prototype } = CollectionRoom;
@@ -923,6 +939,7 @@ const cancels: readonly Planted[] = [
     by: ['ends'],
     says: /^ends: a cancel has ended .*, which was/,
     what: 'a cancel says that it ended a job that had ended',
+    from: 12,
     make: boastfulCancel,
   },
   {
@@ -930,6 +947,7 @@ const cancels: readonly Planted[] = [
     by: ['ends'],
     says: /^ends: .* is (executing|pending) after its cancel/,
     what: 'a cancel is answered and nothing is cancelled',
+    from: 34,
     make: () => method(service, 'cancelRestore', () => () => Promise.resolve(true)),
   },
   {
@@ -937,6 +955,7 @@ const cancels: readonly Planted[] = [
     by: ['ends'],
     says: /^ends: (.* was cancelled and says|restore .* failed: cancelled)/,
     what: 'the reason of a cancel is lost',
+    from: 29,
     make: () =>
       method(
         service,

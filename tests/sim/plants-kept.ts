@@ -11,7 +11,7 @@ import { SnapshotDiffer } from '../../src/coordinator/snapshot/diff.ts';
 import { SnapshotManager } from '../../src/coordinator/snapshot/manager.ts';
 import { SnapshotReferences } from '../../src/coordinator/snapshot/meta.ts';
 import { Pins } from '../../src/coordinator/snapshot/pins.ts';
-import { pins, snapshots } from '../../src/coordinator/snapshot/record.ts';
+import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { SnapshotRemoval } from '../../src/coordinator/snapshot/removal.ts';
 import { SnapshotReports } from '../../src/coordinator/snapshot/report.ts';
 import { SnapshotVerifier } from '../../src/coordinator/snapshot/verify.ts';
@@ -217,8 +217,28 @@ const keeping: readonly Planted[] = [
     name: 'tornManifestOfOthers',
     by: ['kept'],
     says: /^kept: snapshot \w+: /,
-    what: 'the manifest of a snapshot of somebody else is not written as it was meant',
-    make: tornManifest,
+    what: 'the manifest of a snapshot that nobody looks into is not what was written',
+    make: () => ({
+      async gc(world) {
+        const { life, disks } = world;
+        const [collection] = [...world.catalogNow().all(collections)];
+        if (!life.hasBegun || collection === undefined) return;
+        const at = { database: '', name: collection.name };
+        await world.ask(life, () =>
+          life.planes.coordinator.createSnapshot({
+            at,
+            name: 'ghost',
+            description: '',
+            compactionProtectionSeconds: 0,
+          }),
+        );
+        const isGhost = ({ name, manifestCount }: SnapshotRecord) => name === 'ghost' && manifestCount > 0;
+        const ghost = world.catalogNow().find(snapshots, 'state', 'committed').find(isGhost);
+        if (ghost === undefined) return;
+        const key = snapshotManifestKey(ghost.collectionId, ghost.snapshotId, 0);
+        await disks.store.put(key, new Uint8Array(1));
+      },
+    }),
   },
   {
     name: 'heldObject',

@@ -9,10 +9,19 @@ import { idLeases } from './tables.ts';
 const LEASE_SIZE = 10_000n;
 const FIRST_ID = 1_000n;
 
-/** Timestamps. Everything handed out is below what a restarted source hands out: the catalog and the log remember the highest. */
+function later(a: HybridTime, b: HybridTime): HybridTime {
+  if (a > b) return a;
+  return b;
+}
+
+/**
+ * Timestamps. Everything that anybody has seen is below what a restarted source hands out, whatever the wall clock says then: the catalog and
+ * the log remember the highest. So `next` is for what becomes durable before it is seen; `TimestampLease` hands out the others.
+ */
 export class TimeSource {
   readonly #clock: Clock;
   #last: HybridTime = 0n as HybridTime;
+  #reserved: HybridTime = 0n as HybridTime;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -21,6 +30,21 @@ export class TimeSource {
   /** The highest timestamp handed out or observed. */
   get last(): HybridTime {
     return this.#last;
+  }
+
+  /** What a restart has to begin above: the catalog stores it with every commit. */
+  get highWater(): HybridTime {
+    return later(this.#last, this.#reserved);
+  }
+
+  /** What the clock says, and not below the last timestamp. An indication: nothing is taken, later ones may equal it. */
+  get now(): HybridTime {
+    return later(this.#last, hybridTime(this.#clock.nowMs()));
+  }
+
+  /** The next commits store this high-water mark, unless theirs is higher. */
+  reserve(ts: HybridTime): void {
+    if (ts > this.#reserved) this.#reserved = ts;
   }
 
   /** A timestamp above every earlier one, at or after the wall clock. */
@@ -38,6 +62,41 @@ export class TimeSource {
   /** Wall-clock part of the last timestamp, milliseconds. */
   get lastMs(): number {
     return physicalMs(this.#last);
+  }
+}
+
+/** How far ahead of the clock timestamps are leased, and how far ahead of it a restart may begin. */
+const TIMESTAMP_LEASE_MS = 3000;
+
+/** Timestamps that somebody is told without anything being written for them: up to a mark that the catalog has. */
+export class TimestampLease {
+  readonly #time: TimeSource;
+  readonly #catalog: Catalog;
+  #leasedTo: HybridTime = 0n as HybridTime;
+  #leasing: Promise<void> | undefined;
+
+  constructor(time: TimeSource, catalog: Catalog) {
+    this.#time = time;
+    this.#catalog = catalog;
+  }
+
+  /** Rejects when the catalog cannot be written; some three seconds of timestamps need one write. */
+  async next(): Promise<HybridTime> {
+    const ts = this.#time.next();
+    while (ts > this.#leasedTo) {
+      this.#leasing ??= this.#lease().finally(() => {
+        this.#leasing = undefined;
+      });
+      await this.#leasing;
+    }
+    return ts;
+  }
+
+  async #lease(): Promise<void> {
+    const to = hybridTime(this.#time.lastMs + TIMESTAMP_LEASE_MS);
+    this.#time.reserve(to);
+    await this.#catalog.commitSure([]);
+    this.#leasedTo = to;
   }
 }
 

@@ -315,7 +315,12 @@ export interface Coordinator
   health(): Health;
   /** Fresh ids for auto-id rows: the first of `count` consecutive ones. */
   allocateIds(count: number): Promise<bigint>;
-  /** A timestamp above every write acknowledged so far. */
-  timestamp(): HybridTime;
+  /**
+   * A timestamp above every one that anybody has seen, restarts included. Rejects when the catalog cannot be written: see `now` for what
+   * needs no promise.
+   */
+  timestamp(): Promise<HybridTime>;
+  /** About now: nothing is taken, and later timestamps may equal it. */
+  readonly now: HybridTime;
   close(): Promise<void>;
 }

@@ -56,7 +56,7 @@ export async function openFoundations(
   const catalog = await Catalog.open({
     kv,
     tables: [...coreTables, ...tables],
-    highWater: () => time.last,
+    highWater: () => time.highWater,
   });
   time.observe(catalog.recoveredHighWater);
   const ids = new IdSource(catalog);

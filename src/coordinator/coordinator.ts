@@ -26,6 +26,7 @@ import type {
   SnapshotStats,
   VerifyStep,
 } from './admin-api.ts';
+import { TimestampLease } from './allocator.ts';
 import type {
   CollectionInfo,
   CollectionName,
@@ -76,11 +77,13 @@ class LocalCoordinator implements Coordinator {
   readonly #limits: CoordinatorLimits;
   readonly #rooms: Rooms;
   readonly #operations = new Operations();
+  readonly #timestamps: TimestampLease;
   readonly #stop = new AbortController();
   #loops: readonly Promise<void>[] = [];
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
+    this.#timestamps = new TimestampLease(parts.time, parts.catalog);
     this.#limits = { ...defaultCoordinatorLimits, ...parts.limits };
     this.#rooms = composeRooms(parts, this.#limits);
   }
@@ -125,8 +128,12 @@ class LocalCoordinator implements Coordinator {
     return this.#operations.run(() => this.#parts.ids.range(count));
   }
 
-  timestamp(): HybridTime {
-    return this.#parts.time.next();
+  timestamp(): Promise<HybridTime> {
+    return this.#timestamps.next();
+  }
+
+  get now(): HybridTime {
+    return this.#parts.time.now;
   }
 
   /** Refuses, waits for what runs (not for ever), stops the loops. Whoever gave us the nodes and the catalog closes them. */

@@ -32,7 +32,11 @@ test('timestamps only grow, whatever the clock does and whatever was observed, a
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       let nowMs = 1_700_000_000_000;
-      const clock = { nowMs: () => nowMs, sleep: () => Promise.reject(new Error('nobody sleeps')) };
+      const clock = {
+        nowMs: () => nowMs,
+        monotonicMs: () => 0,
+        sleep: () => Promise.reject(new Error('nobody sleeps')),
+      };
       let source = new TimeSource(clock);
       let last = 0n;
       for (const { do: what, ms } of steps) {

@@ -114,6 +114,7 @@ test('a marker that is no JSON, or names no format, is damage and says where', (
 /** Time passes at once. */
 const quickClock = {
   nowMs: () => 0,
+  monotonicMs: () => 0,
   sleep: (_ms: number, signal: AbortSignal) => setTimeout(1, undefined, { signal }),
 };
 

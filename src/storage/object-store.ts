@@ -4,6 +4,8 @@
  * - A key is written at most once with one content; `put` of an existing key replaces it atomically (repeated attempts).
  * - An object is visible whole or not at all. What `put` or `copy` resolved for is durable and survives a crash.
  * - Absent objects: `stat` answers undefined; reads and copies throw `object-not-found`.
+ * - What `put`, `copy` and `delete` resolved for is what every later call by key meets. A listing may be behind: it may lack what came
+ *   in the last seconds, and show what went. So nothing is concluded from a listing but what is looked at again.
  * - Other errors: `storage-full`, `storage-failed` (both retriable).
  * - Keys are segments of `A-Z a-z 0-9 . _ -` joined by `/`, none empty or beginning with a dot; anything else is a fault of ours.
  *   No key is a directory of another (`a` and `a/b`).
@@ -87,7 +89,7 @@ export interface ObjectStore {
   /** Bytes from `offset`, exactly `length`; `data-integrity` when the object is shorter. */
   getRange(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   stat(key: string): Promise<ObjectStat | undefined>;
-  /** Objects whose key begins with `prefix`, in key order. */
+  /** Objects whose key begins with `prefix`, in key order; perhaps as of some seconds ago. */
   list(prefix: string): AsyncIterable<ListedObject>;
   /**
    * Copies inside the store. Resolves only when the target is durable and holds `sizeBytes` bytes with checksum `crc32`:

@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 
 const clockOf = (keepsAlive: boolean): Clock => ({
   nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
   sleep(ms, signal) {
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     return new Promise((resolve, reject) => {

@@ -15,6 +15,9 @@ class HandClock implements Clock {
   nowMs(): number {
     return 0;
   }
+  monotonicMs(): number {
+    return this.nowMs();
+  }
   sleep(_ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#sleepers.add(resolve);

@@ -43,6 +43,27 @@ test('of what was not durable a crash keeps what it is told to', async () => {
   }
 });
 
+test('a record torn at any byte is cut, whatever stands behind the tear, and nothing that was acknowledged goes', async () => {
+  const length = 32 + 20;
+  for (let tear = 0; tear <= length; tear++)
+    for (const garbage of [undefined, Uint8Array.from({ length: 90 }, (_, i) => (i * 37) % 251)])
+      for (const hasHole of [false, true]) {
+        const wal = new MemoryWal({ sync: 'manual' });
+        wal.append(7n as HybridTime, [new Uint8Array(20)]).durable.catch(() => undefined);
+        wal.sync();
+        three(wal);
+        wal.crash({ keep: 1, tear, hasHole, ...(garbage === undefined ? {} : { garbage }) });
+        const again = wal.reopen();
+        const whole = tear === length ? [2] : [];
+        const behind = tear === length && hasHole ? [3] : [];
+        assert.deepEqual(await found(again), [7, 1, ...whole, ...behind], `${tear} ${hasHole}`);
+        again.append(9n as HybridTime, [new Uint8Array(3)]).durable.catch(() => undefined);
+        again.sync();
+        again.crash();
+        assert.deepEqual(await found(again.reopen()), [7, 1, ...whole, ...behind, 9]);
+      }
+});
+
 test('a hole in records that were written together but never synced is a torn end, not damage', async () => {
   const wal = new MemoryWal({ sync: 'manual' });
   const [, second] = three(wal);
@@ -69,7 +90,9 @@ const generation = fc.record({
   /** Lengths of payloads; 0 stands for a sync. */
   steps: fc.array(fc.nat({ max: 120 }), { maxLength: 15 }),
   keep: fc.nat({ max: 6 }),
-  tear: fc.boolean(),
+  tear: fc.oneof(fc.boolean(), fc.nat({ max: 31 })),
+  hasHole: fc.boolean(),
+  garbage: fc.uint8Array({ maxLength: 60 }),
 });
 
 test('crash after crash, the log holds what was acknowledged and nothing that was not appended', async () => {
@@ -78,7 +101,7 @@ test('crash after crash, the log holds what was acknowledged and nothing that wa
       let wal = new MemoryWal({ sync: 'manual', fileBytes: 500 });
       let expected: number[] = [];
       let next = 1;
-      for (const { steps, keep, tear } of generations) {
+      for (const { steps, keep, ...left } of generations) {
         let waiting: number[] = [];
         for (const length of steps) {
           if (length === 0) {
@@ -90,7 +113,7 @@ test('crash after crash, the log holds what was acknowledged and nothing that wa
           wal.append(BigInt(next) as HybridTime, [new Uint8Array(length).fill(next)]);
           waiting.push(next++);
         }
-        wal.crash({ keep, tear });
+        wal.crash({ keep, ...left });
         expected = [...expected, ...waiting.slice(0, keep)];
         wal = wal.reopen();
         assert.deepEqual(await found(wal), expected);

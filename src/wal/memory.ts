@@ -36,6 +36,8 @@ function resize(file: Stored, length: number): void {
     grown.set(file.bytes.subarray(0, file.length));
     file.bytes = grown;
   }
+  // As on a disk: what is cut off does not come back when the file grows again.
+  if (length < file.length) file.bytes.fill(0, length, file.length);
   file.length = length;
 }
 
@@ -44,6 +46,18 @@ interface Pending {
   readonly bytes: Uint8Array;
   readonly resolve: () => void;
   readonly reject: (error: DbError) => void;
+}
+
+/** What a crash leaves of records that were not durable. */
+export interface CrashLeft {
+  /** So many of the first have reached the disk all the same. */
+  readonly keep?: number;
+  /** Of the next one so many bytes have, too; true: half of it. */
+  readonly tear?: boolean | number;
+  /** What the disk shows behind the tear. */
+  readonly garbage?: Uint8Array;
+  /** Those behind the torn one, in its file, have reached the disk: it writes in the order it likes. */
+  readonly hasHole?: boolean;
 }
 
 /**
@@ -146,6 +160,11 @@ export class MemoryWal implements Wal {
     return Promise.resolve();
   }
 
+  /** Lengths on the disk of the records that are not durable. */
+  get unsynced(): readonly number[] {
+    return this.#unsynced.map(({ bytes }) => bytes.length);
+  }
+
   /** Makes what was appended so far durable. */
   sync(): void {
     const batch = this.#unsynced;
@@ -168,14 +187,20 @@ export class MemoryWal implements Wal {
     if (this.#failure?.code === 'storage-full') this.#failure = undefined;
   }
 
-  /**
-   * The process dies: this log never answers again. Of the records that were not durable the first `keep` have reached the disk all the
-   * same; `tear`: half of the next one has, too.
-   */
-  crash({ keep = 0, tear = false }: { readonly keep?: number; readonly tear?: boolean } = {}): void {
-    for (const { position, bytes } of this.#unsynced.slice(0, keep)) this.#store(position, bytes);
-    const torn = this.#unsynced[keep];
-    if (tear && torn !== undefined) this.#store(torn.position, torn.bytes.subarray(0, torn.bytes.length / 2));
+  /** The process dies: this log never answers again. Of what was not durable the disk has what `left` says. */
+  crash({ keep = 0, tear = false, hasHole = false, garbage }: CrashLeft = {}): void {
+    const batch = this.#unsynced;
+    for (const { position, bytes } of batch.slice(0, keep)) this.#store(position, bytes);
+    const torn = batch[keep];
+    const part = torn?.bytes.subarray(0, tear === true ? torn.bytes.length / 2 : Number(tear));
+    if (torn !== undefined && part !== undefined && part.length > 0) this.#store(torn.position, part);
+    if (torn !== undefined && part !== undefined && garbage !== undefined) {
+      const { file, offset } = torn.position;
+      this.#store({ ...torn.position, file, offset: offset + part.length }, garbage);
+    }
+    if (torn !== undefined && hasHole)
+      for (const { position, bytes } of batch.slice(keep + 1))
+        if (position.file === torn.position.file) this.#store(position, bytes);
     this.#unsynced = [];
     this.#shut();
   }
@@ -247,7 +272,7 @@ export class MemoryWal implements Wal {
   #store({ file, offset }: WalPosition, bytes: Uint8Array): void {
     const disk = this.#files.get(file) ?? stored(encodeFileHeader(file, 0n));
     this.#files.set(file, disk);
-    resize(disk, offset + bytes.length);
+    resize(disk, Math.max(disk.length, offset + bytes.length));
     disk.bytes.set(bytes, offset);
   }
 }

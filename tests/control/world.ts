@@ -30,6 +30,9 @@ export class StillClock implements Clock {
     return this.ms;
   }
 
+  monotonicMs(): number {
+    return this.nowMs();
+  }
   sleep(_ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const wake = () => {

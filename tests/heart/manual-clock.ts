@@ -9,7 +9,14 @@ export class ManualClock implements Clock {
     this.#nowMs = nowMs;
   }
 
+  /** How wrong the wall clock is. */
+  skewMs = 0;
+
   nowMs(): number {
+    return this.#nowMs + this.skewMs;
+  }
+
+  monotonicMs(): number {
     return this.#nowMs;
   }
 

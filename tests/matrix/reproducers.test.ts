@@ -307,7 +307,7 @@ test('R28: a restored collection has ids and a moment after all before it, and w
     await snapshot(world, 'snap', 'words');
     await world.write('words', numbers(11, 2), [3n]);
     const highest = await coordinator.allocateIds(1);
-    const before = coordinator.timestamp();
+    const before = await coordinator.timestamp();
     const jobId = await coordinator.restoreInPlace({ at: named('words'), name: 'snap' });
     await until('the swap', () => coordinator.restoreState(jobId).state === 'completed');
     // Under the same name there is another collection: what a client has kept of the old one names an id that is not this one's.

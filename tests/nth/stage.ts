@@ -278,7 +278,7 @@ export class Stage extends Workload {
 
   /** Nodes take work and do nothing, until they are told to go on, or the process dies. */
   holdNodes(): void {
-    for (const { store } of this.world.life.nodes.values()) this.#held.push(store.hold());
+    for (const node of this.world.nodes.values()) this.#held.push(node.hold());
   }
   letNodesGoOn(): void {
     for (const goOn of this.#held.splice(0)) goOn();

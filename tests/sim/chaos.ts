@@ -9,26 +9,41 @@ import { SwapSteps } from './swap-steps.ts';
 const REFERENCES_WITHIN = 120;
 
 export abstract class Chaos extends SwapSteps {
+  /** What may go wrong, by weight. */
+  readonly #disturbances: readonly (readonly [number, () => Promise<void> | void])[] = [
+    [18, () => this.#failing()],
+    [6, () => this.world.crash()],
+    [9, () => this.world.crashWhileWriting()],
+    [12, () => this.world.crashSoon(24)],
+    [5, () => this.world.crashAtAwait()],
+    [9, () => this.world.failSoon()],
+    [4, () => this.world.breakLog()],
+    [3, () => this.world.fillLog(100 + this.random.below(2000))],
+    [6, () => this.world.setClock()],
+    [6, () => this.world.stallNode(1000 + this.random.below(40_000))],
+    [14, () => this.world.disturbNode(200 + this.random.below(8000))],
+    [9, () => this.world.jump(1000 + this.random.below(this.chance(20) ? 7_200_000 : 90_000))],
+    [3, () => this.jumpToAnEnd()],
+    [6, () => this.damageMetadata()],
+    [6, () => this.collectUnderFaults()],
+  ];
+
   protected async disturb(): Promise<void> {
-    const { world } = this;
-    const draw = this.random.below(100);
-    if (draw < 26) {
-      const chance = 0.02 + this.random.next() * 0.15;
-      world.setChances({ errorBefore: chance, errorAfter: chance / 2, delay: 0.3, maxDelayMs: 40 });
-      await world.sleep(200 + this.random.below(3000));
-      world.setChances({});
-    } else if (draw < 36) world.crash();
-    else if (draw < 41) world.breakLog();
-    else if (draw < 50) world.crashSoon(60);
-    else if (draw < 58) await world.stallNode(1000 + this.random.below(40_000));
-    else if (draw < 73) await world.disturbNode(200 + this.random.below(8000));
-    else if (draw < 85) {
-      const ms = 1000 + this.random.below(this.chance(20) ? 7_200_000 : 90_000);
-      world.note(`jump ${ms}`);
-      world.jump(ms);
-    } else if (draw < 88) this.jumpToAnEnd();
-    else if (draw < 94) await this.damageMetadata();
-    else await this.collectUnderFaults();
+    const all = this.#disturbances.reduce((sum, [weight]) => sum + weight, 0);
+    let draw = this.random.below(all);
+    for (const [weight, strike] of this.#disturbances) {
+      if (draw < weight) return strike();
+      draw -= weight;
+    }
+  }
+
+  /** Calls and messages fail for a while. */
+  async #failing(): Promise<void> {
+    const chance = 0.02 + this.random.next() * 0.15;
+    const more = { full: chance / 4, torn: chance / 3, delay: 0.3, maxDelayMs: 40 };
+    this.world.setChances({ errorBefore: chance, errorAfter: chance / 2, ...more });
+    await this.world.sleep(200 + this.random.below(3000));
+    this.world.setChances({});
   }
 
   /** To about the moment at which a pin or a protection ends. */

@@ -98,6 +98,15 @@ export abstract class Clients {
     return life.planes.coordinator;
   }
 
+  /** Above everything so far. */
+  protected async timestamp(of?: Life): Promise<bigint> {
+    for (;;) {
+      const told = await this.world.ask(of ?? (await this.world.up()), (life) => this.ask(life).timestamp());
+      if (told.is === 'ok') return told.value;
+      await this.world.sleep(20);
+    }
+  }
+
   protected freeName(among: readonly string[] = NAMES): string | undefined {
     return this.one(among.filter((name) => !this.names.has(name)));
   }
@@ -157,7 +166,7 @@ export abstract class Clients {
   /** What was acknowledged is there after a restart; writes without an answer are over. */
   protected async restarted(life: Life): Promise<void> {
     const coordinator = this.ask(life);
-    const now = coordinator.timestamp();
+    const now = await this.timestamp(life);
     check('exact', now > this.lastTs, () => `time went back: ${now} after ${this.lastTs}`);
     this.lastTs = now;
     this.acknowledgedTs = now;

@@ -147,7 +147,7 @@ export abstract class DefinitionSteps extends RowSteps {
       await this.call('drop-partition', coll, (life) => this.ask(life).dropPartition(at(coll.name), name));
       if ((await this.partitionsOf(coll)).includes(name)) coll.partitions.add(name);
       else {
-        const ts = this.ask(await this.world.up()).timestamp();
+        const ts = await this.timestamp();
         this.lastTs = ts;
         coll.definedTs = ts;
         coll.oracle.changeAll(ts, (value) => (value?.startsWith(`${name}\t`) === true ? undefined : value));

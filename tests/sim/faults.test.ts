@@ -85,6 +85,7 @@ describe('faults', () => {
     const slept: number[] = [];
     const clock: Clock = {
       nowMs: () => 0,
+      monotonicMs: () => 0,
       sleep: (ms) => {
         slept.push(ms);
         return Promise.resolve();

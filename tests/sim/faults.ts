@@ -11,14 +11,20 @@ export type Fault =
   /** It happened, but the answer is an error: a lost response. `and`: what happens then. */
   | { readonly kind: 'error-after'; readonly code?: ErrorName; readonly and?: () => void }
   /** `isAfter`: the effect comes first, the answer is late. */
+  /** It breaks off in the middle and says so: a read gives nothing, a put leaves what it has. Of other calls it is an error before. */
+  | { readonly kind: 'torn' }
   | { readonly kind: 'delay'; readonly ms: number; readonly isAfter?: boolean }
   /** This call and every later one rejects until `heal`, or is never answered (`onCrash`); `hasEffect`: this one still happened. */
-  | { readonly kind: 'crash'; readonly hasEffect: boolean };
+  | { readonly kind: 'crash'; readonly hasEffect: boolean | 'half' };
 
 /** Chances of one call, each from 0 to 1. */
 export interface Chances {
   readonly errorBefore?: number;
   readonly errorAfter?: number;
+  /** Storage is full: rejects, nothing happened. */
+  readonly full?: number;
+  /** A call that moves bytes breaks off in the middle. */
+  readonly torn?: number;
   readonly delay?: number;
   readonly maxDelayMs?: number;
   /** Names of calls that may fail; all when absent. Delays come to every call. */
@@ -39,7 +45,7 @@ export interface FaultsOptions {
   readonly chances?: Chances;
   /** Told of a planned crash. With it a crash is the end of the caller's process: no call is answered any more, not even an error. */
   readonly onCrash?: () => void;
-  /** Told of every fault but delays. */
+  /** Told of every fault. */
   readonly onFault?: (call: Call) => void;
   /** Asked at each call that `at` and `next` leave alone, before chance is. */
   readonly plan?: (name: string, key: string) => Fault | undefined;
@@ -52,6 +58,7 @@ export class Faults {
   readonly #options: FaultsOptions;
   readonly #calls: Call[] = [];
   readonly #planned = new Map<number, Fault>();
+  readonly #plannedByName = new Map<string, { readonly skipped: number; readonly fault: Fault }>();
   #chances: Chances;
   #isCrashed = false;
   #crashes = 0;
@@ -75,6 +82,11 @@ export class Faults {
   /** Plans a fault for the next call. */
   next(fault: Fault): void {
     this.at(this.#calls.length + 1, fault);
+  }
+
+  /** Plans a fault for a call of that name, behind `skipped` others of it. */
+  nextNamed(name: string, skipped: number, fault: Fault): void {
+    this.#plannedByName.set(name, { skipped, fault });
   }
 
   setChances(chances: Chances): void {
@@ -104,11 +116,20 @@ export class Faults {
   heal(): void {
     this.#isCrashed = false;
     this.#planned.clear();
+    this.#plannedByName.clear();
     this.#chances = {};
   }
 
-  /** Runs one call of the port under the fault that is due. */
-  async run<T>(name: string, key: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs one call of the port under the fault that is due. `tear`: what a call does that breaks off in the middle, by itself or because the
+   * process dies; absent: nothing.
+   */
+  async run<T>(
+    name: string,
+    key: string,
+    work: () => Promise<T>,
+    tear: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<T> {
     const call = this.#begin(name, key);
     const { number, fault } = call;
     const what = `${name} '${key}' (call ${number})`;
@@ -120,8 +141,15 @@ export class Faults {
     if (fault?.kind === 'delay' && fault.isAfter !== true) await clock?.sleep(fault.ms, never());
     if (isDead()) return this.#dead(what);
     if (fault?.kind === 'error-before') throw failed(fault.code, `${what}: failed before it had an effect`);
-    if (fault?.kind === 'crash') this.#strike();
-    if (fault?.kind === 'crash' && !fault.hasEffect) return this.#dead(what);
+    if (fault?.kind === 'torn') {
+      await tear();
+      throw failed(undefined, `${what}: it broke off in the middle`);
+    }
+    if (fault?.kind === 'crash') {
+      this.#strike();
+      if (fault.hasEffect === 'half') await tear();
+      if (fault.hasEffect !== true) return this.#dead(what);
+    }
     const result = await work();
     if (isDead()) return this.#dead(what);
     if (fault?.kind === 'error-after') fault.and?.();
@@ -132,11 +160,15 @@ export class Faults {
 
   #begin(name: string, key: string): Call {
     const number = this.#calls.length + 1;
-    const fault = this.#planned.get(number) ?? this.#options.plan?.(name, key) ?? this.#byChance(name);
+    const fault =
+      this.#planned.get(number) ??
+      this.#byName(name) ??
+      this.#options.plan?.(name, key) ??
+      this.#byChance(name);
     const call = { number, name, key, fault };
     this.#calls.push(call);
     this.#planned.delete(number);
-    if (fault !== undefined && fault.kind !== 'delay' && !this.#isCrashed) this.#options.onFault?.(call);
+    if (fault !== undefined && !this.#isCrashed) this.#options.onFault?.(call);
     return call;
   }
 
@@ -149,14 +181,31 @@ export class Faults {
     return this.#options.onCrash === undefined ? Promise.reject(crashed(what)) : unanswered();
   }
 
+  #byName(name: string): Fault | undefined {
+    const planned = this.#plannedByName.get(name);
+    if (planned === undefined) return undefined;
+    if (planned.skipped > 0) {
+      this.#plannedByName.set(name, { ...planned, skipped: planned.skipped - 1 });
+      return undefined;
+    }
+    this.#plannedByName.delete(name);
+    return planned.fault;
+  }
+
   #byChance(name: string): Fault | undefined {
     const { random } = this.#options;
     if (random === undefined) return undefined;
-    const { errorBefore = 0, errorAfter = 0, delay = 0, maxDelayMs = 100, only } = this.#chances;
+    const { errorBefore = 0, errorAfter = 0, full = 0, torn = 0 } = this.#chances;
+    const { delay = 0, maxDelayMs = 100, only } = this.#chances;
     const mayFail = only === undefined || only.has(name);
     const draw = random.next();
-    if (mayFail && draw < errorBefore) return { kind: 'error-before' };
-    if (mayFail && draw < errorBefore + errorAfter) return { kind: 'error-after' };
+    if (mayFail && draw < errorBefore + errorAfter + full + torn) {
+      if (draw < errorBefore) return { kind: 'error-before' };
+      if (draw < errorBefore + errorAfter) return { kind: 'error-after' };
+      return draw < errorBefore + errorAfter + full
+        ? { kind: 'error-before', code: 'storage-full' }
+        : { kind: 'torn' };
+    }
     if (draw >= 1 - delay)
       return { kind: 'delay', ms: 1 + random.below(maxDelayMs), isAfter: random.below(2) === 0 };
     return undefined;

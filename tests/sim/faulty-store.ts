@@ -1,4 +1,4 @@
-import { DbError } from '../../src/errors/db-error.ts';
+import { IDENTITY_KEY } from '../../src/storage/keys.ts';
 import type {
   CopyOptions,
   CopyResult,
@@ -8,6 +8,7 @@ import type {
   Sharing,
   TemporaryFile,
 } from '../../src/storage/object-store.ts';
+import type { Random } from '../../src/support/random.ts';
 import { Faults, type FaultsOptions } from './faults.ts';
 
 /** What a copy came to: of these bytes a part only (`isTorn`), or all of them. */
@@ -18,21 +19,39 @@ export class FaultyStore implements ObjectStore {
   readonly location = undefined;
   readonly faults: Faults;
   readonly #inner: ObjectStore;
-  /** Whether the next copy that moves bytes breaks off in the middle, with an error, and leaves what it has. */
-  tears: () => boolean = () => false;
+  readonly #random: Random | undefined;
   /** Told of every copy that moved bytes. */
   onCopied: CopyListener = () => undefined;
-  /** Whether a listing shows what was there some time ago. */
-  isStale: () => boolean = () => false;
-  #lastListing = new Map<string, readonly ListedObject[]>();
+  /** What a listing shows when it is behind; undefined: it is not. */
+  staleList: (prefix: string) => AsyncIterable<ListedObject> | undefined = () => undefined;
 
   constructor(inner: ObjectStore, options: FaultsOptions = {}) {
     this.#inner = inner;
+    this.#random = options.random;
     this.faults = new Faults(options);
   }
 
   put(key: string, bytes: Uint8Array): Promise<{ readonly crc32: number; readonly etag: string }> {
-    return this.faults.run('put', key, () => this.#inner.put(key, bytes));
+    return this.faults.run(
+      'put',
+      key,
+      () => this.#inner.put(key, bytes),
+      () => this.#tornPut(key, bytes),
+    );
+  }
+
+  /**
+   * The port promises that an object is there whole or not at all. What is written here lives with less, but for the object that says whose
+   * the store is; and what is replaced is replaced whole.
+   */
+  async #tornPut(key: string, bytes: Uint8Array): Promise<void> {
+    if (key === IDENTITY_KEY || (await this.#inner.stat(key)) !== undefined) return;
+    await this.#inner.put(key, bytes.slice(0, this.#part(bytes.length)));
+  }
+
+  /** A part of `length`, the half where there is no chance. */
+  #part(length: number): number {
+    return this.#random?.below(length || 1) ?? length >> 1;
   }
 
   get(key: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -48,7 +67,7 @@ export class FaultyStore implements ObjectStore {
   }
 
   list(prefix: string): AsyncIterable<ListedObject> {
-    return this.#listing('list', prefix, () => this.#list(prefix));
+    return this.#listing('list', prefix, () => this.staleList(prefix) ?? this.#inner.list(prefix));
   }
 
   listTemporary(): AsyncIterable<TemporaryFile> {
@@ -60,15 +79,19 @@ export class FaultyStore implements ObjectStore {
   }
 
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult> {
-    return this.faults.run('copy', targetKey, async () => {
+    const copy = async (isTorn: boolean) => {
       const result = await this.#inner.copy(sourceKey, targetKey, options);
       if (result.method === 'present') return result;
-      const isTorn = this.tears();
       if (isTorn) await this.truncate(targetKey);
       this.onCopied(targetKey, isTorn);
-      if (isTorn) throw new DbError('storage-failed', `copy '${targetKey}': it broke off in the middle`);
       return result;
-    });
+    };
+    return this.faults.run(
+      'copy',
+      targetKey,
+      () => copy(false),
+      () => copy(true),
+    );
   }
 
   sharing(): Promise<Sharing> {
@@ -87,15 +110,7 @@ export class FaultyStore implements ObjectStore {
     return this.#inner.close();
   }
 
-  async *#list(prefix: string): AsyncIterable<ListedObject> {
-    const old = this.#lastListing.get(prefix);
-    const listed: ListedObject[] = [];
-    for await (const entry of this.#inner.list(prefix)) listed.push(entry);
-    this.#lastListing.set(prefix, listed);
-    yield* old !== undefined && this.isStale() ? old : listed;
-  }
-
-  /** One call. An error after its effect comes when half of the entries have been handed out. */
+  /** One call. An error after its effect comes when a part of the entries has been handed out. */
   async *#listing<T>(name: string, key: string, list: () => AsyncIterable<T>): AsyncIterable<T> {
     const listed: T[] = [];
     let failure: unknown;
@@ -105,7 +120,7 @@ export class FaultyStore implements ObjectStore {
       });
     } catch (error) {
       failure = error;
-      listed.length = Math.floor(listed.length / 2);
+      listed.length = this.#part(listed.length);
     }
     yield* listed;
     if (failure !== undefined) throw failure;

@@ -1,4 +1,4 @@
-/** One life of the process: everything between a start and a crash, composed as `src/server.ts` does it, over adapters of the simulation. */
+/** One life of the coordinator's process: everything between a start and a crash, composed as `src/server.ts` does it, over adapters of the simulation. */
 import type { Catalog } from '../../src/catalog/catalog.ts';
 import type { Coordinator } from '../../src/coordinator/api.ts';
 import { defaultCompactionLimits } from '../../src/coordinator/compaction/limits.ts';
@@ -10,14 +10,7 @@ import { TaskScheduler } from '../../src/coordinator/scheduler/scheduler.ts';
 import { defaultSealLimits } from '../../src/coordinator/segments/seal-policy.ts';
 import { SnapshotService, snapshotTables } from '../../src/coordinator/snapshot-service.ts';
 import { segments } from '../../src/coordinator/tables.ts';
-import { compactDeletesExecutor, compactExecutor } from '../../src/datanode/compact/executor.ts';
-import { Bandwidth } from '../../src/datanode/copy-segment/bandwidth.ts';
-import { copySegmentExecutor } from '../../src/datanode/copy-segment/executor.ts';
-import { LocalDataNode } from '../../src/datanode/datanode.ts';
-import { flushExecutor } from '../../src/datanode/flush/executor.ts';
-import { indexBuildContext } from '../../src/datanode/indexbuild/context.ts';
-import { indexBuildExecutor } from '../../src/datanode/indexbuild/executor.ts';
-import { indexBuildTasks } from '../../src/datanode/indexbuild/task.ts';
+import type { DataNode } from '../../src/datanode/api.ts';
 import { compileFilter } from '../../src/expr/evaluate.ts';
 import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
 import type { NodeId } from '../../src/model/ids.ts';
@@ -25,9 +18,7 @@ import type { SegmentRecord } from '../../src/model/records.ts';
 import { ArenaEngine } from '../../src/querynode/arena-engine.ts';
 import { LocalQueryNode } from '../../src/querynode/querynode.ts';
 import { WorkerFiles } from '../../src/querynode/segment-files.ts';
-import { compactTasks } from '../../src/segment/compact.ts';
 import { fingerprintTasks, WorkerFingerprints } from '../../src/segment/fingerprint.ts';
-import { flushTasks } from '../../src/segment/flush.ts';
 import { loadTasks } from '../../src/segment/load.ts';
 import { checkObjectTasks, WorkerObjectChecker } from '../../src/storage/check-object.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -38,64 +29,53 @@ import type { Random } from '../../src/support/random.ts';
 import { VectorArena } from '../../src/vector-index/arena.ts';
 import { vectorTasks } from '../../src/vector-index/search-tasks.ts';
 import { Fairness, watchedScheduler } from './fairness.ts';
-import { type Call, type Chances, type Fault, Faults } from './faults.ts';
+import type { FaultKind } from './fault-kinds.ts';
+import type { Call, Chances, Fault } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
-import { FaultyNode } from './faulty-node.ts';
 import { FaultyStore } from './faulty-store.ts';
 import type { JobWatch } from './job-watch.ts';
 import { type Plant, storeWith } from './plants.ts';
-import { DROP_TOLERANCE_MS, type Shape } from './shape.ts';
-import type { SimClock } from './sim-clock.ts';
+import type { Shape } from './shape.ts';
+import type { LifeClock, SimClock } from './sim-clock.ts';
+import type { SimNode } from './sim-node.ts';
 import { type LogFaults, SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
 
-export const NODES = 3;
 const LEASE_MS = 3000;
 const HEARTBEAT_MS = 1000;
 const never = (): AbortSignal => new AbortController().signal;
 const MB = 2 ** 20;
-
-/** Virtual time is cheap but not free: waits are short enough that a run sees many of each. */
-const limits = {
-  gcIntervalMs: 20_000,
-  dropToleranceMs: DROP_TOLERANCE_MS,
-  missingToleranceMs: DROP_TOLERANCE_MS,
-  maxCopyAttempts: 30,
-  refIndexLoadIntervalMs: 2000,
-  refIndexLoadTimeoutMs: 5000,
-};
-
-/** Segments of a few rows are small, two of them are worth a compaction, and so is one deleted row in ten. */
-const compaction = {
-  ...defaultCompactionLimits,
-  maxSizeBytes: 24_000,
-  minSegments: 2,
-  maxSegments: 4,
-  deleteRatio: 0.1,
-  minDeleteSegments: 2,
-  tickMs: 2000,
-  maxOpenPlans: 8,
-  retryAfterMs: 3000,
-};
+/** A listing is behind by this much at most. */
+const STALE_MS = 10_000;
+const SLOW_SYNC_MS = 400;
+const LATE_ANSWER_MS = 60;
 
 /** Faults by name of the port and of the call. */
 export type Plan = (port: string, name: string, key: string) => Fault | undefined;
 
 export interface LifeOptions {
+  /** Of this life, among those of the world. */
+  readonly number: number;
   readonly disks: Disks;
   readonly clock: SimClock;
+  /** How wrong the wall clock is now. */
+  readonly skewMs: () => number;
   readonly random: Random;
   readonly plant: Plant;
   readonly shape: Shape;
-  readonly isSlow: () => boolean;
+  /** Data nodes that run. */
+  readonly nodes: () => Iterable<SimNode>;
+  readonly addNode: (nodeId: NodeId) => void;
+  readonly loseNode: (nodeId: NodeId) => void;
   /** Faults are gone for good. */
   readonly isQuiet: () => boolean;
   readonly log: Log;
-  /** A port has been told to crash: of a node, or of the coordinator's process. */
+  /** A port has been told to crash: `kv`, `store` or `log`. */
   readonly onCrash: (port: string) => void;
-  /** A fault for this call of a port: `kv`, `store`, `log`, `node1`, `node1.store`, and so on. */
+  /** A fault for this call of a port. */
   readonly plan: Plan | undefined;
-  readonly onFault: (what: string) => void;
+  /** `call` is absent where nobody's call fails. */
+  readonly tell: (kind: FaultKind, call?: Call) => void;
   /** A compaction has replaced segments. */
   readonly onCompacted: () => void;
   /** The coordinator deletes an object now. */
@@ -108,6 +88,43 @@ export interface LifeOptions {
   readonly onLogBroken: () => void;
 }
 
+const storeKinds: Readonly<Record<Fault['kind'], FaultKind>> = {
+  'error-before': 'store error-before',
+  'error-after': 'store error-after',
+  torn: 'store error-before',
+  delay: 'store slow',
+  crash: 'store crash-before',
+};
+
+function storeKind({ fault, name }: Call): FaultKind {
+  if (fault?.kind === 'error-before' && fault.code === 'storage-full') return 'store full';
+  if (fault?.kind === 'error-after' && name.startsWith('list')) return 'store list-breaks';
+  if (fault?.kind === 'torn' && name === 'put') return 'store put-torn';
+  if (fault?.kind === 'torn' && name.startsWith('get')) return 'store read-short';
+  if (fault?.kind === 'crash' && fault.hasEffect === 'half' && name === 'put') return 'store crash-torn';
+  if (fault?.kind === 'crash' && fault.hasEffect === true) return 'store crash-after';
+  return storeKinds[fault?.kind ?? 'delay'];
+}
+
+const kvKinds: Readonly<Record<Fault['kind'], FaultKind>> = {
+  'error-before': 'kv error-before',
+  'error-after': 'kv error-after',
+  torn: 'kv error-before',
+  delay: 'kv slow',
+  crash: 'kv crash-before',
+};
+
+const isFull = ({ fault }: Call): boolean => fault?.kind === 'error-before' && fault.code === 'storage-full';
+
+function kvKind(call: Call): FaultKind {
+  const { fault, name } = call;
+  if (isFull(call)) return 'kv full';
+  if (name !== 'commit' && (fault?.kind === 'error-before' || fault?.kind === 'error-after'))
+    return 'kv read-error';
+  if (fault?.kind === 'crash' && fault.hasEffect === true && name === 'commit') return 'kv crash-after';
+  return kvKinds[fault?.kind ?? 'delay'];
+}
+
 export interface Planes {
   readonly catalog: Catalog;
   readonly streamingNode: LogStreamingNode;
@@ -117,19 +134,18 @@ export interface Planes {
 }
 
 export class Life {
-  readonly clock: ReturnType<SimClock['life']>;
+  readonly number: number;
+  readonly clock: LifeClock;
   readonly kv: FaultyKv;
   readonly store: FaultyStore;
   readonly wal: SimWal;
-  readonly nodes = new Map<
-    NodeId,
-    { readonly door: FaultyNode; readonly faults: Faults; readonly store: Faults }
-  >();
   readonly cluster: Cluster;
   readonly #options: LifeOptions;
+  readonly #doors = new Map<SimNode, DataNode>();
   #composed: Planes | undefined;
   #catalog: Catalog | undefined;
-  #chances: Chances = {};
+  #lateAnswers = 0;
+  #slowSyncs = 0;
   isOver = false;
   isDoomed = false;
   /** Rejects when the life ends. */
@@ -137,16 +153,27 @@ export class Life {
   #end: (error: Error) => void = () => undefined;
 
   constructor(options: LifeOptions) {
-    const { disks, clock, random } = options;
+    const { disks, clock, random, plant, watch, tell } = options;
     this.#options = options;
-    this.clock = clock.life();
-    this.kv = new FaultyKv(disks.kv, this.#faultsOptions('kv'));
-    const watched = watchedStore(disks.store, (key) => {
-      options.watch((jobs) => jobs.deleted(key));
+    this.number = options.number;
+    this.clock = clock.life(options.skewMs);
+    const faults = { clock: this.clock, random };
+    const kv = { ...faults, ...this.#port('kv') };
+    this.kv = new FaultyKv(disks.kv, { ...kv, onFault: (call) => this.#kvFault(call) });
+    const { store } = disks.listings;
+    const watched = watchedStore(store, (key) => {
+      watch((jobs) => jobs.deleted(key));
       options.onDelete(key);
     });
-    this.store = new FaultyStore(options.plant.store?.(watched) ?? watched, this.#faultsOptions('store'));
-    this.wal = new SimWal(disks.wal, this.clock, random, this.#logFaults());
+    this.store = new FaultyStore(plant.store?.(watched) ?? watched, {
+      ...faults,
+      ...this.#port('store'),
+      onFault: (call) => tell(storeKind(call), call),
+    });
+    this.wal = new SimWal(disks.wal, this.clock, random, {
+      slowMs: () => this.#slowSyncMs(),
+      faults: this.#logFaults(),
+    });
     this.cluster = new Cluster(this.clock);
     this.over = new Promise((_, reject) => {
       this.#end = reject;
@@ -154,35 +181,40 @@ export class Life {
     this.over.catch(() => undefined);
   }
 
-  #faultsOptions(port: string) {
-    const { random, onCrash, onFault, plan } = this.#options;
-    return {
-      clock: this.clock,
-      random,
-      chances: { delay: 0.15, maxDelayMs: 8 },
-      onCrash: () => onCrash(port),
-      ...(plan === undefined ? {} : { plan: (name: string, key: string) => plan(port, name, key) }),
-      onFault: ({ fault, name, key }: Call) => {
-        onFault(`${port} ${fault?.kind} ${name} ${key.slice(0, 60)}`);
-        if (port !== 'kv' || fault?.kind === 'crash' || this.isDoomed) return;
-        this.isDoomed = true;
-        this.#options.onDoom();
-      },
-    };
+  #port(name: string) {
+    const { plan, onCrash } = this.#options;
+    const planned = plan === undefined ? {} : { plan: (call: string, key: string) => plan(name, call, key) };
+    return { onCrash: () => onCrash(name), ...planned };
   }
 
   #logFaults(): LogFaults | undefined {
-    const { plan, onCrash, onFault, onLogBroken } = this.#options;
+    const { plan, onCrash, onLogBroken, tell } = this.#options;
     if (plan === undefined) return undefined;
     return {
       onCrash: () => onCrash('log'),
       onBroken: onLogBroken,
       due: (name) => {
         const fault = plan('log', name, '');
-        if (fault !== undefined) onFault(`log ${fault.kind} ${name}`);
+        if (fault !== undefined) tell('log broken', { number: 0, name, key: '', fault });
         return fault;
       },
     };
+  }
+
+  #kvFault(call: Call): void {
+    const { fault, name } = call;
+    this.#options.tell(kvKind(call), call);
+    const isUnknown = name === 'commit' && (fault?.kind === 'error-before' || fault?.kind === 'error-after');
+    if (!isUnknown || isFull(call) || this.isDoomed) return;
+    this.isDoomed = true;
+    this.#options.onDoom();
+  }
+
+  #slowSyncMs(): number {
+    const { random, tell } = this.#options;
+    if (random.next() >= this.#slowSyncs) return 0;
+    tell('log slow');
+    return 1 + random.below(SLOW_SYNC_MS);
   }
 
   get planes(): Planes {
@@ -199,7 +231,7 @@ export class Life {
   }
 
   async #compose(): Promise<Planes> {
-    const { random, log, plant } = this.#options;
+    const { random, log, plant, shape } = this.#options;
     const { clock, kv, store, wal } = this;
     const foundations = await openFoundations(kv, clock, snapshotTables);
     const { time, registry } = foundations;
@@ -207,26 +239,21 @@ export class Life {
     this.#catalog = catalog;
     const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock });
     const queryNode = this.#queryNode(streamingNode);
-    for (let n = 1; n <= NODES; n++) this.addNode(BigInt(n) as NodeId);
-    const { shape, watch } = this.#options;
+    for (const node of this.#options.nodes()) this.join(node);
     const tasks = new TaskScheduler({ cluster: this.cluster, clock, random, log, limits: shape });
     void tasks.run(never());
-    const fairness = new Fairness(shape);
-    const scheduler = watchedScheduler(tasks, fairness, (look) => watch(look));
+    const { watch } = this.#options;
+    const scheduler = watchedScheduler(tasks, new Fairness(shape), (look) => watch(look));
     void this.#heartbeats();
     let service: SnapshotService | undefined;
     const coordinator: Coordinator = await createCoordinator({
       ...foundations,
       clock,
       log,
-      streamingNode,
-      queryNode,
+      streamingNode: this.#late(streamingNode, ['seal', 'release', 'drop', 'read']),
+      queryNode: this.#late(queryNode, ['load', 'update', 'release']),
       scheduler,
-      limits: {
-        minRowsToIndex: 6,
-        seal: { ...defaultSealLimits, maxIdleMs: 3000, minIdleSizeBytes: 200, maxSizeBytes: 3000 },
-        compaction,
-      },
+      limits: coordinatorLimits(shape),
       snapshots: (rooms) => {
         service = new SnapshotService({
           ...foundations,
@@ -238,7 +265,7 @@ export class Life {
           checker: new WorkerObjectChecker(inlineWorkers(checkObjectTasks(store))),
           fingerprints: new WorkerFingerprints(inlineWorkers(fingerprintTasks(store))),
           log,
-          limits: { ...limits, ...this.#options.shape },
+          limits: snapshotLimits(shape),
         });
         return plant.gate === undefined ? service : withGate(service, plant.gate(service.gate));
       },
@@ -253,84 +280,54 @@ export class Life {
     return { catalog, streamingNode, queryNode, coordinator, service };
   }
 
-  /** A data node with an empty memory joins. */
+  /** A data node that runs. */
+  join(node: SimNode): void {
+    this.cluster.join(this.#door(node), LEASE_MS);
+  }
+
   addNode(nodeId: NodeId): void {
-    const { random, log, disks, plant, shape, watch } = this.#options;
-    const { clock, wal } = this;
-    const storeFaults = this.#faultsOptions(`node${nodeId}.store`);
-    const store = new FaultyStore(plant.store?.(disks.store) ?? disks.store, storeFaults);
-    store.onCopied = (key, isTorn) => {
-      if (isTorn) this.#options.onFault(`node${nodeId}.store torn ${key}`);
-      watch((jobs) => jobs.copied(key, isTorn));
-    };
-    store.tears = () => {
-      const { errorAfter = 0 } = this.#chances;
-      return errorAfter > 0 && random.next() < errorAfter;
-    };
-    const workers = inlineWorkers({
-      ...flushTasks({ store, wal }),
-      ...compactTasks({ store }),
-      ...indexBuildTasks(indexBuildContext(store)),
-    });
-    const inner = new LocalDataNode({
-      nodeId,
-      slots: shape.slots,
-      log,
-      executors: {
-        flush: flushExecutor(workers),
-        compact: compactExecutor(workers),
-        'compact-deletes': compactDeletesExecutor(workers),
-        'build-index': indexBuildExecutor(workers),
-        'copy-segment': copySegmentExecutor(paced(store), { filesAtOnce: 4, ...this.#bandwidth() }),
-      },
-    });
-    inner.onReport((report) => watch((jobs) => jobs.reported(report)));
-    const faults = new Faults(this.#faultsOptions(`node${nodeId}`));
-    const door = new FaultyNode(plant.node?.(inner) ?? inner, { clock, random, faults });
-    door.onCreate = (task) => watch((jobs) => jobs.sent(this.#catalog, nodeId, task));
-    this.nodes.set(nodeId, { door, faults, store: store.faults });
-    this.cluster.join(door, LEASE_MS);
-    this.setChances(this.#chances);
+    this.#options.addNode(nodeId);
   }
 
-  #bandwidth(): { readonly bandwidth?: Bandwidth } {
-    const { copyBytesPerSecond } = this.#options.shape;
-    return copyBytesPerSecond === undefined
-      ? {}
-      : { bandwidth: new Bandwidth(copyBytesPerSecond, this.clock) };
-  }
-
-  /** The node's process dies: nothing of it goes on, nobody is told. */
   loseNode(nodeId: NodeId): void {
-    const node = this.nodes.get(nodeId);
-    if (node === undefined) return;
-    node.door.die();
-    node.store.crash();
-    this.nodes.delete(nodeId);
+    this.#options.loseNode(nodeId);
+  }
+
+  #door(node: SimNode): DataNode {
+    const known = this.#doors.get(node);
+    if (known !== undefined) return known;
+    const { watch } = this.#options;
+    const door = node.network.door({
+      number: this.number,
+      isOver: () => this.isOver,
+      onCreate: (task) => watch((jobs) => jobs.sent(this.#catalog, node.nodeId, task)),
+    });
+    this.#doors.set(node, door);
+    return door;
   }
 
   setChances(chances: Chances): void {
-    this.#chances = chances;
-    const { errorBefore = 0, errorAfter = 0, delay = 0.15, maxDelayMs = 8 } = chances;
-    const all = { errorBefore, errorAfter, delay, maxDelayMs };
-    this.store.faults.setChances(all);
+    const { errorBefore = 0, errorAfter = 0, full = 0, delay = 0 } = chances;
+    this.store.faults.setChances(chances);
     // A catalog write of unknown outcome ends the process: rare, or nothing else would happen.
-    const only = new Set(['commit']);
-    this.kv.faults.setChances({ ...all, errorBefore: errorBefore / 40, errorAfter: errorAfter / 40, only });
-    this.store.isStale = () => errorBefore > 0 && this.#options.random.next() < errorBefore;
-    const isSlow = this.#options.isSlow();
-    // A network is never in order; that fails nobody's call.
-    const noise = this.#options.isQuiet() ? 0 : 0.06;
-    for (const { door, faults, store } of this.nodes.values()) {
-      faults.setChances(all);
-      store.setChances(isSlow ? { ...all, delay: 0.8, maxDelayMs: 500 } : all);
-      door.reports = {
-        lost: errorBefore,
-        late: Math.max(noise, errorBefore),
-        repeated: Math.max(noise, errorBefore),
-        stale: 3 * noise,
-      };
-    }
+    const kv = {
+      errorBefore: errorBefore / 40,
+      errorAfter: errorAfter / 40,
+      full: full / 4,
+      torn: 0,
+    };
+    this.kv.faults.setChances({ ...chances, ...kv });
+    const { random, disks, tell, isQuiet } = this.#options;
+    const stale = isQuiet() ? 0 : 0.1 + errorBefore;
+    this.store.staleList = (prefix) => {
+      if (random.next() >= stale) return undefined;
+      // The collector comes again: nobody's call is worse for it.
+      const call = { number: 0, name: 'list', key: prefix, fault: undefined };
+      tell('store list-stale', prefix === '' ? undefined : call);
+      return disks.listings.list(prefix, random.below(STALE_MS));
+    };
+    this.#lateAnswers = isQuiet() ? 0 : delay / 3;
+    this.#slowSyncs = isQuiet() ? 0 : delay / 5;
   }
 
   /** Everything in memory is gone; what runs never gets an answer. */
@@ -339,21 +336,31 @@ export class Life {
     this.clock.end();
     this.wal.end();
     for (const faults of [this.kv.faults, this.store.faults]) faults.crash();
-    for (const { door, faults, store } of this.nodes.values()) {
-      door.isCut = true;
-      faults.crash();
-      store.crash();
-    }
     this.#end(new Error('the process died'));
   }
 
-  /** Renews the leases of nodes that answer; one that was given up joins again with what it still knows. */
+  /** Renews the leases of nodes that answer; one that was given up, or is new, joins with what it knows. */
   async #heartbeats(): Promise<void> {
     for (;;) {
       await this.clock.sleep(HEARTBEAT_MS, never());
-      for (const { door } of this.nodes.values())
-        if (!door.isCut && !this.cluster.renew(door.nodeId)) this.cluster.join(door, LEASE_MS);
+      for (const node of this.#options.nodes()) {
+        if (node.network.isCut) continue;
+        const isMember = this.cluster.get(node.nodeId) === this.#door(node);
+        if (!isMember || !this.cluster.renew(node.nodeId)) this.join(node);
+      }
     }
+  }
+
+  /** The same plane; answers of these calls come late now and then. */
+  #late<T extends object>(inner: T, names: readonly (keyof T)[]): T {
+    const { random, tell } = this.#options;
+    return proxied(inner, names, async (answer: Promise<unknown>) => {
+      const result = await answer;
+      if (random.next() >= this.#lateAnswers) return result;
+      tell('plane answer-late');
+      await this.clock.sleep(1 + random.below(LATE_ANSWER_MS), never());
+      return result;
+    });
   }
 
   #queryNode(streamingNode: LogStreamingNode): LocalQueryNode {
@@ -370,15 +377,6 @@ export class Life {
 
 const stateOf = (record: object | undefined) => (record as SegmentRecord | undefined)?.state;
 
-/** Bytes that are moved wait for the node's bandwidth, as a local store's do. */
-const paced = (inner: ObjectStore): ObjectStore =>
-  storeWith(inner, {
-    copy: async (from, to, options) => {
-      if (options.mode === 'physical') await options.pace?.take(options.sizeBytes);
-      return inner.copy(from, to, options);
-    },
-  });
-
 const watchedStore = (inner: ObjectStore, onDelete: (key: string) => void): ObjectStore =>
   storeWith(inner, {
     delete: (key) => {
@@ -386,6 +384,49 @@ const watchedStore = (inner: ObjectStore, onDelete: (key: string) => void): Obje
       return inner.delete(key);
     },
   });
+
+/** The same object; what the named methods answer goes through `answered`. */
+function proxied<T extends object>(
+  inner: T,
+  names: readonly (keyof T)[],
+  answered: (answer: Promise<unknown>) => Promise<unknown>,
+): T {
+  return new Proxy(inner, {
+    get(target, key) {
+      const value = Reflect.get(target, key, target) as unknown;
+      if (typeof value !== 'function') return value;
+      const method = value.bind(target) as (...args: unknown[]) => unknown;
+      if (!(names as readonly unknown[]).includes(key)) return method;
+      return (...args: unknown[]) => answered(method(...args) as Promise<unknown>);
+    },
+  });
+}
+
+const coordinatorLimits = ({ minRowsToIndex, sealIdleMs, sealBytes, compaction }: Shape) => ({
+  minRowsToIndex,
+  seal: { ...defaultSealLimits, maxIdleMs: sealIdleMs, minIdleSizeBytes: 200, maxSizeBytes: sealBytes },
+  compaction: { ...defaultCompactionLimits, ...compaction, tickMs: 2000, retryAfterMs: 3000 },
+});
+
+/** Virtual time is cheap but not free: waits are short enough that a run sees many of each. */
+const snapshotLimits = (shape: Shape) => ({
+  capture: shape.capture,
+  copyMode: shape.copyMode,
+  jobRetentionMs: shape.jobRetentionMs,
+  jobTimeoutMs: shape.jobTimeoutMs,
+  maxSegmentsPerCopyTask: shape.maxSegmentsPerCopyTask,
+  maxBytesPerCopyTask: shape.maxBytesPerCopyTask,
+  bytesPerSlot: shape.bytesPerSlot,
+  objectsAtOnce: shape.objectsAtOnce,
+  checkIntervalMs: shape.checkIntervalMs,
+  progressIntervalMs: shape.progressIntervalMs,
+  gcIntervalMs: shape.gcIntervalMs,
+  dropToleranceMs: shape.dropToleranceMs,
+  missingToleranceMs: shape.missingToleranceMs,
+  maxCopyAttempts: 30,
+  refIndexLoadIntervalMs: 2000,
+  refIndexLoadTimeoutMs: 5000,
+});
 
 /** The service with another gate. */
 function withGate(service: SnapshotService, gate: RestoreGate): SnapshotRoom {

@@ -1,52 +1,106 @@
-/**
- * `npm run sim`: `--seed N` replays one seed, `--seeds N` runs many (`--from N` says where to begin), `--steps N` makes them longer or
- * shorter. `--plant NAME` plants a bug and ends well when the check that is meant has caught it, within `--seeds N`; `--plants` all of them.
- */
-import { parseArgs } from 'node:util';
+/** `npm run sim`: see `--help`. */
 import { systemUptimeMs } from '../../src/support/system-clock.ts';
+import { ArgumentError, HELP, parseArguments, type SimArguments } from './arguments.ts';
 import { plantRuns } from './plant-runs.ts';
-import { DEFAULT_STEPS, report, runSeed } from './run.ts';
+import { inAnotherProcess, inThisProcess, type SeedRunner } from './seed-runner.ts';
+import { type SeedResult, Summary } from './summary.ts';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    seeds: { type: 'string' },
-    from: { type: 'string' },
-    steps: { type: 'string' },
-    verbose: { type: 'boolean' },
-    trace: { type: 'boolean' },
-    plant: { type: 'string' },
-    plants: { type: 'boolean' },
-  },
-});
-if (values.plant !== undefined || values.plants === true)
-  process.exit(await plantRuns(values.plant, Number(values.seeds ?? 200)));
-const steps = Number(values.steps ?? DEFAULT_STEPS);
-const first = Number(values.seed ?? values.from ?? 1);
-const count = values.seed === undefined ? Number(values.seeds ?? 100) : 1;
-const faults = new Map<string, number>();
-const done = new Map<string, number>();
-const add = (to: Map<string, number>, from: ReadonlyMap<string, number>) => {
-  for (const [kind, n] of from) to.set(kind, (to.get(kind) ?? 0) + n);
-};
-const failed: number[] = [];
-const startedAt = systemUptimeMs();
-for (let seed = first; seed < first + count; seed++) {
-  const run = await runSeed(seed, { steps, verbose: values.verbose === true });
-  add(faults, run.faults);
-  add(done, run.done);
-  if (values.trace === true) console.log(run.trace.join('\n'));
-  if (run.failure === undefined) continue;
-  failed.push(seed);
-  console.error(report(run, steps));
+const SECOND_MS = 1000;
+const MINUTE_MS = 60_000;
+const CLEAR_LINE = '\r\u001b[K';
+
+class Simulation {
+  readonly #args: SimArguments;
+  readonly #summary = new Summary();
+  readonly #runners: readonly SeedRunner[];
+  readonly #startedAtMs = systemUptimeMs();
+  readonly #isTerminal = process.stderr.isTTY === true;
+  #next: number;
+  #shownAtMs = 0;
+  #isStopped = false;
+
+  constructor(args: SimArguments) {
+    this.#args = args;
+    this.#next = args.from;
+    const workers = Math.min(args.workers, args.count);
+    this.#runners =
+      workers === 1 ? [inThisProcess(args)] : Array.from({ length: workers }, () => inAnotherProcess(args));
+  }
+
+  get #tookMs(): number {
+    return systemUptimeMs() - this.#startedAtMs;
+  }
+
+  async run(): Promise<void> {
+    await Promise.all(this.#runners.map((runner) => this.#drive(runner)));
+    this.#end(true);
+  }
+
+  /** Tells what is known. */
+  interrupt(): void {
+    this.#end(false);
+  }
+
+  async #drive(runner: SeedRunner): Promise<void> {
+    const { from, count, minutes } = this.#args;
+    while (!this.#isStopped && this.#next < from + count && this.#tookMs < minutes * MINUTE_MS)
+      this.#take(await runner.run(this.#next++));
+  }
+
+  #take(result: SeedResult): void {
+    if (this.#isStopped) return;
+    this.#summary.add(result);
+    if (result.trace.length > 0) console.log(result.trace.join('\n'));
+    if (result.report !== undefined) console.error(`${this.#isTerminal ? CLEAR_LINE : ''}${result.report}`);
+    this.#showProgress();
+  }
+
+  #showProgress(): void {
+    const { count, minutes } = this.#args;
+    if (!this.#isTerminal || this.#tookMs - this.#shownAtMs < SECOND_MS / 4) return;
+    this.#shownAtMs = this.#tookMs;
+    const { seeds, failures } = this.#summary;
+    const perSecond = (seeds * SECOND_MS) / this.#tookMs;
+    const leftMs = Math.min(((count - seeds) / perSecond) * SECOND_MS, minutes * MINUTE_MS - this.#tookMs);
+    const of = Number.isFinite(count) ? ` of ${count}` : '';
+    process.stderr.write(
+      `${CLEAR_LINE}${seeds}${of} seeds, ${failures} failed, ${perSecond.toFixed(1)} a second, ${Math.ceil(leftMs / SECOND_MS)} s left`,
+    );
+  }
+
+  #end(isWhole: boolean): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    for (const runner of this.#runners) runner.stop();
+    if (this.#isTerminal) process.stderr.write(CLEAR_LINE);
+    const { isJson } = this.#args;
+    const [tookMs, workers] = [this.#tookMs, this.#runners.length];
+    console.log(isJson ? this.#summary.json(tookMs, workers, isWhole) : this.#summary.text(tookMs, workers));
+    if (!isWhole) console.error('interrupted: this is what was known by then');
+    process.exitCode = isWhole ? Number(this.#summary.failures > 0) : 130;
+  }
 }
-const text = (of: Map<string, number>) =>
-  [...of]
-    .sort()
-    .map(([kind, n]) => `${kind} ${n}`)
-    .join(', ');
-console.log(`${count} seeds in ${Math.round(systemUptimeMs() - startedAt)} ms, ${failed.length} failed`);
-console.log(`steps: ${text(done)}`);
-console.log(`faults: ${text(faults)}`);
-if (failed.length > 0) console.log(`failed seeds: ${failed.join(' ')}`);
-process.exitCode = failed.length > 0 ? 1 : 0;
+
+async function main(): Promise<void> {
+  const args = parseArguments(process.argv.slice(2));
+  if (args === 'help') {
+    console.log(HELP);
+    return;
+  }
+  if (args.plant !== undefined) {
+    process.exitCode = await plantRuns(args.plant === '' ? undefined : args.plant, args.count);
+    return;
+  }
+  const simulation = new Simulation(args);
+  process.once('SIGINT', () => {
+    simulation.interrupt();
+    process.exit();
+  });
+  await simulation.run();
+}
+
+main().catch((error: unknown) => {
+  if (!(error instanceof ArgumentError)) throw error;
+  console.error(`${error.message}\nnpm run sim -- --help tells what there is`);
+  process.exitCode = 2;
+});

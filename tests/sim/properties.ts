@@ -12,7 +12,6 @@ import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { collectionSegmentsPrefix, IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
 import { crc32 } from '../../src/support/crc32.ts';
 import type { Life } from './life.ts';
-import { DROP_TOLERANCE_MS } from './shape.ts';
 import type { Disks, World } from './world.ts';
 
 export type PropertyName =
@@ -147,7 +146,7 @@ export class Keeper {
   #protected({ snapshotId, name, compactionProtectedUntilMs }: SnapshotRecord): void {
     const { life, clock } = this.#world;
     const { catalog } = life.planes;
-    if (clock.nowMs() >= compactionProtectedUntilMs) return;
+    if (clock.nowMs() + this.#world.slackMs >= compactionProtectedUntilMs) return;
     for (const held of this.#snapshots.get(snapshotId)?.segments ?? []) {
       const is = catalog.get(segments, held.segmentId);
       const isLive =
@@ -202,7 +201,8 @@ export class Keeper {
     const { catalog } = life.planes;
     const needed = new Set<string>();
     const held = new Set<SegmentId>();
-    const youngFromMs = this.#world.clock.nowMs() - DROP_TOLERANCE_MS;
+    const { clock, shape, slackMs } = this.#world;
+    const youngFromMs = clock.nowMs() - shape.dropToleranceMs - slackMs;
     // A compaction may have replaced it since the last collection.
     const isYoung = ({ droppedAtMs = 0 }: SegmentRecord) => droppedAtMs > youngFromMs;
     for (const segment of catalog.all(segments)) {

@@ -155,7 +155,7 @@ export abstract class ReadSteps extends Clients {
           ...(filter === undefined ? {} : { filter: filterOf(filter, collection.schema) }),
         },
       });
-      return { answer, to: this.ask(life).timestamp() };
+      return { answer, to: await this.ask(life).timestamp() };
     });
     if (outcome.is !== 'ok' || coll.epoch !== epoch || epoch % 2 === 1) return outcome;
     const { answer, to } = outcome.value;

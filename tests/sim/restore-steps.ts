@@ -146,7 +146,11 @@ export abstract class RestoreSteps extends SnapshotSteps {
   protected async forgotten(life: Life, target: Coll, jobId: JobId, openMs: number): Promise<void> {
     const ageMs = this.world.clock.nowMs() - openMs;
     const { jobRetentionMs } = this.world.shape;
-    check('ends', ageMs >= jobRetentionMs, () => `job ${jobId} is forgotten after ${ageMs} ms at most`);
+    check(
+      'ends',
+      ageMs >= jobRetentionMs - this.world.slackMs,
+      () => `job ${jobId} is forgotten after ${ageMs} ms at most`,
+    );
     this.noteDone('forgotten');
     if (life.planes.catalog.get(collections, target.id) === undefined && !target.isGone)
       return this.failed(target, jobId, undefined);
@@ -166,7 +170,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
         (job.progress === 100) === isDone &&
         job.progress >= 0 &&
         job.startedAtMs > 0 &&
-        job.startedAtMs <= this.world.clock.nowMs() &&
+        job.startedAtMs <= this.world.clock.nowMs() + this.world.slackMs &&
         (!ENDED.has(job.state) || job.durationMs >= 1) &&
         (job.state === 'failed') === (job.reason !== '') &&
         (isDone ? job.copiedBytes === job.totalBytes : job.copiedBytes <= job.totalBytes) &&

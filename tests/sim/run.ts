@@ -1,22 +1,26 @@
 /** One seed from start to verdict. */
+import type { FaultKind } from './fault-kinds.ts';
 import type { Plant } from './plants.ts';
 import { type PropertyName, Violation } from './properties.ts';
+import type { Mode } from './shape.ts';
 import { Workload } from './workload.ts';
-import { World } from './world.ts';
+import { TRACE_LEGEND, World } from './world.ts';
 
 export interface RunOptions {
   /** Steps of all clients together, about. */
   readonly steps?: number;
   readonly plant?: Plant;
   readonly verbose?: boolean;
-  /** Virtual time that jobs are given to end in once faults are gone. */
+  /** Virtual time that jobs are given to end in once faults are gone; `JOBS_WITHIN_MS` unless told. */
   readonly jobsWithinMs?: number;
+  /** Absent: the seed says. */
+  readonly mode?: Mode;
 }
 
 export interface Run {
   readonly seed: number;
   readonly trace: readonly string[];
-  readonly faults: ReadonlyMap<string, number>;
+  readonly faults: ReadonlyMap<FaultKind, number>;
   readonly done: ReadonlyMap<string, number>;
   /** `broken`: the system failed an assertion of its own or threw what it must not. */
   readonly failure:
@@ -31,6 +35,15 @@ export interface Run {
 
 export const DEFAULT_STEPS = 120;
 const MINUTE = 60_000;
+/** The bound of liveness: every job and every flush ends within this time once faults have stopped. Virtual time, jumps not counted. */
+export const JOBS_WITHIN_MS = 6 * MINUTE;
+/** Of clients with faults all the time, and of the last checks without any. */
+const WORK_WITHIN_MS = 20 * MINUTE;
+/** A job ends under faults, too: what fails too often fails for good. */
+const JOBS_UNDER_FAULTS_WITHIN_MS = 120 * MINUTE;
+const START_WITHIN_MS = MINUTE;
+/** Lines of the trace that a report shows. */
+const TAIL = 40;
 
 /** Percent of the steps, of each client. */
 const usual = {
@@ -39,7 +52,7 @@ const usual = {
   definer: 15,
   keepers: [10, 10],
   restorers: [6],
-  chaos: [10],
+  chaos: [9, 9],
 };
 const restoring = {
   writers: [18],
@@ -47,7 +60,7 @@ const restoring = {
   definer: 8,
   keepers: [10],
   restorers: [14, 14],
-  chaos: [8, 8],
+  chaos: [9, 9],
 };
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Run> {
@@ -67,7 +80,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
 }
 
 async function play(world: World, workload: Workload, options: RunOptions): Promise<void> {
-  const { steps = DEFAULT_STEPS, jobsWithinMs = 6 * MINUTE } = options;
+  const { steps = DEFAULT_STEPS, jobsWithinMs = JOBS_WITHIN_MS } = options;
   const share = (percent: number) => Math.ceil((steps * percent) / 100);
   const within = (work: Promise<unknown>, ms: number, what: string) => endsWithin(world, work, ms, what);
   const parts = world.shape.isRestoring ? restoring : usual;
@@ -79,15 +92,27 @@ async function play(world: World, workload: Workload, options: RunOptions): Prom
     ...parts.restorers.map((percent) => workload.restorer(share(percent))),
     ...parts.chaos.map((percent) => workload.chaos(share(percent))),
   ];
-  await within(Promise.all(clients), 20 * MINUTE, 'the work of all clients');
+  await within(Promise.all(clients), WORK_WITHIN_MS, 'the work of all clients');
+  if (world.shape.mode === 'safety') {
+    let isOver = false;
+    const unrest = workload.unrest(() => isOver);
+    await within(ended(workload.spawned), JOBS_UNDER_FAULTS_WITHIN_MS, 'jobs and flushes under faults');
+    isOver = true;
+    await within(unrest, WORK_WITHIN_MS, 'the last fault');
+  }
   world.heal();
-  await within(world.up(), MINUTE, 'a start without faults');
-  for (let followed = 0; followed < workload.spawned.length; ) {
-    const all = workload.spawned.slice();
-    await within(Promise.all(all), jobsWithinMs, 'jobs and flushes without faults');
+  await within(world.up(), START_WITHIN_MS, 'a start without faults');
+  await within(ended(workload.spawned), jobsWithinMs, 'jobs and flushes without faults');
+  await within(workload.teardown(), WORK_WITHIN_MS, 'the last checks');
+}
+
+/** Also those that come meanwhile. */
+async function ended(spawned: readonly Promise<void>[]): Promise<void> {
+  for (let followed = 0; followed < spawned.length; ) {
+    const all = spawned.slice();
+    await Promise.all(all);
     followed = all.length;
   }
-  await within(workload.teardown(), 20 * MINUTE, 'the last checks');
 }
 
 /** Lets time pass until `work` is done. */
@@ -113,8 +138,12 @@ function checkIn(stack: string): string {
 }
 
 /** What somebody needs who has to find out. */
-export function report({ seed, trace, failure }: Run, steps = DEFAULT_STEPS): string {
-  const tail = trace.slice(-40).join('\n  ');
-  const more = steps === DEFAULT_STEPS ? '' : ` --steps ${steps}`;
-  return `seed ${seed}: ${failure?.message}\n  ${tail}\nagain: npm run sim -- --seed ${seed}${more}`;
+export function report(
+  { seed, trace, failure }: Run,
+  options: Pick<RunOptions, 'steps' | 'mode'> = {},
+): string {
+  const { steps = DEFAULT_STEPS, mode } = options;
+  const tail = [TRACE_LEGEND, ...trace.slice(-TAIL)].join('\n  ');
+  const more = `${steps === DEFAULT_STEPS ? '' : ` --steps ${steps}`}${mode === undefined ? '' : ` --mode ${mode}`}`;
+  return `seed ${seed}: ${failure?.message}\n  ${tail}\nagain: npm run sim -- --seed ${seed}${more} --trace`;
 }

@@ -1,17 +1,31 @@
 import type { Clock } from '../../src/support/clock.ts';
 import type { Random } from '../../src/support/random.ts';
 
+/** A process whose clock is behind is still far from the beginning of time. */
+export const START_MS = 100_000_000;
+
 interface Sleeper {
   readonly atMs: number;
   readonly wake: () => void;
 }
 
-/** Virtual time: it moves only when nothing else can run. Ties are broken by the seed. */
+/** The clock of one process. */
+export interface LifeClock extends Clock {
+  /** None of its sleepers wakes any more. */
+  end(): void;
+}
+
+/**
+ * Virtual time: it moves only when nothing else can run. Ties are broken by the seed. What it shows itself is the true time; a process
+ * sees a wall clock of its own, which may be set wrong, and a count of milliseconds that no other process can compare with its own.
+ */
 export class SimClock implements Clock {
-  #nowMs = 1_000_000;
+  #nowMs = START_MS;
   #jumpedMs = 0;
   readonly #sleepers = new Set<Sleeper>();
   readonly #random: Random;
+  #wakes = 0;
+  #ambush: { readonly atWake: number; readonly turns: number; readonly strike: () => void } | undefined;
 
   constructor(random: Random) {
     this.#random = random;
@@ -21,15 +35,21 @@ export class SimClock implements Clock {
     return this.#nowMs;
   }
 
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return this.#sleep(ms, signal, () => true);
   }
 
-  /** The clock of one process: after `end` none of its sleepers wakes any more. */
-  life(): Clock & { end(): void } {
+  /** `skewMs`: how wrong its wall clock is now. */
+  life(skewMs: () => number = () => 0): LifeClock {
     let isOver = false;
+    const bornMs = this.#nowMs - this.#random.below(100_000);
     return {
-      nowMs: () => this.#nowMs,
+      nowMs: () => this.#nowMs + skewMs(),
+      monotonicMs: () => this.#nowMs - bornMs,
       sleep: (ms, signal) => (isOver ? new Promise(() => undefined) : this.#sleep(ms, signal, () => !isOver)),
       end: () => {
         isOver = true;
@@ -62,6 +82,14 @@ export class SimClock implements Clock {
     this.#jumpedMs += ms;
   }
 
+  /**
+   * After so many wake-ups from now, and so many turns of what the last of them has set off, `strike` runs: between any two awaits. One
+   * ambush at a time.
+   */
+  ambush(wakes: number, turns: number, strike: () => void): void {
+    this.#ambush = { atWake: this.#wakes + Math.max(1, wakes), turns, strike };
+  }
+
   /** Wakes one earliest sleeper and lets everything it causes settle. False when nobody sleeps. */
   async step(): Promise<boolean> {
     let due: Sleeper[] = [];
@@ -78,6 +106,12 @@ export class SimClock implements Clock {
     this.#sleepers.delete(chosen);
     this.#nowMs = earliest;
     chosen.wake();
+    this.#wakes++;
+    const ambush = this.#ambush;
+    if (ambush?.atWake === this.#wakes) {
+      this.#ambush = undefined;
+      void afterTurns(ambush.turns).then(ambush.strike);
+    }
     await settle();
     return true;
   }
@@ -100,6 +134,11 @@ export class SimClock implements Clock {
     }
     return watched;
   }
+}
+
+/** Lets so many rounds of promises resolve. */
+async function afterTurns(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await undefined;
 }
 
 /** Lets every promise that can resolve without time do so. */

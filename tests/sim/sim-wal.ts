@@ -6,6 +6,8 @@ import type { MemoryWal } from '../../src/wal/memory.ts';
 import type { Wal, WalEntry, WalPosition } from '../../src/wal/wal.ts';
 import type { Fault } from './faults.ts';
 
+/** A sync takes so long that others come into it. */
+const AMBUSH_MS = 400;
 const never = (): AbortSignal => new AbortController().signal;
 const unanswered = (): Promise<never> => new Promise(() => undefined);
 
@@ -34,10 +36,19 @@ export class SimWal implements Wal {
   readonly #underWay = new Set<(error: DbError) => void>();
 
   readonly #faults: LogFaults | undefined;
+  readonly #slowMs: () => number;
+  #ambush: { records: number; readonly strike: () => void } | undefined;
+  #extraMs = 0;
 
-  /** `disk` syncs by hand. */
-  constructor(disk: MemoryWal, clock: Clock, random: Random, faults?: LogFaults) {
-    this.#faults = faults;
+  /** `disk` syncs by hand. `slowMs`: how much longer than usual the next sync takes. */
+  constructor(
+    disk: MemoryWal,
+    clock: Clock,
+    random: Random,
+    more: { readonly faults?: LogFaults | undefined; readonly slowMs?: () => number } = {},
+  ) {
+    this.#faults = more.faults;
+    this.#slowMs = more.slowMs ?? (() => 0);
     this.#disk = disk;
     this.#clock = clock;
     this.#random = random;
@@ -62,6 +73,7 @@ export class SimWal implements Wal {
     const fault = this.#faults?.due('append');
     if (fault !== undefined) return this.#failing(fault, ts, payload);
     const { position, durable } = this.#disk.append(ts, payload);
+    this.#spring();
     void this.#syncSoon();
     return { position, durable: this.#orBroken(durable) };
   }
@@ -69,7 +81,7 @@ export class SimWal implements Wal {
   /** With everything before it, or without itself; then the log is closed for writing, or the process is gone. */
   #failing(fault: Fault, ts: HybridTime, payload: readonly Uint8Array[]) {
     const nowhere = { file: this.currentFile, offset: 0, length: 0 };
-    const hasEffect = fault.kind === 'crash' ? fault.hasEffect : fault.kind === 'error-after';
+    const hasEffect = fault.kind === 'crash' ? fault.hasEffect === true : fault.kind === 'error-after';
     const position = hasEffect ? this.#disk.append(ts, payload).position : nowhere;
     if (hasEffect) this.#disk.sync();
     if (fault.kind === 'crash') {
@@ -95,6 +107,28 @@ export class SimWal implements Wal {
   #crashed(): Promise<never> {
     this.#faults?.onCrash();
     return unanswered();
+  }
+
+  /** After so many records `strike` runs, while they and those behind them are on their way to the disk. */
+  ambush(records: number, strike: () => void): void {
+    this.#ambush = { records: Math.max(1, records), strike };
+  }
+
+  #spring(): void {
+    if (this.#ambush === undefined || --this.#ambush.records > 0) return;
+    const { strike } = this.#ambush;
+    this.#ambush = undefined;
+    this.#extraMs = AMBUSH_MS;
+    void this.#clock.sleep(this.#random.below(AMBUSH_MS), never()).then(strike);
+  }
+
+  /** The disk takes no more records, until `freeSpace`. */
+  fill(): void {
+    if (!this.#isOver && this.#failure === undefined) this.#disk.failAppends('storage-full');
+  }
+
+  freeSpace(): void {
+    if (!this.#isOver) this.#disk.freeSpace();
   }
 
   break(): void {
@@ -128,7 +162,7 @@ export class SimWal implements Wal {
 
   /** Half of the records at most. */
   async *#brokenReplay(fault: Fault): AsyncIterable<WalEntry> {
-    const hasEffect = fault.kind === 'crash' ? fault.hasEffect : fault.kind === 'error-after';
+    const hasEffect = fault.kind === 'crash' ? fault.hasEffect === true : fault.kind === 'error-after';
     const entries: WalEntry[] = [];
     for await (const entry of this.#disk.replay()) entries.push(entry);
     if (hasEffect) yield* entries.slice(0, entries.length >> 1);
@@ -156,7 +190,7 @@ export class SimWal implements Wal {
   async #syncSoon(): Promise<void> {
     if (this.#isSyncing) return;
     this.#isSyncing = true;
-    await this.#clock.sleep(this.#random.below(8), never());
+    await this.#clock.sleep(this.#random.below(8) + this.#slowMs() + this.#extraMs, never());
     this.#isSyncing = false;
     if (this.#isBreaking) this.#fail();
     else this.#disk.sync();

@@ -77,7 +77,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const record = this.recordOf(life, coll, name);
     check('exact', !isDone || record !== undefined, () => `snapshot ${name} of ${coll.name} is not listed`);
     if (record === undefined) return undefined;
-    const to = this.ask(life).timestamp();
+    const to = await this.timestamp();
     if (to > this.lastTs) this.lastTs = to;
     const { createTs, compactionProtectedUntilMs } = record;
     const least = this.world.shape.capture === 'flushed' ? flushedTs : from;
@@ -90,7 +90,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       'exact',
       protectionSeconds === 0
         ? compactionProtectedUntilMs === 0
-        : compactionProtectedUntilMs >= beforeMs + protectionSeconds * 1000,
+        : compactionProtectedUntilMs >= beforeMs - this.world.slackMs + protectionSeconds * 1000,
       () => `snapshot ${name} is protected until ${compactionProtectedUntilMs}`,
     );
     const snap: Snap = {
@@ -237,11 +237,11 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const ttlSeconds = this.chance(50) ? 0 : 100 + this.random.below(1000);
     const endOf = (nowMs: number) =>
       ttlSeconds === 0 ? Number.POSITIVE_INFINITY : nowMs + ttlSeconds * 1000;
-    const surelyUntilMs = endOf(this.world.clock.nowMs());
+    const surelyUntilMs = endOf(this.world.clock.nowMs() - this.world.slackMs);
     const pinned = await this.call('pin', coll, (life) =>
       this.ask(life).pinSnapshot(at(coll.name), snap.name, ttlSeconds),
     );
-    const maybeUntilMs = endOf(this.world.clock.nowMs());
+    const maybeUntilMs = endOf(this.world.clock.nowMs() + this.world.slackMs);
     if (pinned.is === 'ok') snap.pins.set(pinned.value, { surelyUntilMs, maybeUntilMs });
     else snap.lostPinsUntilMs = Math.max(snap.lostPinsUntilMs, maybeUntilMs);
   }

@@ -69,6 +69,11 @@ export class Workload extends AccountSteps {
     }
   };
 
+  /** Faults go on until `isOver`. */
+  unrest = async (isOver: () => boolean): Promise<void> => {
+    while (!isOver()) await this.chaos(1);
+  };
+
   protected async snapshotStep(coll: Coll): Promise<void> {
     const draw = this.random.below(100);
     const snap = this.one([...coll.snapshots.values()].filter(({ isBusy }) => !isBusy));

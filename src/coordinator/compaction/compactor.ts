@@ -93,7 +93,7 @@ export class Compactor implements Compactions {
 
   async pass(): Promise<void> {
     const { clock, limits } = this.#parts;
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     await this.#runner.tidy();
     this.#jobs.forget(nowMs);
     if (nowMs >= this.#nextTickMs) {
@@ -117,7 +117,7 @@ export class Compactor implements Compactions {
   async compact(request: ManualCompaction): Promise<CompactionInfo> {
     this.#check(request);
     const job = new ManualJob(await this.#parts.ids.next<CompactionId>(), request);
-    this.#jobs.forget(this.#parts.clock.nowMs());
+    this.#jobs.forget(this.#parts.clock.monotonicMs());
     this.#jobs.add(job);
     await this.#alone(job.collectionId, () => this.#round(job));
     return job.info();
@@ -128,7 +128,7 @@ export class Compactor implements Compactions {
   }
 
   troubles(): readonly string[] {
-    return this.#runner.open.troubles(this.#parts.clock.nowMs());
+    return this.#runner.open.troubles(this.#parts.clock.monotonicMs());
   }
 
   /** Ends what reads or writes these segments; resolves when no node works on it. */
@@ -168,7 +168,7 @@ export class Compactor implements Compactions {
     if (!limits.isEnabled || !limits.isAutomatic || collection === undefined || !this.#isReady(collection))
       return;
     if (collection.properties[AUTO_PROPERTY]?.toLowerCase() === 'false') return;
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     if (nowMs < (this.#restsUntilMs.get(collectionId) ?? 0)) {
       this.#held.add(collectionId);
       return;
@@ -208,7 +208,7 @@ export class Compactor implements Compactions {
     });
     await this.#start(collectionId, planned, job);
     const isDone = planned.plans.length === 0 && planned.retired.length === 0 && !planned.isWaiting;
-    if (isDone && !job.isRunning) this.#jobs.end(job, this.#parts.clock.nowMs());
+    if (isDone && !job.isRunning) this.#jobs.end(job, this.#parts.clock.monotonicMs());
   }
 
   /**

@@ -183,7 +183,7 @@ export class PlanRunner {
   #giveUp(open: OpenPlan, reason: string): void {
     const { clock, limits, log } = this.#parts;
     if (!this.open.has(open) || this.isClosed) return;
-    this.open.noteFailed(open, reason, clock.nowMs() + limits.retryAfterMs);
+    this.open.noteFailed(open, reason, clock.monotonicMs() + limits.retryAfterMs);
     log.error('compaction-failed', { collectionId: collectionOf(open.plan), reason });
     this.#end(open, { state: 'failed', reason });
   }

@@ -85,10 +85,10 @@ export class CopySegmentChecker {
   /** Starts with what is due; does not wait for it. */
   pass(): Promise<void> {
     const { clock, limits } = this.#parts;
-    const nowMs = clock.nowMs();
-    if (nowMs >= this.#nextSweepMs) {
+    const [nowMs, uptimeMs] = [clock.nowMs(), clock.monotonicMs()];
+    if (uptimeMs >= this.#nextSweepMs) {
       for (const { jobId } of this.#meta.unsettled()) this.#due.add(jobId);
-      this.#nextSweepMs = nowMs + limits.checkIntervalMs;
+      this.#nextSweepMs = uptimeMs + limits.checkIntervalMs;
     }
     for (let id = this.#retained.popUntil(nowMs); id !== undefined; id = this.#retained.popUntil(nowMs))
       this.#due.add(id);
@@ -171,6 +171,7 @@ export class CopySegmentChecker {
         hasSource: this.#catalog.get(collections, job.sourceCollectionId) !== undefined,
         failure: failed?.state === 'failed' ? failed.reason : undefined,
         nowMs: clock.nowMs(),
+        uptimeMs: clock.monotonicMs(),
         progressStoredAtMs: this.#progressStoredAtMs.get(job.jobId) ?? 0,
       },
       limits,
@@ -186,7 +187,7 @@ export class CopySegmentChecker {
         if (job.state === 'pending') await this.#preparations.run(() => this.#prepare(job));
         return true;
       case 'progress':
-        this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.nowMs());
+        this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.monotonicMs());
         if (job.state === 'executing') await this.#storeProgress(job, decision.progress);
         return true;
       case 'complete':
@@ -250,7 +251,7 @@ export class CopySegmentChecker {
     const state = copyJobMachine.next(job.state, 'execute') as 'executing';
     // Progress 0 is stored now: a small restore is complete before the next one is due, and no commit stands in its way.
     const executingSinceMs = this.#parts.clock.nowMs();
-    this.#progressStoredAtMs.set(job.jobId, executingSinceMs);
+    this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.monotonicMs());
     return this.#commit([...changes, put(copyJobs, { ...job, state, progress: 0, executingSinceMs }, job)]);
   }
 

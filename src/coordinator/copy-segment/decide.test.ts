@@ -30,6 +30,7 @@ const view = (
   hasSource: true,
   failure: undefined,
   nowMs: 10_000,
+  uptimeMs: more.nowMs ?? 10_000,
   progressStoredAtMs: 0,
   ...more,
 });

@@ -12,8 +12,11 @@ export interface JobView {
   readonly failure: string | undefined;
   /** Whether the collection that the snapshot is of is still there. */
   readonly hasSource: boolean;
+  /** Wall clock: how long an ended job is kept is told by its record. */
   readonly nowMs: number;
-  /** When this job's progress was last stored. */
+  /** Monotonic, as everything that is measured while the job runs: a clock that is set anew must not time it out. */
+  readonly uptimeMs: number;
+  /** When this job's progress was last stored, monotonic. */
   readonly progressStoredAtMs: number;
 }
 
@@ -66,18 +69,18 @@ const targetGone: JobDecision = { kind: 'fail', reason: 'the target collection w
 
 /** A dropped target and a failed task end the job before anything else; then completion, so that a job done in its last moment is not timed out. */
 function decideExecuting(view: JobView, shown: number, limits: JobLimits): JobDecision {
-  const { job, tally, nowMs } = view;
+  const { job, tally, uptimeMs } = view;
   if (!view.hasTarget) return targetGone;
   if (view.failure !== undefined) return { kind: 'fail', reason: view.failure };
   const isCopied = tally.tasks.completed === job.taskCount;
   if (isCopied && job.purpose === undefined) return copied(job);
   // A job that waits in the queue is nobody's fault: time counts only while a node, or its ending, works on it.
   const isAtWork = isCopied || tally.tasks['in-progress'] > 0;
-  const isStalled = isAtWork && nowMs - tally.movedAtMs >= limits.jobTimeoutMs;
+  const isStalled = isAtWork && uptimeMs - tally.movedAtMs >= limits.jobTimeoutMs;
   if (isStalled) return { kind: 'fail', reason: `timeout: no progress for ${limits.jobTimeoutMs} ms` };
   if (isCopied) return copied(job);
   const progress = progressOf(job, tally);
-  const isDue = nowMs - view.progressStoredAtMs >= limits.progressIntervalMs;
+  const isDue = uptimeMs - view.progressStoredAtMs >= limits.progressIntervalMs;
   return progress > shown && isDue ? { kind: 'progress', progress } : wait;
 }
 

@@ -75,7 +75,7 @@ export class CopySegmentInspector {
 
   /** Enqueues what is pending and starts clearing after failed jobs; does not wait for the clearing. */
   pass(): Promise<void> {
-    const nowMs = this.#parts.clock.nowMs();
+    const nowMs = this.#parts.clock.monotonicMs();
     if (nowMs >= this.#nextSweepMs) {
       for (const job of this.#meta.unsettled()) {
         this.#due.add(job.jobId);

@@ -112,7 +112,7 @@ export class CopyMeta {
       ...counted,
       bytesByMethod: Object.fromEntries(tally.bytesByMethod),
       ...(since === undefined ? {} : { copyingSinceMs: since }),
-      bytesPerSecond: tally.rate.bytesPerSecond(this.#clock.nowMs(), counted.copiedBytes),
+      bytesPerSecond: tally.rate.bytesPerSecond(this.#clock.monotonicMs(), counted.copiedBytes),
     };
   }
 
@@ -122,14 +122,14 @@ export class CopyMeta {
     // A node that is asked before it has copied anything has not moved.
     if ((tally.running.get(taskId)?.bytes ?? 0) === progress.bytes) return;
     tally.running.set(taskId, progress);
-    tally.movedAtMs = this.#clock.nowMs();
+    tally.movedAtMs = this.#clock.monotonicMs();
     tally.rate.note(tally.movedAtMs, tally.doneBytes + total(tally.running, 'bytes'));
     this.#tell(jobId, 'progress');
   }
 
   /** An ending, as a comparison, has got further. */
   noteMoved(jobId: JobId): void {
-    this.#tally(jobId).movedAtMs = this.#clock.nowMs();
+    this.#tally(jobId).movedAtMs = this.#clock.monotonicMs();
   }
 
   /** Told whenever something of a job has changed. `job`: its record or its target. */
@@ -187,7 +187,7 @@ export class CopyMeta {
     if (task.state === 'completed') countDone(tally, task, sign);
     if (state === 'in-progress' && sign === 1) tally.copyingSinceMs ??= task.sinceMs ?? this.#clock.nowMs();
     const isFirstAtWork = state === 'in-progress' && sign === 1 && tally.tasks['in-progress'] === 1;
-    if (state === 'completed' || isFirstAtWork) tally.movedAtMs = this.#clock.nowMs();
+    if (state === 'completed' || isFirstAtWork) tally.movedAtMs = this.#clock.monotonicMs();
     if (isFirstAtWork) tally.rate.note(tally.movedAtMs, tallyOf(tally).copiedBytes);
   }
 
@@ -202,7 +202,7 @@ export class CopyMeta {
       bytesByMethod: new Map(),
       rate: new MovingRate(),
       copyingSinceMs: undefined,
-      movedAtMs: this.#clock.nowMs(),
+      movedAtMs: this.#clock.monotonicMs(),
     };
     this.#tallies.set(jobId, fresh);
     return fresh;

@@ -53,6 +53,7 @@ const anyView: fc.Arbitrary<JobView> = fc.record({
   hasSource: fc.boolean(),
   failure: fc.option(fc.constant('a task failed'), { nil: undefined }),
   nowMs: moment,
+  uptimeMs: moment,
   progressStoredAtMs: moment,
 });
 
@@ -141,6 +142,7 @@ class Job {
       hasSource: true,
       failure: this.#count('failed') > 0 ? 'a task failed' : undefined,
       nowMs: this.nowMs,
+      uptimeMs: this.nowMs,
       progressStoredAtMs: 0,
     };
   }

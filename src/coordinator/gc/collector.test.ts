@@ -14,6 +14,7 @@ import {
   snapshotManifestKey,
   snapshotMetadataKey,
 } from '../../storage/keys.ts';
+import type { ListedObject } from '../../storage/object-store.ts';
 import type { GarbageVerdict } from '../admin-api.ts';
 import { readManifests, readMetadata } from '../snapshot/reader.ts';
 import { snapshots } from '../snapshot/record.ts';
@@ -230,6 +231,41 @@ for (const [kind, effect] of [
     }
     assert.ok(at > 20, `${at} calls`);
   });
+
+test('listings that are behind cost nothing that is needed, no object counts as missing for them, and later passes come to the same end', async () => {
+  const list = async (world: World) => {
+    const listed: ListedObject[] = [];
+    for await (const entry of world.disk.memoryStore.list('')) listed.push(entry);
+    return listed;
+  };
+  const end = async (behind: readonly ((was: readonly ListedObject[]) => readonly ListedObject[])[]) => {
+    const world = await littered();
+    await world.disk.clock.jump(QUIET);
+    const { memoryStore } = world.disk;
+    const [listing, was] = [memoryStore.list.bind(memoryStore), await list(world)];
+    for (const shown of behind) {
+      memoryStore.list = async function* (prefix) {
+        await Promise.resolve();
+        yield* shown(was).filter(({ key }) => key.startsWith(prefix));
+      };
+      await collect(world);
+      memoryStore.list = listing;
+      for (const key of await referenced(world)) assert.ok(await memoryStore.stat(key), key);
+      assert.deepEqual(world.service.troubles(), []);
+    }
+    for (let pass = 0; pass < 3; pass++) {
+      await collect(world);
+      await world.disk.clock.jump(QUIET);
+    }
+    await world.stop();
+    return stored(world);
+  };
+  const expected = await end([]);
+  const [none, all] = [() => [], (was: readonly ListedObject[]) => was];
+  const everySecond = (odd: number) => (was: readonly ListedObject[]) => was.filter((_, i) => i % 2 === odd);
+  for (const behind of [[none], [all, all], [everySecond(0), everySecond(1), all], [none, all]])
+    assert.deepEqual(await end(behind), expected);
+});
 
 test('one object that cannot be deleted does not keep the others, and its record stays', async () => {
   const world = await littered();

@@ -49,7 +49,7 @@ export class RestoreEndings {
     const ending = this.#endings.get(jobId) ?? fresh();
     this.#endings.set(jobId, ending);
     const { clock } = this.#parts;
-    if (this.#isClosed || ending.stop !== undefined || clock.nowMs() < ending.nextMs) return;
+    if (this.#isClosed || ending.stop !== undefined || clock.monotonicMs() < ending.nextMs) return;
     const stop = new AbortController();
     ending.stop = stop;
     const work =
@@ -89,7 +89,7 @@ export class RestoreEndings {
     const reason = messageOf(error);
     ending.failures++;
     ending.trouble = reason;
-    ending.nextMs = clock.nowMs() + backoffMs(ending.failures, retryBackoff, random);
+    ending.nextMs = clock.monotonicMs() + backoffMs(ending.failures, retryBackoff, random);
     this.#log(jobId, error);
     // Every try of a comparison counts as progress when it comes far: it does not run into the timeout.
     const isHopeless =

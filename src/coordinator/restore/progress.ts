@@ -23,7 +23,7 @@ export function restoreJobInfo(
   const copied = copiedOf(job, detail);
   const endMs = endOf(job) ?? nowMs;
   const workMs = Math.max(job.createdAtMs, Math.min(copied.copyingSinceMs ?? endMs, endMs));
-  const stages = { waitingMs: workMs - job.createdAtMs, copyingMs: Math.max(0, endMs - workMs) };
+  const stages = { waitingMs: Math.max(0, workMs - job.createdAtMs), copyingMs: Math.max(0, endMs - workMs) };
   return {
     databaseName,
     collectionName,

@@ -8,7 +8,7 @@ import type { Clock } from '../../support/clock.ts';
 
 interface Member {
   readonly node: DataNode;
-  /** Length of its lease, and when it ends (wall clock, ms). Absent: no lease. */
+  /** Length of its lease, and when it ends (monotonic, ms). Absent: no lease. */
   readonly lease?: { readonly ttlMs: number; readonly endsAtMs: number };
 }
 
@@ -30,7 +30,7 @@ export class Cluster {
       node,
       ...(leaseMs === undefined
         ? {}
-        : { lease: { ttlMs: leaseMs, endsAtMs: this.#clock.nowMs() + leaseMs } }),
+        : { lease: { ttlMs: leaseMs, endsAtMs: this.#clock.monotonicMs() + leaseMs } }),
     });
     this.#changed();
   }
@@ -43,7 +43,7 @@ export class Cluster {
     const { ttlMs } = member.lease;
     this.#members.set(nodeId, {
       node: member.node,
-      lease: { ttlMs, endsAtMs: this.#clock.nowMs() + ttlMs },
+      lease: { ttlMs, endsAtMs: this.#clock.monotonicMs() + ttlMs },
     });
     return true;
   }
@@ -54,7 +54,7 @@ export class Cluster {
 
   /** Lets go of every node whose lease has ended. */
   expire(): void {
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     const lost = [...this.#members.values()].filter(
       ({ lease }) => lease !== undefined && lease.endsAtMs <= nowMs,
     );

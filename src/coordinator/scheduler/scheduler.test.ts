@@ -104,6 +104,9 @@ function start(nodes: readonly ScriptedNode[], limits: Partial<SchedulerLimits> 
   return { clock, cluster, scheduler };
 }
 
+const inProgress = (taskId: TaskId, attempt: number) =>
+  ({ taskId, attempt, state: 'in-progress', progress: none }) as const;
+
 const completed = (task: RecordedTask, attempt = task.attempts) =>
   ({
     taskId: task.taskId,
@@ -173,6 +176,31 @@ test('a node is lost when its lease runs out', async () => {
   await clock.advance(2000);
   assert.equal(cluster.renew(1n as NodeId), false);
   assert.equal(cluster.nodes().length, 0);
+});
+
+test('a wall clock that is set back or forward loses no node, finds lost ones, and delays neither tick nor retry', async () => {
+  for (const skewMs of [-7_200_000, 7_200_000]) {
+    const [kept, lost] = [new ScriptedNode(1n, 2), new ScriptedNode(2n, 2)];
+    const { scheduler, clock, cluster } = start([]);
+    cluster.join(kept, 10_000);
+    cluster.join(lost, 10_000);
+    const [silent, failing, moving] = [new RecordedTask(10), new RecordedTask(11), new RecordedTask(12)];
+    scheduler.enqueue(silent, { nodeId: kept.nodeId, attempt: 0 });
+    scheduler.enqueue(moving, { nodeId: lost.nodeId, attempt: 0 });
+    scheduler.enqueue(failing);
+    await settle();
+    clock.skewMs = skewMs;
+    for (const node of [kept, lost])
+      node.tell({ ...completed(failing), state: 'failed', code: 'storage-failed', reason: 'x' });
+    kept.answer = (taskId, attempt) => (taskId === 10n ? completed(silent, 0) : inProgress(taskId, attempt));
+    for (let second = 0; second < 14; second++) {
+      await clock.advance(1000);
+      assert.equal(cluster.renew(kept.nodeId), true);
+    }
+    assert.deepEqual(silent.events, ['completed 0']);
+    assert.equal(failing.attempts, 2);
+    assert.deepEqual(moving.events, ['failed node-not-found', 'dispatch 1 to 1']);
+  }
 });
 
 test('a lost report is made up for by the tick', async () => {

@@ -174,7 +174,7 @@ export class TaskScheduler implements Scheduler {
     this.#cluster.expire();
     this.#reports.follow();
     this.#giveUpLost();
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     this.#queues.wakeUntil(nowMs);
     this.#dispatchAll();
     if (nowMs < this.#nextTickMs) return;
@@ -183,7 +183,7 @@ export class TaskScheduler implements Scheduler {
   }
 
   #waitMs(): number {
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     const next = Math.min(this.#nextTickMs, this.#queues.nextReadyAtMs ?? Number.POSITIVE_INFINITY);
     return Math.max(1, next - nowMs);
   }
@@ -227,7 +227,7 @@ export class TaskScheduler implements Scheduler {
         return;
       }
       entry.step = { at: 'running', nodeId, attempt: order.attempt };
-      entry.heardAtMs = this.#clock.nowMs();
+      entry.heardAtMs = this.#clock.monotonicMs();
       await this.#send(entry, nodeId, order);
     } catch (error) {
       // The attempt was not stored, so nothing was sent: the task still stands where it stood.
@@ -254,7 +254,7 @@ export class TaskScheduler implements Scheduler {
   #hear(nodeId: NodeId, report: NodeTaskReport): void {
     const entry = this.#entries.get(report.taskId);
     if (entry === undefined || !isRunning(entry, report.attempt) || entry.held?.nodeId !== nodeId) return;
-    entry.heardAtMs = this.#clock.nowMs();
+    entry.heardAtMs = this.#clock.monotonicMs();
     switch (report.state) {
       case 'in-progress':
         entry.task.progress(report);
@@ -307,7 +307,7 @@ export class TaskScheduler implements Scheduler {
     entry.failures++;
     entry.step = { at: 'waiting' };
     const waitMs = backoffMs(entry.failures, this.#limits.backoff, this.#random);
-    this.#queues.add(entry, this.#clock.nowMs() + waitMs);
+    this.#queues.add(entry, this.#clock.monotonicMs() + waitMs);
     this.#wake.set();
   }
 

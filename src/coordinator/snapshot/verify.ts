@@ -72,7 +72,7 @@ export class SnapshotVerifier {
     const own = new AbortController();
     const stop = AbortSignal.any([signal, own.signal]);
     const run = new VerifyRun({ ...this.#parts, record, fraction, onProblem: () => wake.set() });
-    let [shownBytes, shownAtMs] = [0, clock.nowMs()];
+    let [shownBytes, shownAtMs] = [0, clock.monotonicMs()];
     run.onBytes = () => {
       if (run.bytes - shownBytes >= PROGRESS_BYTES) wake.set();
     };
@@ -86,9 +86,10 @@ export class SnapshotVerifier {
         isOver = run.isOver;
         await pin.keep();
         yield* run.takeProblems();
-        const isDue = run.bytes - shownBytes >= PROGRESS_BYTES || clock.nowMs() - shownAtMs >= PROGRESS_MS;
+        const isDue =
+          run.bytes - shownBytes >= PROGRESS_BYTES || clock.monotonicMs() - shownAtMs >= PROGRESS_MS;
         if (!isOver && isDue) {
-          [shownBytes, shownAtMs] = [run.bytes, clock.nowMs()];
+          [shownBytes, shownAtMs] = [run.bytes, clock.monotonicMs()];
           yield run.progress();
         }
       }

@@ -34,8 +34,8 @@ export class Bandwidth {
 
   async #take(bytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const nowMs = this.#clock.nowMs();
-    // A clock that was set back must not stop the node until it has caught up: nobody waits for more than those before it.
+    const nowMs = this.#clock.monotonicMs();
+    // Nobody waits for more than those before it.
     const longestMs = (this.#waitingBytes + this.windowBytes) / this.#bytesPerMs;
     const startMs = Math.min(Math.max(this.#nextMs, nowMs - AHEAD_MS), nowMs + longestMs);
     this.#nextMs = startMs + bytes / this.#bytesPerMs;

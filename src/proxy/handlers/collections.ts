@@ -91,7 +91,7 @@ export const describeCollection: Handler<'DescribeCollection'> = (request, call)
       request.collection_name === '' && collectionID > 0n
         ? call.coordinator.describeCollectionById(collectionID as CollectionId)
         : call.coordinator.describeCollection(collectionAt(call, request));
-    return { ...describe(info), request_time: call.coordinator.timestamp() };
+    return { ...describe(info), request_time: call.coordinator.now };
   } catch (error) {
     throw inDescribeWords(error);
   }

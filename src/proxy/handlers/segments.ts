@@ -92,7 +92,7 @@ export const flushAll: Handler<'FlushAll'> = async (request, call) => {
     .filter(({ restoringJobId }) => restoringJobId === undefined)
     .map(({ collection }) => collection.collectionId);
   for (const collectionId of ids) await call.coordinator.flush(collectionId);
-  return { status: success, flush_all_ts: call.coordinator.timestamp() };
+  return { status: success, flush_all_ts: await call.coordinator.timestamp() };
 };
 
 /** Flushed once the log holds no row that was written before the flush. */

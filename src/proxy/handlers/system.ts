@@ -25,7 +25,7 @@ export const getComponentStates: Handler<'GetComponentStates'> = (_request, { co
   return { status: success, state, subcomponent_states: [state] };
 };
 
-export const allocTimestamp: Handler<'AllocTimestamp'> = (_request, { coordinator }) => ({
+export const allocTimestamp: Handler<'AllocTimestamp'> = async (_request, { coordinator }) => ({
   status: success,
-  timestamp: coordinator.timestamp(),
+  timestamp: await coordinator.timestamp(),
 });

@@ -16,6 +16,12 @@ export abstract class AccountSteps extends CompactionSteps {
     const record = this.recordOf(life, coll, snap.name);
     if (record === undefined) return;
     const which = { at: at(coll.name), name: snap.name };
+    const pinsOf = () =>
+      this.ask(life)
+        .listPins()
+        .filter(({ owner, snapshotId }) => owner === 'verification' && snapshotId === record.snapshotId);
+    // Of one whose process died: it holds for a minute.
+    const earlier = new Set(pinsOf().map(({ pinId }) => pinId));
     const verified = await this.call('verify', coll, async () => {
       const problems: string[] = [];
       let unread = -1;
@@ -32,9 +38,7 @@ export abstract class AccountSteps extends CompactionSteps {
       () =>
         `${snap.name} of ${coll.name} does not verify, ${found.unread} unread: ${found.problems.join('; ')}`,
     );
-    const held = this.ask(life)
-      .listPins()
-      .filter(({ owner, snapshotId }) => owner === 'verification' && snapshotId === record.snapshotId);
+    const held = pinsOf().filter(({ pinId }) => !earlier.has(pinId));
     check('clean', held.length === 0, () => `the verification of ${snap.name} has ended and its pin is left`);
     const before = await this.#exclusiveBytes(record);
     const told = await this.call('account', coll, () => this.ask(life).snapshotReport(which));

@@ -4,6 +4,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { parseJson } from '../../src/support/json.ts';
 import { ArgumentError, parseArguments } from './arguments.ts';
 import { plantList } from './plant-list.ts';
 import { report, runSeed } from './run.ts';
@@ -37,7 +38,7 @@ describe('the command of the simulation', () => {
       run(process.execPath, [main, ...flags, '--workers', '2', '--json']),
     ]);
     assert.ok(traced.stdout.startsWith(`${traces.join('\n')}\n`));
-    const { seeds, histories, faults } = JSON.parse(counted.stdout) as Told;
+    const { seeds, histories, faults } = parseJson(counted.stdout) as Told;
     assert.deepEqual([seeds, histories], [2, here.digest]);
     assert.ok(Object.values(faults).some((count) => count > 0));
   });
@@ -79,7 +80,7 @@ describe('the command of the simulation', () => {
     });
     const [status] = (await once(child, 'close')) as [number];
     assert.equal(status, 130);
-    const result = JSON.parse(told.slice(told.indexOf('\n{'))) as Told & { readonly isWhole: boolean };
+    const result = parseJson(told.slice(told.indexOf('\n{'))) as Told & { readonly isWhole: boolean };
     assert.equal(result.isWhole, false);
     assert.ok(result.seeds >= 1 && result.seeds < 1000);
   });

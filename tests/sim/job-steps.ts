@@ -243,14 +243,19 @@ export abstract class JobSteps extends RestoreSteps {
   /** A verification names it. Of a store that fails it may say no more than that it could not be read. */
   protected async mustBeNoticed(coll: Coll, snap: Snap, key: string): Promise<void> {
     const found: string[] = [];
+    let isRead = true;
     const outcome = await this.call('verify-damaged', coll, async (life) => {
       const which = { at: at(coll.name), name: snap.name };
       for await (const step of this.ask(life).verifySnapshot(which, 1, new AbortController().signal))
-        if (step.kind === 'problem') found.push(step.key);
+        if (step.kind === 'problem') {
+          found.push(step.key);
+          // What names the object could not be read: it says so, and cannot know more.
+          if (step.problem === 'unreadable' && step.segmentId === undefined) isRead = false;
+        }
     });
     check(
       'kept',
-      outcome.is !== 'ok' || found.includes(key),
+      outcome.is !== 'ok' || found.includes(key) || !isRead,
       () => `${snap.name} of ${coll.name} verifies, and '${key}' is damaged`,
     );
   }

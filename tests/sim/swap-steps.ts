@@ -87,9 +87,11 @@ export abstract class SwapSteps extends CrowdSteps {
   /** At some moment of its life; whoever follows it finds it ended by that, or by its own end. */
   async #cancelled(jobId: JobId): Promise<void> {
     await this.pause(this.world.shape.isSlow ? 600 : 15);
-    const outcome = await this.call('cancel-aside', undefined, (life) =>
-      this.ask(life).cancelRestore(jobId, CANCELLED),
-    );
+    const outcome = await this.call('cancel-aside', undefined, async (life) => {
+      // Ended, and forgotten before it could be cancelled.
+      if (this.jobOf(life, jobId) === undefined) return false;
+      return this.ask(life).cancelRestore(jobId, CANCELLED);
+    });
     if (outcome.is === 'ok' && outcome.value) this.noteDone('cancelled-aside');
   }
 

@@ -5,6 +5,7 @@ import type { Clock } from '../../src/support/clock.ts';
 import type { Random } from '../../src/support/random.ts';
 import type { FaultKind } from './fault-kinds.ts';
 import type { Faults } from './faults.ts';
+import { never } from './sim-clock.ts';
 
 /** Chances of one message. */
 export interface MessageChances {
@@ -31,7 +32,6 @@ interface Listener {
   heard(report: NodeTaskReport): void;
 }
 
-const never = (): AbortSignal => new AbortController().signal;
 const unanswered = (): Promise<never> => new Promise(() => undefined);
 /** How long a caller waits for a node that does not answer. */
 const CALL_TIMEOUT_MS = 300;

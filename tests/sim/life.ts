@@ -36,14 +36,13 @@ import { FaultyStore } from './faulty-store.ts';
 import type { JobWatch } from './job-watch.ts';
 import { type Plant, storeWith } from './plants.ts';
 import type { Shape } from './shape.ts';
-import type { LifeClock, SimClock } from './sim-clock.ts';
+import { type LifeClock, never, type SimClock } from './sim-clock.ts';
 import type { SimNode } from './sim-node.ts';
 import { type LogFaults, SimWal } from './sim-wal.ts';
 import type { Disks } from './world.ts';
 
 const LEASE_MS = 3000;
 const HEARTBEAT_MS = 1000;
-const never = (): AbortSignal => new AbortController().signal;
 const MB = 2 ** 20;
 /** A listing is behind by this much at most. */
 const STALE_MS = 10_000;

@@ -4,6 +4,11 @@ import type { Random } from '../../src/support/random.ts';
 /** A process whose clock is behind is still far from the beginning of time. */
 export const START_MS = 100_000_000;
 
+const NEVER = new AbortController().signal;
+
+/** A signal that is never aborted. One for all: a clock that knows it adds no listener. */
+export const never = (): AbortSignal => NEVER;
+
 interface Sleeper {
   readonly atMs: number;
   readonly wake: () => void;
@@ -67,12 +72,12 @@ export class SimClock implements Clock {
       const sleeper = {
         atMs: this.#nowMs + ms,
         wake: () => {
-          signal.removeEventListener('abort', onAbort);
+          if (signal !== NEVER) signal.removeEventListener('abort', onAbort);
           if (isAlive()) resolve();
         },
       };
       this.#sleepers.add(sleeper);
-      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal !== NEVER) signal.addEventListener('abort', onAbort, { once: true });
     });
   }
 

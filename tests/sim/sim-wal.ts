@@ -5,10 +5,10 @@ import type { Random } from '../../src/support/random.ts';
 import type { MemoryWal } from '../../src/wal/memory.ts';
 import type { Wal, WalEntry, WalPosition } from '../../src/wal/wal.ts';
 import type { Fault } from './faults.ts';
+import { never } from './sim-clock.ts';
 
 /** A sync takes so long that others come into it. */
 const AMBUSH_MS = 400;
-const never = (): AbortSignal => new AbortController().signal;
 const unanswered = (): Promise<never> => new Promise(() => undefined);
 
 /** Faults on command. */

@@ -16,7 +16,7 @@ import { Life, type Plan } from './life.ts';
 import type { Since } from './model.ts';
 import type { Plant } from './plants.ts';
 import { type Mode, plainShape, type Shape, shapeOf } from './shape.ts';
-import { SimClock, START_MS } from './sim-clock.ts';
+import { never, SimClock, START_MS } from './sim-clock.ts';
 import { SimNode } from './sim-node.ts';
 import { StaleListings } from './stale-listings.ts';
 
@@ -49,7 +49,6 @@ export type Outcome<T> =
   /** The process died while it ran: it happened or not. */
   | { readonly is: 'lost' };
 
-const never = (): AbortSignal => new AbortController().signal;
 /** Chances when nobody has set others: calls take a moment now and then. */
 const CALM: Chances = { delay: 0.15, maxDelayMs: 8 };
 const GARBAGE_BYTES = 80;

@@ -80,7 +80,11 @@ class Opener implements SegmentOpener {
   }
 }
 
-const clock = { nowMs: () => 5000, monotonicMs: () => 5000, sleep: () => Promise.reject(new Error('no sleeping here')) };
+const clock = {
+  nowMs: () => 5000,
+  monotonicMs: () => 5000,
+  sleep: () => Promise.reject(new Error('no sleeping here')),
+};
 
 interface SetUp {
   readonly wal?: MemoryWal;

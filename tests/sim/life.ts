@@ -240,7 +240,8 @@ export class Life {
     const queryNode = this.#queryNode(streamingNode);
     for (const node of this.#options.nodes()) this.join(node);
     const tasks = new TaskScheduler({ cluster: this.cluster, clock, random, log, limits: shape });
-    void tasks.run(never());
+    // Its own: what runs listens to it, again and again.
+    void tasks.run(new AbortController().signal);
     const { watch } = this.#options;
     const scheduler = watchedScheduler(tasks, new Fairness(shape), (look) => watch(look));
     void this.#heartbeats();

@@ -16,7 +16,10 @@ if (room === 'e2e' && part === 'faults') {
 } else await runTests();
 
 async function runTests() {
-  const { positionals: wanted, values } = parseArgs({ allowPositionals: true, options: { name: { type: 'string' } } });
+  const { positionals: wanted, values } = parseArgs({
+    allowPositionals: true,
+    options: { name: { type: 'string' } },
+  });
   const byName = values.name === undefined ? [] : [`--test-name-pattern=${values.name}`];
   if (wanted[0] !== 'e2e') node(...byName, '.build/tests/all.js', ...wanted);
   if (wanted[0] !== 'e2e' && (wanted.length > 0 || values.name !== undefined)) return;

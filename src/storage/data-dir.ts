@@ -1,7 +1,18 @@
 /** The data directory of a server: its format marker and the lock that keeps a second server out. */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { DbError, messageOf } from '../errors/db-error.ts';
 import type { Clock } from '../support/clock.ts';
@@ -116,8 +127,10 @@ function formatIn(text: string): unknown {
  */
 async function acquire(path: string): Promise<Lock> {
   const own = join(path, `${LOCK}new.${randomUUID()}`);
-  await writeFile(own, JSON.stringify({ pid: process.pid, started: await startOf(process.pid) }));
+  const handle = await open(own, 'wx+');
   try {
+    await handle.writeFile(JSON.stringify({ pid: process.pid, started: await startOf(process.pid) }));
+    const { dev, ino } = await handle.stat({ bigint: true });
     for (;;) {
       const numbers = await lockNumbers(path);
       const highest = numbers.at(-1) ?? -1;
@@ -125,9 +138,11 @@ async function acquire(path: string): Promise<Lock> {
       const mine = lockFile(path, highest + 1);
       if (!(await linked(own, mine))) continue;
       for (const lower of numbers) await rm(lockFile(path, lower), { force: true });
-      const { dev, ino } = await stat(mine, { bigint: true });
-      return { file: mine, dev, ino };
+      return { file: mine, handle, dev, ino };
     }
+  } catch (error) {
+    await handle.close();
+    throw error;
   } finally {
     await rm(own, { force: true });
   }
@@ -136,6 +151,8 @@ async function acquire(path: string): Promise<Lock> {
 /** The file that we made: another one of the same name is somebody else's. */
 interface Lock {
   readonly file: string;
+  /** Stays open: a file system gives the number of a removed file to the next one, but not while somebody has it open. */
+  readonly handle: FileHandle;
   readonly dev: bigint;
   readonly ino: bigint;
 }
@@ -168,11 +185,11 @@ async function lossOf(path: string, lock: Lock, clock: Clock, signal: AbortSigna
 }
 
 async function release(path: string, lock: Lock): Promise<void> {
+  // Writes to the file we made, whatever has that name by now.
+  await using handle = lock.handle;
   if (await isLost(lock)) throw loss(path);
-  // Never makes a file: the directory may be another one by now.
-  await using handle = await open(lock.file, 'r+');
   await handle.truncate();
-  await handle.writeFile(FREE);
+  await handle.write(FREE, 0);
 }
 
 const LOCK = 'lock.';

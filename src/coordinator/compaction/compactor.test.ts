@@ -367,6 +367,36 @@ test('a missing object fails the plan, is named in health, and is not tried agai
   await of.world.coordinator.close();
 });
 
+test('a plan that cannot begin is not planned again and again', async () => {
+  const of = await stage();
+  const { ids } = of.world.foundations;
+  const next = ids.next.bind(ids);
+  let refused = 0;
+  for (let i = 0; i < 4; i++) {
+    const segmentId = await flushed(of, [i]);
+    of.world.protectedIds.add(segmentId);
+  }
+  of.world.protectedIds.clear();
+  ids.next = () => {
+    const isEndless = ++refused > 100;
+    return isEndless
+      ? new Promise(() => undefined)
+      : Promise.reject(new DbError('storage-failed', 'no space is left'));
+  };
+  of.world.clock.ms += defaultCompactionLimits.tickMs;
+  await of.world.tick();
+  for (let i = 0; i < 5; i++) await run(of.world);
+  assert.equal(refused, 1);
+  assert.ok(of.world.coordinator.health().reasons.some((reason) => reason.includes('no space is left')));
+  ids.next = next;
+  of.world.clock.ms += defaultCompactionLimits.retryAfterMs;
+  await of.world.tick();
+  await run(of.world);
+  assert.equal(rowsOf(of).length, 1);
+  assert.deepEqual(of.world.coordinator.health(), { isHealthy: true, reasons: [] });
+  await of.world.coordinator.close();
+});
+
 test('segments of a partition whose drop is not finished are not planned again and again', async () => {
   const of = await stage();
   const { coordinator, log } = of.world;

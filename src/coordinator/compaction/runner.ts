@@ -72,7 +72,8 @@ export class PlanRunner {
         }),
       );
     } catch (error) {
-      this.#end(open, { state: 'failed', reason: messageOf(error) });
+      // Its sources rest, as after any failure: looked at again at once, it would fail again at once, for as long as the catalog does.
+      this.#giveUp(open, `${codeOf(error)}: ${messageOf(error)}`);
       throw error;
     }
   }

@@ -60,7 +60,7 @@ interface Mirror {
 
 interface Index {
   readonly name: string;
-  readonly valueOf: (record: object) => IndexValue;
+  readonly read: (record: object) => IndexValue;
   readonly byValue: Map<IndexValue, Map<Id, object>>;
 }
 
@@ -145,9 +145,9 @@ export class Catalog {
       this.#accounts.set(name, new TableAccount());
       this.#mirrors.set(name, {
         rows: new Map(),
-        indexes: Object.entries(indexes).map(([index, valueOf]) => ({
+        indexes: Object.entries(indexes).map(([index, read]) => ({
           name: index,
-          valueOf,
+          read,
           byValue: new Map(),
         })),
       });
@@ -356,9 +356,7 @@ export class Catalog {
   #isCurrent({ changes, ops }: Waiting, pending: ReadonlyMap<string, object | undefined>): boolean {
     return changes.every((change, n) => {
       const key = ops[n]?.key ?? '';
-      const current = pending.has(key)
-        ? pending.get(key)
-        : this.#mirror(change.table).rows.get(idOf(change));
+      const current = pending.has(key) ? pending.get(key) : this.#mirror(change.table).rows.get(idOf(change));
       return current === change.was;
     });
   }
@@ -381,8 +379,8 @@ export class Catalog {
     const id = idOf(change);
     if (is === undefined) mirror.rows.delete(id);
     else mirror.rows.set(id, is);
-    for (const { valueOf, byValue } of mirror.indexes) {
-      const [before, after] = [was && valueOf(was), is && valueOf(is)];
+    for (const { read, byValue } of mirror.indexes) {
+      const [before, after] = [was && read(was), is && read(is)];
       // Most changes leave the value as it is: then the record is replaced where it stands.
       if (before !== undefined && before !== after) removeFrom(byValue, before, id);
       if (is !== undefined) addTo(byValue, after, id, is);

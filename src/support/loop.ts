@@ -45,7 +45,9 @@ const OVER = 'the wait is over';
 class Fallback {
   readonly #clock: Clock;
   readonly #wake: Signal;
-  #timer: { readonly endsAtMs: number; readonly stop: AbortController; readonly ended: Promise<void> } | undefined;
+  #timer:
+    | { readonly endsAtMs: number; readonly stop: AbortController; readonly ended: Promise<void> }
+    | undefined;
   #dueMs = 0;
   #waitMs = 0;
   /** Whether the loop waits. */

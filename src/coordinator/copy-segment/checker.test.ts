@@ -242,8 +242,13 @@ test('a job whose snapshot cannot be read for long waits alone: others complete 
   await world.create('b');
   const [first] = world.catalog.find(snapshots, 'state', 'committed');
   assert.equal(first?.name, 'a');
-  const stuck = await world.restore('a', to('x'));
   // Nothing is prepared when the process ends, so that the next one has to read the snapshot again.
+  const commit = world.catalog.commit.bind(world.catalog);
+  world.catalog.commit = (changes) =>
+    changes.some(({ is }) => (is as CopyJob | undefined)?.state === 'executing')
+      ? Promise.reject(new DbError('service-unavailable', 'the process ends'))
+      : commit(changes);
+  const stuck = await world.restore('a', to('x'));
   await world.stop();
   assert.equal(jobOf(world, stuck).state, 'pending');
   const held = hold(world, 'get', first.metadataKey);

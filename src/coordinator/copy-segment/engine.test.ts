@@ -10,6 +10,7 @@ import { crc32 } from '../../support/crc32.ts';
 import { silentLog } from '../../support/log.ts';
 import { defaultSnapshotLimits } from '../snapshot/limits.ts';
 import { partitions, segments } from '../tables.ts';
+import { PLANNED_AHEAD } from './decide.ts';
 import { type CopyJob, copyJobs } from './job.ts';
 import { copyTasks, slotsFor } from './task.ts';
 
@@ -153,7 +154,7 @@ test('jobs and tasks are removed after retention only, and only when their segme
   await world.stop();
 });
 
-test('the scheduler is told of a bounded number of tasks of a job, and of all of them in the end', async () => {
+test('of a large job a bounded number of tasks is written and queued ahead of the nodes, each with its targets, and all of them in the end', async () => {
   const world = await World.withRows(0, { maxSegmentsPerCopyTask: 1 });
   const collection = world.find(source);
   const [partition] = [...world.catalog.all(partitions)];
@@ -162,11 +163,21 @@ test('the scheduler is told of a bounded number of tasks of a job, and of all of
   await world.loseNode();
   const jobId = await world.restore();
   await until(() => world.scheduler.known(jobId) > 0, 'queued');
-  assert.equal(world.scheduler.known(jobId), 1024);
+  await settle();
+  const written = world.catalog.count(copyTasks);
+  assert.ok(written >= PLANNED_AHEAD.max && written <= PLANNED_AHEAD.max + 64, `${written} tasks`);
+  const targets = () => [...world.catalog.all(segments)].filter(({ restoreJobId }) => restoreJobId === jobId);
+  assert.deepEqual([targets().length, world.scheduler.known(jobId)], [written, written]);
   assert.equal(world.service.restoreState(jobId).tasks.queued, 1500);
+  assert.equal(world.service.copySegmentStats().tasks.pending, 1500);
+  let most = 0;
+  world.catalog.onChange(() => {
+    most = Math.max(most, world.catalog.countOf(copyTasks, 'jobState', `${jobId}/pending`));
+  });
   world.cluster.join(world.node);
   const info = await world.ended(jobId);
   assert.deepEqual([info.state, info.tasks.completed], ['completed', 1500]);
+  assert.ok(most <= PLANNED_AHEAD.max + 64, `${most} tasks waited`);
   assert.equal(world.scheduler.known(jobId), 0);
   await world.stop();
 });

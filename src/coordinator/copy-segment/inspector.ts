@@ -20,7 +20,7 @@ import { indexes, partitions, segments } from '../tables.ts';
 import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
 import { type CopyJob, copyJobs, idAt, isOpen, isToClear } from './job.ts';
-import type { CopyMeta } from './meta.ts';
+import { type CopyMeta, plannedTasks } from './meta.ts';
 import type { CopyTaskState } from './state.ts';
 import type { CopyTask } from './task.ts';
 
@@ -90,9 +90,10 @@ export class CopySegmentInspector {
   }
 
   /** All its tasks were handed over, and the scheduler does not know of all that are open: it is told of them again. */
-  #beginAnew({ jobId, taskCount }: CopyJob): void {
-    const { tasks } = this.#meta.tally(jobId);
-    const isAllTold = (this.#nextTask.get(jobId) ?? 0) >= taskCount;
+  #beginAnew({ jobId }: CopyJob): void {
+    const tally = this.#meta.tally(jobId);
+    const { tasks } = tally;
+    const isAllTold = (this.#nextTask.get(jobId) ?? 0) >= plannedTasks(tally);
     if (isAllTold && this.#parts.scheduler.known(jobId) < tasks.pending + tasks['in-progress'])
       this.#nextTask.delete(jobId);
   }
@@ -101,7 +102,7 @@ export class CopySegmentInspector {
   #isLow(jobId: JobId): boolean {
     const next = this.#nextTask.get(jobId);
     if (next === undefined || this.#parts.scheduler.known(jobId) > MIN_QUEUED) return false;
-    return next < (this.#meta.job(jobId)?.taskCount ?? 0);
+    return next < plannedTasks(this.#meta.tally(jobId));
   }
 
   /** Resolves when nothing is left of the failed job, or clearing has failed for now. */
@@ -137,10 +138,11 @@ export class CopySegmentInspector {
     return this.#meta.tasksIn(jobId, state).toSorted((a, b) => order(a.taskId, b.taskId));
   }
 
-  #enqueue({ jobId, firstTaskId, taskCount }: CopyJob): void {
+  #enqueue({ jobId, firstTaskId }: CopyJob): void {
     const { scheduler } = this.#parts;
+    const planned = plannedTasks(this.#meta.tally(jobId));
     let next = this.#nextTask.get(jobId) ?? 0;
-    for (; next < taskCount && scheduler.known(jobId) < MAX_QUEUED; next++) {
+    for (; next < planned && scheduler.known(jobId) < MAX_QUEUED; next++) {
       const task = this.#meta.task(idAt(firstTaskId, next));
       if (task?.state === 'pending') scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
     }

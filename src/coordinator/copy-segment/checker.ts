@@ -26,6 +26,7 @@ import {
   type CopyOutcome,
   copyJobs,
   type DrillOutcome,
+  idRange,
   isOpen,
   isToClear,
   type OpenCopyJob,
@@ -275,26 +276,19 @@ export class CopySegmentChecker {
   /** Nobody sees a difference: visible through a completed job, or by themselves. */
   async #tidy(job: CopyJob & { readonly state: 'completed' }): Promise<boolean> {
     const { jobId, collectionId } = job;
-    const owned = this.#catalog
-      .find(segments, 'collection', collectionId)
-      .filter(({ restoreJobId }) => restoreJobId === jobId);
-    await commitEach(
-      this.#catalog,
-      owned.map(({ segmentId }) => segmentId),
-      (segmentId) => {
-        const was = this.#catalog.get(segments, segmentId);
-        if (was?.restoreJobId === undefined) return undefined;
-        const { restoreJobId: _, ...is } = was;
-        return put(segments, is, was);
-      },
-    );
+    await commitEach(this.#catalog, idRange(job.firstSegmentId, job.segmentCount), (segmentId) => {
+      const was = this.#catalog.get(segments, segmentId);
+      if (was?.restoreJobId !== jobId) return undefined;
+      const { restoreJobId: _, ...is } = was;
+      return put(segments, is, was);
+    });
     await commitEach(this.#catalog, [collectionId], () => {
       const was = this.#meta.target(job);
       if (was?.restoreJobId === undefined) return undefined;
       const { restoreJobId: _, ...is } = was;
       return put(collections, is, was);
     });
-    await removeTasks(this.#catalog, this.#meta, jobId);
+    await removeTasks(this.#catalog, this.#meta, job);
     this.#parts.source.forget(job.jobId);
     return this.#put(job, { ...job, isTidy: true });
   }
@@ -324,10 +318,12 @@ const damageFound = ({ purpose }: CopyJob, code: ErrorName, reason: string): Dri
     : undefined;
 
 /** Tasks of an ended job say nothing that the job does not. */
-export async function removeTasks(catalog: Catalog, meta: CopyMeta, jobId: JobId): Promise<void> {
-  const taskIds = meta.tasksOf(jobId).map(({ taskId }) => taskId);
-  await commitEach(catalog, taskIds, (taskId) => {
+export const removeTasks = (
+  catalog: Catalog,
+  meta: CopyMeta,
+  { firstTaskId, taskCount }: CopyJob,
+): Promise<void> =>
+  commitEach(catalog, idRange(firstTaskId, taskCount), (taskId) => {
     const was = meta.task(taskId);
     return was === undefined ? undefined : remove(copyTasks, was);
   });
-}

@@ -219,3 +219,8 @@ export const groupIntoTasks = (sizes: readonly SegmentSize[], grouping: CopyGrou
 
 /** The id at `position` of a range. */
 export const idAt = <Id extends bigint>(first: Id, position: number): Id => (first + BigInt(position)) as Id;
+
+/** `count` ids from `first` on, made as they are taken. */
+export function* idRange<Id extends bigint>(first: Id, count: number): Generator<Id> {
+  for (let n = 0; n < count; n++) yield idAt(first, n);
+}

@@ -2,7 +2,7 @@
  * What restores cost the coordinator. A job of 100,000 segments on memory storage, over data nodes that answer at once: time of the
  * coordinator's thread per task, memory above idle, how long unrelated calls over the wire take meanwhile. Then an idle server with 1,000 ended jobs.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
@@ -43,6 +43,7 @@ const { values: flags } = parseArgs({
 });
 const SEGMENTS = Number(flags['segments'] ?? 100_000);
 const IDLE_SECONDS = Number(flags['seconds'] ?? 20);
+const SETTLE_SECONDS = 30;
 const ENDED_JOBS = 1000;
 const NODES = 4;
 const MB = 2 ** 20;
@@ -278,7 +279,8 @@ async function printIdle(): Promise<void> {
     await writeEndedJobs(dir, count);
     // Without what other benches load into it: that looks at the event loop a thousand times a second.
     const server = await spawnServer(dir, []);
-    await sleep(3000);
+    // A server that was just started still compiles and collects what its start has left.
+    await sleep(SETTLE_SECONDS * 1000);
     const from = await cpuMs(server.pid);
     await sleep(IDLE_SECONDS * 1000);
     shares[what] = ((await cpuMs(server.pid)) - from) / (IDLE_SECONDS * 10);
@@ -297,13 +299,13 @@ async function threadMs(): Promise<number> {
   return Number(text.split(' ')[0]) / 1e6;
 }
 
-const TICK_MS = 10;
-
-/** Time on a core since its start, all threads. */
+/** Time on a core since its start, all threads that are there. */
 async function cpuMs(pid: number): Promise<number> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  const threads = await readdir(`/proc/${pid}/task`);
+  const texts = await Promise.all(
+    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')),
+  );
+  return texts.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0);
 }
 
 async function writeEndedJobs(path: string, count: number): Promise<void> {

@@ -49,7 +49,6 @@ class Fallback {
     | { readonly endsAtMs: number; readonly stop: AbortController; readonly ended: Promise<void> }
     | undefined;
   #dueMs = 0;
-  #waitMs = 0;
   /** Whether the loop waits. */
   isWanted = false;
 
@@ -60,8 +59,7 @@ class Fallback {
 
   wakeIn(ms: number): void {
     this.isWanted = true;
-    this.#waitMs = ms;
-    this.#dueMs = this.#clock.nowMs() + ms;
+    this.#dueMs = this.#clock.monotonicMs() + ms;
     if (this.#timer !== undefined && this.#timer.endsAtMs <= this.#dueMs) return;
     this.#timer?.stop.abort(OVER);
     this.#start(ms);
@@ -82,15 +80,14 @@ class Fallback {
       },
       () => undefined,
     );
-    this.#timer = { endsAtMs: this.#clock.nowMs() + ms, stop, ended };
+    this.#timer = { endsAtMs: this.#clock.monotonicMs() + ms, stop, ended };
   }
 
   #end(): void {
     this.#timer = undefined;
     if (!this.isWanted) return;
-    const leftMs = this.#dueMs - this.#clock.nowMs();
-    // Never longer than was asked for: the wall clock may have been set back.
-    if (leftMs > 0) this.#start(Math.min(leftMs, this.#waitMs));
+    const leftMs = this.#dueMs - this.#clock.monotonicMs();
+    if (leftMs > 0) this.#start(leftMs);
     else this.#wake.set();
   }
 }

@@ -121,6 +121,35 @@ test('R10: target segments and tasks are all there before the job executes, whic
   assert.ok(expected.segments > 0 && expected.segments === expected.tasks);
 });
 
+test('W6: a job of more tasks than are written ahead goes on where its tasks end, whichever commit was the last of a process, and has each task once', async () => {
+  let cuts = 0;
+  for (const at of [12, 45, 90, 180]) {
+    const limits = { maxSegmentsPerCopyTask: 1 };
+    let world = await World.withRows(400, limits);
+    await world.create();
+    const before = await world.content(source);
+    world.disk.plan({ at, kind: 'crash', effect: at % 4 === 0 ? 'before' : 'after', only: 'kv' });
+    await world.restore();
+    await until(() => world.disk.hit, 'cut off').catch(() => undefined);
+    cuts += world.disk.hit ? 1 : 0;
+    world = await world.restart(limits);
+    const [job] = world.catalog.all(copyJobs);
+    const written = job === undefined ? [] : world.catalog.find(copyTasks, 'job', job.jobId);
+    const made = follow<CopyTask>(world, copyTasks);
+    assert.ok(job !== undefined);
+    assert.equal((await world.ended(job.jobId)).state, 'completed');
+    const ids = [
+      ...written.map(({ taskId }) => taskId),
+      ...made.flatMap(([was, is]) => (was === undefined && is !== undefined ? [is.taskId] : [])),
+    ];
+    if (written.length > 0) assert.deepEqual([ids.length, new Set(ids).size], [400, 400]);
+    assert.deepEqual(await world.content(target), before);
+    await world.assertClean();
+    await world.stop();
+  }
+  assert.ok(cuts >= 3, `${cuts} cuts`);
+});
+
 const byFirst = (a: readonly unknown[], b: readonly unknown[]): number =>
   (a[0] as TaskId) < (b[0] as TaskId) ? -1 : 1;
 

@@ -11,6 +11,7 @@ import { silentLog } from '../../support/log.ts';
 import { defaultSnapshotLimits } from '../snapshot/limits.ts';
 import { partitions, segments } from '../tables.ts';
 import { PLANNED_AHEAD } from './decide.ts';
+import { SEGMENTS_PER_TURN } from './inspector.ts';
 import { type CopyJob, copyJobs } from './job.ts';
 import { copyTasks, slotsFor } from './task.ts';
 
@@ -179,6 +180,51 @@ test('of a large job a bounded number of tasks is written and queued ahead of th
   assert.deepEqual([info.state, info.tasks.completed], ['completed', 1500]);
   assert.ok(most <= PLANNED_AHEAD.max + 64, `${most} tasks waited`);
   assert.equal(world.scheduler.known(jobId), 0);
+  await world.stop();
+});
+
+test('a job of many segments is dispatched and taken back in turns of bounded length, whatever slots the nodes have', async () => {
+  const world = await World.withRows(0, { maxSegmentsPerCopyTask: 1 });
+  const collection = world.find(source);
+  const [partition] = [...world.catalog.all(partitions)];
+  for (let i = 0; i < 300; i++) await world.addSegment(collection, partition!.partitionId, `${i}`);
+  await world.create();
+  await world.loseNode();
+  const jobId = await world.restore();
+  await until(() => world.scheduler.known(jobId) > 0, 'queued');
+  await settle();
+  let [turn, isOver] = [0, false];
+  const nextTurn = () => {
+    turn++;
+    if (!isOver) setImmediate(nextTurn);
+  };
+  nextTurn();
+  const work = new Map<number, number>();
+  const { catalog } = world;
+  const commit = catalog.commit.bind(catalog);
+  catalog.commit = (changes) => {
+    const moves = changes.filter(
+      ({ table, was, is }) => table === copyTasks && was !== undefined && is !== undefined,
+    );
+    work.set(turn, (work.get(turn) ?? 0) + moves.length);
+    return commit(changes);
+  };
+  const node = new LocalDataNode({
+    nodeId: 2n as NodeId,
+    slots: 1000,
+    log: silentLog,
+    executors: { 'copy-segment': copySegmentExecutor(world.disk.store(), { filesAtOnce: 4 }) },
+  });
+  world.cluster.join(node);
+  assert.equal((await world.ended(jobId)).state, 'completed');
+  isOver = true;
+  const all = [...work.values()];
+  assert.equal(
+    all.reduce((sum, moves) => sum + moves, 0),
+    600,
+  );
+  // A turn of the engine may lie in two of the test.
+  assert.ok(Math.max(...all) <= 2 * SEGMENTS_PER_TURN, `${Math.max(...all)} in one turn`);
   await world.stop();
 });
 

@@ -35,7 +35,7 @@ export interface InspectorParts extends Omit<CopyDispatchParts, 'turns'> {
 }
 
 /** Of all tasks together, dispatched or taken back in one turn of the event loop: some milliseconds. */
-const SEGMENTS_PER_TURN = 64;
+export const SEGMENTS_PER_TURN = 64;
 const CANCELS_AT_ONCE = 16;
 const CLEARINGS_AT_ONCE = 8;
 /** Tasks of a job that the scheduler is told of ahead of time: a job of any size costs it no more. */

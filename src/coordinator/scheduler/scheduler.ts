@@ -299,8 +299,8 @@ export class TaskScheduler implements Scheduler {
         // Not stored: the attempt counts for nothing, the work is asked for again and found done.
         this.#log.warn('task-outcome-not-stored', { taskId: task.taskId, error });
       }
-      await this.#drops.once(task.taskId, step.nodeId, step.attempt);
       if (this.#settling[task.taskClass]-- === MAX_SETTLING) this.#wake.set();
+      await this.#drops.once(task.taskId, step.nodeId, step.attempt);
       if (verdict === 'retry') this.#again(entry);
       else this.#end(entry);
     };

@@ -16,8 +16,7 @@ import {
   MAX_COMMIT_BYTES,
   MAX_OPS_PER_COMMIT,
 } from './kv.ts';
-
-type IndexValue = bigint | string | undefined;
+import { type Id, type IndexValue, Mirror } from './mirror.ts';
 
 export interface TableSpec<Id extends bigint | string, R extends object> {
   /** First part of the key in the Kv: `{name}/{id}`. */
@@ -50,19 +49,6 @@ export const remove = <Id extends bigint | string, R extends object>(
   table: TableSpec<Id, R>,
   was: R,
 ): Change => ({ table, is: undefined, was });
-
-type Id = bigint | string;
-
-interface Mirror {
-  readonly rows: Map<Id, object>;
-  readonly indexes: readonly Index[];
-}
-
-interface Index {
-  readonly name: string;
-  readonly read: (record: object) => IndexValue;
-  readonly byValue: Map<IndexValue, Map<Id, object>>;
-}
 
 interface Waiting {
   readonly changes: readonly Change[];
@@ -143,14 +129,7 @@ export class Catalog {
     });
     for (const { name, indexes = {} } of options.tables) {
       this.#accounts.set(name, new TableAccount());
-      this.#mirrors.set(name, {
-        rows: new Map(),
-        indexes: Object.entries(indexes).map(([index, read]) => ({
-          name: index,
-          read,
-          byValue: new Map(),
-        })),
-      });
+      this.#mirrors.set(name, new Mirror(indexes));
     }
   }
 
@@ -217,12 +196,12 @@ export class Catalog {
     index: string,
     value: bigint | string,
   ): Iterable<R> {
-    return (this.#indexOf(table, index).get(value)?.values() ?? []) as Iterable<R>;
+    return (this.#mirror(table).found(index, value)?.values() ?? []) as Iterable<R>;
   }
 
   /** How many records `find` answers with. */
   countOf(table: AnyTable, index: string, value: bigint | string): number {
-    return this.#indexOf(table, index).get(value)?.size ?? 0;
+    return this.#mirror(table).found(index, value)?.size ?? 0;
   }
 
   /** Told after each commit, with all its changes, synchronously. Must not throw. */
@@ -361,12 +340,6 @@ export class Catalog {
     });
   }
 
-  #indexOf(table: AnyTable, index: string): Index['byValue'] {
-    const found = this.#mirror(table).indexes.find(({ name }) => name === index);
-    assert(found !== undefined, `table ${table.name} has no index ${index}`);
-    return found.byValue;
-  }
-
   #mirror(table: AnyTable): Mirror {
     const mirror = this.#mirrors.get(table.name);
     assert(mirror !== undefined, `table ${table.name} was not opened`);
@@ -374,29 +347,6 @@ export class Catalog {
   }
 
   #apply(change: Change): void {
-    const { table, was, is } = change;
-    const mirror = this.#mirror(table);
-    const id = idOf(change);
-    if (is === undefined) mirror.rows.delete(id);
-    else mirror.rows.set(id, is);
-    for (const { read, byValue } of mirror.indexes) {
-      const [before, after] = [was && read(was), is && read(is)];
-      // Most changes leave the value as it is: then the record is replaced where it stands.
-      if (before !== undefined && before !== after) removeFrom(byValue, before, id);
-      if (is !== undefined) addTo(byValue, after, id, is);
-    }
+    this.#mirror(change.table).replace(idOf(change), change.was, change.is);
   }
-}
-
-function removeFrom(byValue: Index['byValue'], value: IndexValue, id: Id): void {
-  const records = byValue.get(value);
-  records?.delete(id);
-  if (records?.size === 0) byValue.delete(value);
-}
-
-function addTo(byValue: Index['byValue'], value: IndexValue, id: Id, record: object): void {
-  if (value === undefined) return;
-  const present = byValue.get(value);
-  if (present !== undefined) present.set(id, record);
-  else byValue.set(value, new Map([[id, record]]));
 }

@@ -76,18 +76,18 @@ class Fallback {
     const stop = new AbortController();
     const ended = this.#clock.sleep(ms, stop.signal).then(
       () => {
-        if (this.#timer?.stop === stop) this.#end();
+        if (this.#timer?.stop === stop) this.#end(this.#timer.endsAtMs);
       },
       () => undefined,
     );
     this.#timer = { endsAtMs: this.#clock.monotonicMs() + ms, stop, ended };
   }
 
-  #end(): void {
+  #end(endedAtMs: number): void {
     this.#timer = undefined;
     if (!this.isWanted) return;
-    const leftMs = this.#dueMs - this.#clock.monotonicMs();
-    if (leftMs > 0) this.#start(leftMs);
+    // The wait of this moment has begun after the timer did.
+    if (endedAtMs < this.#dueMs) this.#start(Math.max(0, this.#dueMs - this.#clock.monotonicMs()));
     else this.#wake.set();
   }
 }

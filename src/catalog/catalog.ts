@@ -15,10 +15,8 @@ import {
   type KvOp,
   MAX_COMMIT_BYTES,
   MAX_OPS_PER_COMMIT,
-  sizeOf,
 } from './kv.ts';
-
-type IndexValue = bigint | string | undefined;
+import { type Id, type IndexValue, Mirror } from './mirror.ts';
 
 export interface TableSpec<Id extends bigint | string, R extends object> {
   /** First part of the key in the Kv: `{name}/{id}`. */
@@ -52,14 +50,11 @@ export const remove = <Id extends bigint | string, R extends object>(
   was: R,
 ): Change => ({ table, is: undefined, was });
 
-interface Mirror {
-  readonly rows: Map<string, object>;
-  readonly indexes: Map<string, Map<IndexValue, Map<string, object>>>;
-}
-
 interface Waiting {
   readonly changes: readonly Change[];
+  /** One for each change. */
   readonly ops: readonly KvOp[];
+  readonly bytes: number;
   readonly resolve: (outcome: 'committed' | 'stale') => void;
   readonly reject: (error: unknown) => void;
 }
@@ -89,14 +84,14 @@ const NO_MARK: Mark = { highWater: 0n, tables: {} };
 /** The most changes one commit can hold. */
 export const MAX_CHANGES_PER_COMMIT = MAX_OPS_PER_COMMIT - OWN_OPS;
 
-const bytesOf = (ops: readonly KvOp[]): number => ops.reduce((sum, op) => sum + sizeOf(op), 0);
-const idOf = (change: Change): string => {
+const idOf = ({ table, is, was }: Change): Id => table.idOf(is ?? was) as Id;
+const keyOf = (change: Change): string => {
   const { table, is, was } = change;
-  const id = String(table.idOf(is ?? was));
-  assert(was === undefined || id === String(table.idOf(was)), `a change moves ${table.name}/${id}`);
-  return id;
+  const id = idOf(change);
+  if (is !== undefined && was !== undefined)
+    assert(table.idOf(was) === id, `a change moves ${table.name}/${id}`);
+  return `${table.name}/${id}`;
 };
-const keyOf = (change: Change): string => `${change.table.name}/${idOf(change)}`;
 const opOf = (change: Change): KvOp =>
   change.is === undefined
     ? { kind: 'delete', key: keyOf(change) }
@@ -134,10 +129,7 @@ export class Catalog {
     });
     for (const { name, indexes = {} } of options.tables) {
       this.#accounts.set(name, new TableAccount());
-      this.#mirrors.set(name, {
-        rows: new Map(),
-        indexes: new Map(Object.keys(indexes).map((index) => [index, new Map()])),
-      });
+      this.#mirrors.set(name, new Mirror(indexes));
     }
   }
 
@@ -177,7 +169,7 @@ export class Catalog {
   }
 
   get<Id extends bigint | string, R extends object>(table: TableSpec<Id, R>, id: Id): R | undefined {
-    return this.#mirror(table).rows.get(String(id)) as R | undefined;
+    return this.#mirror(table).rows.get(id) as R | undefined;
   }
 
   /** Every record, oldest key first as stored, then in order of arrival. */
@@ -204,12 +196,12 @@ export class Catalog {
     index: string,
     value: bigint | string,
   ): Iterable<R> {
-    return (this.#indexOf(table, index).get(value)?.values() ?? []) as Iterable<R>;
+    return (this.#mirror(table).found(index, value)?.values() ?? []) as Iterable<R>;
   }
 
   /** How many records `find` answers with. */
   countOf(table: AnyTable, index: string, value: bigint | string): number {
-    return this.#indexOf(table, index).get(value)?.size ?? 0;
+    return this.#mirror(table).found(index, value)?.size ?? 0;
   }
 
   /** Told after each commit, with all its changes, synchronously. Must not throw. */
@@ -228,11 +220,11 @@ export class Catalog {
     assert(changes.length <= MAX_CHANGES_PER_COMMIT, `a commit of ${changes.length} changes`);
     if (this.#failure !== undefined) throw this.#failure;
     const ops = changes.map(opOf);
-    assertBounds(ops);
-    if (bytesOf(ops) > MAX_COMMIT_BYTES - OWN_BYTES)
-      throw new DbError('resource-exhausted', `a commit of ${bytesOf(ops)} bytes`);
+    const bytes = assertBounds(ops);
+    if (bytes > MAX_COMMIT_BYTES - OWN_BYTES)
+      throw new DbError('resource-exhausted', `a commit of ${bytes} bytes`);
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ changes, ops, resolve, reject });
+      this.#waiting.push({ changes, ops, bytes, resolve, reject });
       this.#writing ??= this.#writeAll();
     });
   }
@@ -281,16 +273,18 @@ export class Catalog {
     let bytes = OWN_BYTES;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       if (ops.size + next.ops.length > MAX_CHANGES_PER_COMMIT) break;
-      if (bytes + bytesOf(next.ops) > MAX_COMMIT_BYTES) break;
+      if (bytes + next.bytes > MAX_COMMIT_BYTES) break;
       this.#waiting.shift();
-      if (!next.changes.every((change) => this.#isCurrent(change, pending))) {
+      if (!this.#isCurrent(next, pending)) {
         next.resolve('stale');
         continue;
       }
       accepted.push(next);
-      bytes += bytesOf(next.ops);
-      for (const change of next.changes) pending.set(keyOf(change), change.is);
-      for (const op of next.ops) ops.set(op.key, op);
+      bytes += next.bytes;
+      for (const [n, op] of next.ops.entries()) {
+        pending.set(op.key, next.changes[n]?.is);
+        ops.set(op.key, op);
+      }
     }
     return { accepted, ops: [...ops.values()] };
   }
@@ -338,17 +332,12 @@ export class Catalog {
     return account;
   }
 
-  #isCurrent(change: Change, pending: ReadonlyMap<string, object | undefined>): boolean {
-    const id = idOf(change);
-    const key = keyOf(change);
-    const current = pending.has(key) ? pending.get(key) : this.#mirror(change.table).rows.get(id);
-    return current === change.was;
-  }
-
-  #indexOf(table: AnyTable, index: string): ByValue {
-    const byValue = this.#mirror(table).indexes.get(index);
-    assert(byValue !== undefined, `table ${table.name} has no index ${index}`);
-    return byValue;
+  #isCurrent({ changes, ops }: Waiting, pending: ReadonlyMap<string, object | undefined>): boolean {
+    return changes.every((change, n) => {
+      const key = ops[n]?.key ?? '';
+      const current = pending.has(key) ? pending.get(key) : this.#mirror(change.table).rows.get(idOf(change));
+      return current === change.was;
+    });
   }
 
   #mirror(table: AnyTable): Mirror {
@@ -358,32 +347,6 @@ export class Catalog {
   }
 
   #apply(change: Change): void {
-    const { table, was, is } = change;
-    const mirror = this.#mirror(table);
-    const id = idOf(change);
-    if (is === undefined) mirror.rows.delete(id);
-    else mirror.rows.set(id, is);
-    for (const [name, byValue] of mirror.indexes) {
-      const read = table.indexes?.[name] as (record: object) => IndexValue;
-      const [before, after] = [was && read(was), is && read(is)];
-      // Most changes leave the value as it is: then the record is replaced where it stands.
-      if (before !== undefined && before !== after) removeFrom(byValue, before, id);
-      if (is !== undefined) addTo(byValue, after, id, is);
-    }
+    this.#mirror(change.table).replace(idOf(change), change.was, change.is);
   }
-}
-
-type ByValue = Map<IndexValue, Map<string, object>>;
-
-function removeFrom(byValue: ByValue, value: IndexValue, id: string): void {
-  const records = byValue.get(value);
-  records?.delete(id);
-  if (records?.size === 0) byValue.delete(value);
-}
-
-function addTo(byValue: ByValue, value: IndexValue, id: string, record: object): void {
-  if (value === undefined) return;
-  const records = byValue.get(value) ?? new Map<string, object>();
-  records.set(id, record);
-  byValue.set(value, records);
 }

@@ -39,21 +39,21 @@ export interface Kv {
   close(): Promise<void>;
 }
 
-/** Bytes an operation counts for against `MAX_COMMIT_BYTES`. */
-export const sizeOf = (op: KvOp): number =>
-  Buffer.byteLength(op.key) + (op.kind === 'put' ? op.value.length : 0);
-
-/** Throws `resource-exhausted` for more than one transaction can hold. */
-export function assertBounds(ops: readonly KvOp[]): void {
-  const bytes = ops.reduce((sum, op) => sum + sizeOf(op), 0);
+/** Bytes that the operations count for against `MAX_COMMIT_BYTES`. Throws `resource-exhausted` for more than one transaction can hold. */
+export function assertBounds(ops: readonly KvOp[]): number {
+  let bytes = 0;
+  const keys = new Set<string>();
+  for (const op of ops) {
+    const keyBytes = Buffer.byteLength(op.key);
+    if (keyBytes > MAX_KEY_BYTES)
+      throw new DbError('resource-exhausted', `a key of ${op.key.length} characters`);
+    bytes += keyBytes + (op.kind === 'put' ? op.value.length : 0);
+    keys.add(op.key);
+  }
   if (ops.length > MAX_OPS_PER_COMMIT || bytes > MAX_COMMIT_BYTES)
     throw new DbError('resource-exhausted', `a commit of ${ops.length} operations and ${bytes} bytes`);
-  const long = ops.find((op) => Buffer.byteLength(op.key) > MAX_KEY_BYTES);
-  if (long !== undefined) throw new DbError('resource-exhausted', `a key of ${long.key.length} characters`);
-  assert(
-    new Set(ops.map((op) => op.key)).size === ops.length,
-    'a key stands in two operations of one commit',
-  );
+  assert(keys.size === ops.length, 'a key stands in two operations of one commit');
+  return bytes;
 }
 
 export const sameBytes = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>

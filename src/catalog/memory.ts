@@ -26,7 +26,7 @@ export class MemoryKv implements Kv {
     await Promise.resolve();
     if (!conditions.every(({ key, value }) => sameBytes(this.#entries.get(key), value))) return 'stale';
     for (const op of ops)
-      if (op.kind === 'put') this.#entries.set(op.key, new Uint8Array(op.value));
+      if (op.kind === 'put') this.#entries.set(op.key, Buffer.from(op.value));
       else this.#entries.delete(op.key);
     return 'committed';
   }

@@ -19,29 +19,75 @@ export interface LoopOptions {
  */
 export async function runLoop(options: LoopOptions): Promise<void> {
   const { pass, wake, fallbackMs, signal, onError } = options;
+  const fallback = new Fallback(options);
   while (!signal.aborted) {
     try {
       await pass();
     } catch (error) {
       if (!signal.aborted) onError(error);
     }
-    // Woken during the pass: no timer is made. A busy loop would make thousands.
-    if (!wake.take())
-      await waitFor(wake, typeof fallbackMs === 'number' ? fallbackMs : fallbackMs(), options);
+    // Woken during the pass: there is nothing to wait for.
+    if (wake.take()) continue;
+    fallback.wakeIn(typeof fallbackMs === 'number' ? fallbackMs : fallbackMs());
+    await wake.wait(signal);
+    fallback.isWanted = false;
   }
+  await fallback.stop();
 }
 
 /** Without a stack: one is made for every wait. */
 const OVER = 'the wait is over';
 
-async function waitFor(wake: Signal, ms: number, { clock, signal }: LoopOptions): Promise<void> {
-  // Ends with `signal`, too, because the wait does. AbortSignal.any would cost a busy loop more than its passes.
-  const tick = new AbortController();
-  const timer = clock.sleep(ms, tick.signal).then(
-    () => wake.set(),
-    () => undefined,
-  );
-  await wake.wait(signal);
-  tick.abort(OVER);
-  await timer;
+/**
+ * One timer for all waits of a loop. A busy loop waits thousands of times a second, each time for longer than the wait will last: the
+ * timer that runs already serves, and when it ends too early for the wait of that moment it begins again for what is left.
+ */
+class Fallback {
+  readonly #clock: Clock;
+  readonly #wake: Signal;
+  #timer:
+    | { readonly endsAtMs: number; readonly stop: AbortController; readonly ended: Promise<void> }
+    | undefined;
+  #dueMs = 0;
+  /** Whether the loop waits. */
+  isWanted = false;
+
+  constructor({ clock, wake }: LoopOptions) {
+    this.#clock = clock;
+    this.#wake = wake;
+  }
+
+  wakeIn(ms: number): void {
+    this.isWanted = true;
+    this.#dueMs = this.#clock.monotonicMs() + ms;
+    if (this.#timer !== undefined && this.#timer.endsAtMs <= this.#dueMs) return;
+    this.#timer?.stop.abort(OVER);
+    this.#start(ms);
+  }
+
+  /** Resolves when no timer is left. */
+  async stop(): Promise<void> {
+    this.isWanted = false;
+    this.#timer?.stop.abort(OVER);
+    await this.#timer?.ended;
+  }
+
+  #start(ms: number): void {
+    const stop = new AbortController();
+    const ended = this.#clock.sleep(ms, stop.signal).then(
+      () => {
+        if (this.#timer?.stop === stop) this.#end(this.#timer.endsAtMs);
+      },
+      () => undefined,
+    );
+    this.#timer = { endsAtMs: this.#clock.monotonicMs() + ms, stop, ended };
+  }
+
+  #end(endedAtMs: number): void {
+    this.#timer = undefined;
+    if (!this.isWanted) return;
+    // The wait of this moment has begun after the timer did.
+    if (endedAtMs < this.#dueMs) this.#start(Math.max(0, this.#dueMs - this.#clock.monotonicMs()));
+    else this.#wake.set();
+  }
 }

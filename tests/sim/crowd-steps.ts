@@ -36,9 +36,11 @@ export abstract class CrowdSteps extends JobSteps {
     await first.ended;
     const { name } = target;
     while (target.isBusy) await this.world.sleep(20);
-    if (target.isGone || coll.isGone || coll.snapshots.get(snap.name) !== snap || snap.isBusy) return;
+    // While somebody waits, another client may drop the snapshot and make another of its name.
+    const isThere = () => !coll.isGone && coll.snapshots.get(snap.name) === snap && !snap.isBusy;
+    if (target.isGone || !isThere()) return;
     await this.dropTarget(target);
-    if (this.names.has(name) || coll.isGone || snap.isBusy) return;
+    if (this.names.has(name) || !isThere()) return;
     if ((await this.restore(coll, snap, name)) !== undefined) this.noteDone('again');
   }
 

@@ -140,7 +140,6 @@ const answers: readonly Planted[] = [
     says: /^exact: (read|filter|count|search|page|nearest) of/,
     what: 'a read does not wait for the writes before it',
     make: hastyRead,
-    isCheap: true,
   },
   {
     name: 'boundlessRead',

@@ -121,6 +121,35 @@ test('R10: target segments and tasks are all there before the job executes, whic
   assert.ok(expected.segments > 0 && expected.segments === expected.tasks);
 });
 
+test('W6: a job of more tasks than are written ahead goes on where its tasks end, whichever commit was the last of a process, and has each task once', async () => {
+  let cuts = 0;
+  for (const at of [12, 45, 90, 180]) {
+    const limits = { maxSegmentsPerCopyTask: 1 };
+    let world = await World.withRows(400, limits);
+    await world.create();
+    const before = await world.content(source);
+    world.disk.plan({ at, kind: 'crash', effect: at % 4 === 0 ? 'before' : 'after', only: 'kv' });
+    await world.restore();
+    await until(() => world.disk.hit, 'cut off').catch(() => undefined);
+    cuts += world.disk.hit ? 1 : 0;
+    world = await world.restart(limits);
+    const [job] = world.catalog.all(copyJobs);
+    const written = job === undefined ? [] : world.catalog.find(copyTasks, 'job', job.jobId);
+    const made = follow<CopyTask>(world, copyTasks);
+    assert.ok(job !== undefined);
+    assert.equal((await world.ended(job.jobId)).state, 'completed');
+    const ids = [
+      ...written.map(({ taskId }) => taskId),
+      ...made.flatMap(([was, is]) => (was === undefined && is !== undefined ? [is.taskId] : [])),
+    ];
+    if (written.length > 0) assert.deepEqual([ids.length, new Set(ids).size], [400, 400]);
+    assert.deepEqual(await world.content(target), before);
+    await world.assertClean();
+    await world.stop();
+  }
+  assert.ok(cuts >= 3, `${cuts} cuts`);
+});
+
 const byFirst = (a: readonly unknown[], b: readonly unknown[]): number =>
   (a[0] as TaskId) < (b[0] as TaskId) ? -1 : 1;
 
@@ -242,8 +271,13 @@ test('a job whose snapshot cannot be read for long waits alone: others complete 
   await world.create('b');
   const [first] = world.catalog.find(snapshots, 'state', 'committed');
   assert.equal(first?.name, 'a');
-  const stuck = await world.restore('a', to('x'));
   // Nothing is prepared when the process ends, so that the next one has to read the snapshot again.
+  const commit = world.catalog.commit.bind(world.catalog);
+  world.catalog.commit = (changes) =>
+    changes.some(({ is }) => (is as CopyJob | undefined)?.state === 'executing')
+      ? Promise.reject(new DbError('service-unavailable', 'the process ends'))
+      : commit(changes);
+  const stuck = await world.restore('a', to('x'));
   await world.stop();
   assert.equal(jobOf(world, stuck).state, 'pending');
   const held = hold(world, 'get', first.metadataKey);

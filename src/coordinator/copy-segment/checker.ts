@@ -6,7 +6,7 @@
  * The commit that turns a job completed publishes the restore: until then no target segment is visible, afterwards all are (I2).
  * The commit that turns it failed takes the target collection and the pin away with it.
  */
-import { type Catalog, type Change, MAX_CHANGES_PER_COMMIT, put, remove } from '../../catalog/catalog.ts';
+import { type Catalog, type Change, put, remove } from '../../catalog/catalog.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { isDbError, messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
@@ -19,7 +19,6 @@ import { Signal } from '../../support/signal.ts';
 import { commitEach } from '../batches.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';
 import type { Pins } from '../snapshot/pins.ts';
-import { sizeOf } from '../snapshot/segment.ts';
 import { collections, segments } from '../tables.ts';
 import { decide, type JobDecision, progressOf } from './decide.ts';
 import {
@@ -27,15 +26,13 @@ import {
   type CopyOutcome,
   copyJobs,
   type DrillOutcome,
-  groupIntoTasks,
-  idAt,
+  idRange,
   isOpen,
   isToClear,
   type OpenCopyJob,
-  type SegmentSize,
 } from './job.ts';
 import type { CopyMeta } from './meta.ts';
-import { targetSegment } from './request.ts';
+import { TaskPlanner } from './planner.ts';
 import type { SnapshotSource } from './source.ts';
 import { copyJobMachine, swapMachine } from './state.ts';
 import { copyTasks, isPermanent } from './task.ts';
@@ -52,10 +49,8 @@ export interface CheckerParts {
   readonly finish: (job: OpenCopyJob) => void;
 }
 
-/** Jobs whose snapshot is read and whose targets are written at once; every other step is a few commits. */
+/** Jobs whose snapshot is read and whose tasks are written at once; every other step is a few commits. */
 const PREPARATIONS_AT_ONCE = 4;
-/** Segments looked at between two commits while targets are written. */
-const SEGMENTS_PER_READ = 512;
 
 export class CopySegmentChecker {
   /** Set when a job may need a pass. */
@@ -63,6 +58,7 @@ export class CopySegmentChecker {
   readonly #parts: CheckerParts;
   readonly #catalog: Catalog;
   readonly #meta: CopyMeta;
+  readonly #planner: TaskPlanner;
   readonly #due = new Set<JobId>();
   readonly #driving = new Map<JobId, Promise<void>>();
   readonly #preparations = new Limiter(PREPARATIONS_AT_ONCE);
@@ -75,6 +71,7 @@ export class CopySegmentChecker {
     this.#parts = parts;
     this.#catalog = parts.catalog;
     this.#meta = parts.meta;
+    this.#planner = new TaskPlanner(parts);
     for (const { jobId } of this.#meta.jobs()) this.#retain(jobId, 0);
     this.#meta.onChange((jobId) => {
       this.#due.add(jobId);
@@ -184,7 +181,8 @@ export class CopySegmentChecker {
       case 'wait':
         return false;
       case 'prepare':
-        if (job.state === 'pending') await this.#preparations.run(() => this.#prepare(job));
+      case 'plan':
+        if (isOpen(job)) await this.#preparations.run(() => this.#plan(job));
         return true;
       case 'progress':
         this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.monotonicMs());
@@ -216,43 +214,17 @@ export class CopySegmentChecker {
     }
   }
 
-  /** O5: target segments and tasks, those that are missing, in manifest order; the last commit also moves the job on. */
-  async #prepare(job: CopyJob & { readonly state: 'pending' }): Promise<boolean> {
-    const target = this.#meta.target(job);
-    if (target === undefined) return true;
-    const { metadata, segments: read } = await this.#parts.source.open(job);
-    const sizes: SegmentSize[] = [];
-    let changes: Change[] = [];
-    const flushWhenFull = async (): Promise<boolean> => {
-      if (changes.length < MAX_CHANGES_PER_COMMIT - 1) return true;
-      const batch = changes;
-      changes = [];
-      // The job stands in every batch: once it has failed, nothing more is written that its clearing would have to find.
-      return this.#commit([...batch, put(copyJobs, job, job)]);
-    };
-    for (let first = 0; first < job.segmentCount; first += SEGMENTS_PER_READ)
-      for (const source of await read(first, Math.min(SEGMENTS_PER_READ, job.segmentCount - first))) {
-        const record = targetSegment(job, target, metadata, source, sizes.length);
-        sizes.push({ bytes: sizeOf(source), files: source.files.length + source.indexes.length });
-        if (this.#catalog.get(segments, record.segmentId) !== undefined) continue;
-        changes.push(put(segments, record, undefined));
-        if (!(await flushWhenFull())) return false;
-      }
-    for (const [n, range] of groupIntoTasks(sizes, job.grouping).entries()) {
-      const taskId = idAt(job.firstTaskId, n);
-      if (this.#meta.task(taskId) !== undefined) continue;
-      const { jobId } = job;
-      const sinceMs = this.#parts.clock.nowMs();
-      changes.push(
-        put(copyTasks, { taskId, jobId, range, sinceMs, state: 'pending', attempt: 0 }, undefined),
-      );
-      if (!(await flushWhenFull())) return false;
+  /** W6: a job executes in the commit after which none of its first tasks is missing, whatever was there before; the others follow as nodes take these up. */
+  async #plan(job: OpenCopyJob): Promise<void> {
+    if (job.state === 'executing') {
+      await this.#planner.plan(job);
+      return;
     }
     const state = copyJobMachine.next(job.state, 'execute') as 'executing';
     // Progress 0 is stored now: a small restore is complete before the next one is due, and no commit stands in its way.
     const executingSinceMs = this.#parts.clock.nowMs();
     this.#progressStoredAtMs.set(job.jobId, this.#parts.clock.monotonicMs());
-    return this.#commit([...changes, put(copyJobs, { ...job, state, progress: 0, executingSinceMs }, job)]);
+    await this.#planner.plan(job, { ...job, state, progress: 0, executingSinceMs });
   }
 
   #storeProgress(job: CopyJob & { readonly state: 'executing' }, progress: number): Promise<boolean> {
@@ -304,26 +276,19 @@ export class CopySegmentChecker {
   /** Nobody sees a difference: visible through a completed job, or by themselves. */
   async #tidy(job: CopyJob & { readonly state: 'completed' }): Promise<boolean> {
     const { jobId, collectionId } = job;
-    const owned = this.#catalog
-      .find(segments, 'collection', collectionId)
-      .filter(({ restoreJobId }) => restoreJobId === jobId);
-    await commitEach(
-      this.#catalog,
-      owned.map(({ segmentId }) => segmentId),
-      (segmentId) => {
-        const was = this.#catalog.get(segments, segmentId);
-        if (was?.restoreJobId === undefined) return undefined;
-        const { restoreJobId: _, ...is } = was;
-        return put(segments, is, was);
-      },
-    );
+    await commitEach(this.#catalog, idRange(job.firstSegmentId, job.segmentCount), (segmentId) => {
+      const was = this.#catalog.get(segments, segmentId);
+      if (was?.restoreJobId !== jobId) return undefined;
+      const { restoreJobId: _, ...is } = was;
+      return put(segments, is, was);
+    });
     await commitEach(this.#catalog, [collectionId], () => {
       const was = this.#meta.target(job);
       if (was?.restoreJobId === undefined) return undefined;
       const { restoreJobId: _, ...is } = was;
       return put(collections, is, was);
     });
-    await removeTasks(this.#catalog, this.#meta, jobId);
+    await removeTasks(this.#catalog, this.#meta, job);
     this.#parts.source.forget(job.jobId);
     return this.#put(job, { ...job, isTidy: true });
   }
@@ -353,10 +318,12 @@ const damageFound = ({ purpose }: CopyJob, code: ErrorName, reason: string): Dri
     : undefined;
 
 /** Tasks of an ended job say nothing that the job does not. */
-export async function removeTasks(catalog: Catalog, meta: CopyMeta, jobId: JobId): Promise<void> {
-  const taskIds = meta.tasksOf(jobId).map(({ taskId }) => taskId);
-  await commitEach(catalog, taskIds, (taskId) => {
+export const removeTasks = (
+  catalog: Catalog,
+  meta: CopyMeta,
+  { firstTaskId, taskCount }: CopyJob,
+): Promise<void> =>
+  commitEach(catalog, idRange(firstTaskId, taskCount), (taskId) => {
     const was = meta.task(taskId);
     return was === undefined ? undefined : remove(copyTasks, was);
   });
-}

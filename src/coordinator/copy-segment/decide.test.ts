@@ -11,17 +11,25 @@ const base = { segmentCount: 4, taskCount: 2, totalBytes: 200 } as unknown as Co
 const job = (state: object): CopyJob => ({ ...base, ...state }) as CopyJob;
 const pending = job({ state: 'pending' });
 const executing = job({ state: 'executing', progress: 10 });
+const large = job({
+  state: 'executing',
+  progress: 10,
+  segmentCount: 1000,
+  taskCount: 1000,
+  totalBytes: 100_000,
+});
 const ended = { endedAtMs: 10_000, reason: 'x', progress: 10 };
 
 /** Tasks as [pending, in-progress, completed, failed]. */
 const view = (
   of: CopyJob,
   tasks: readonly [number, number, number, number],
-  more: Partial<JobView> & { copiedBytes?: number; movedAtMs?: number } = {},
+  more: Partial<JobView> & { copiedBytes?: number; movedAtMs?: number; waitingSegments?: number } = {},
 ): JobView => ({
   job: of,
   tally: {
     tasks: { pending: tasks[0], 'in-progress': tasks[1], completed: tasks[2], failed: tasks[3] },
+    waitingSegments: more.waitingSegments ?? tasks[0],
     copiedBytes: more.copiedBytes ?? 0,
     copiedFiles: 0,
     movedAtMs: more.movedAtMs ?? 10_000,
@@ -45,6 +53,26 @@ const rows: readonly [string, JobView, JobDecision][] = [
     'a job without segments completes without tasks',
     view(job({ state: 'pending', segmentCount: 0, taskCount: 0 }), [0, 0, 0, 0]),
     { kind: 'complete' },
+  ],
+  [
+    'of a large job the next tasks are planned when few wait for a node',
+    view(large, [128, 16, 300, 0], { progressStoredAtMs: 10_000 }),
+    { kind: 'plan' },
+  ],
+  [
+    'as many tasks wait as are planned ahead, by their segments',
+    view(large, [5, 16, 300, 0], { waitingSegments: 129, progressStoredAtMs: 10_000 }),
+    { kind: 'wait' },
+  ],
+  [
+    'progress that is due is stored before more is planned',
+    view(large, [0, 0, 300, 0], { copiedBytes: 30_000 }),
+    { kind: 'progress', progress: 30 },
+  ],
+  [
+    'all tasks that are planned are completed, and that is not all of them',
+    view(large, [0, 0, 300, 0], { progressStoredAtMs: 10_000 }),
+    { kind: 'plan' },
   ],
   ['a target dropped before the start', view(pending, [0, 0, 0, 0], { hasTarget: false }), gone],
   [

@@ -1,7 +1,7 @@
 /** What to do next with a job. Pure: every rule of the checker stands here. */
 import { unreachable } from '../../support/assert.ts';
-import { type CopyJob, isUnsettled } from './job.ts';
-import type { JobTally } from './meta.ts';
+import { type CopyJob, isUnsettled, type OpenCopyJob } from './job.ts';
+import { type JobTally, plannedTasks } from './meta.ts';
 
 export interface JobView {
   readonly job: CopyJob;
@@ -28,8 +28,10 @@ export interface JobLimits {
 
 export type JobDecision =
   | { readonly kind: 'wait' }
-  /** Write target segments and tasks, those that are missing, then execute. */
+  /** Write the first tasks and their target segments, those that are missing, then execute. */
   | { readonly kind: 'prepare' }
+  /** Write the next tasks and their target segments. */
+  | { readonly kind: 'plan' }
   | { readonly kind: 'progress'; readonly progress: number }
   | { readonly kind: 'complete' }
   /** All is copied; what the restore is for, a swap or a comparison, ends the job. */
@@ -41,6 +43,9 @@ export type JobDecision =
   | { readonly kind: 'tidy' }
   | { readonly kind: 'forget' };
 
+/** Segments whose tasks wait for a node: more tasks are written when no more than `min` are left, until there are `max`. */
+export const PLANNED_AHEAD = { min: 128, max: 256 } as const;
+
 const wait: JobDecision = { kind: 'wait' };
 
 export function decide(view: JobView, limits: JobLimits): JobDecision {
@@ -50,7 +55,7 @@ export function decide(view: JobView, limits: JobLimits): JobDecision {
       if (!view.hasTarget) return targetGone;
       return job.segmentCount === 0 ? copied(job) : { kind: 'prepare' };
     case 'executing':
-      return decideExecuting(view, job.progress, limits);
+      return decideExecuting({ ...view, job }, job.progress, limits);
     case 'completed':
     case 'failed':
       if (!job.isTidy) return { kind: 'tidy' };
@@ -68,7 +73,11 @@ const copied = ({ purpose }: CopyJob): JobDecision => ({
 const targetGone: JobDecision = { kind: 'fail', reason: 'the target collection was dropped' };
 
 /** A dropped target and a failed task end the job before anything else; then completion, so that a job done in its last moment is not timed out. */
-function decideExecuting(view: JobView, shown: number, limits: JobLimits): JobDecision {
+function decideExecuting(
+  view: JobView & { readonly job: OpenCopyJob },
+  shown: number,
+  limits: JobLimits,
+): JobDecision {
   const { job, tally, uptimeMs } = view;
   if (!view.hasTarget) return targetGone;
   if (view.failure !== undefined) return { kind: 'fail', reason: view.failure };
@@ -81,7 +90,9 @@ function decideExecuting(view: JobView, shown: number, limits: JobLimits): JobDe
   if (isCopied) return copied(job);
   const progress = progressOf(job, tally);
   const isDue = uptimeMs - view.progressStoredAtMs >= limits.progressIntervalMs;
-  return progress > shown && isDue ? { kind: 'progress', progress } : wait;
+  if (progress > shown && isDue) return { kind: 'progress', progress };
+  const isLow = plannedTasks(tally) < job.taskCount && tally.waitingSegments <= PLANNED_AHEAD.min;
+  return isLow ? { kind: 'plan' } : wait;
 }
 
 /** 0 to 99 by bytes; 100 belongs to completed jobs alone. */

@@ -7,7 +7,7 @@ import { copySegmentExecutor } from '../../datanode/copy-segment/executor.ts';
 import { isDbError } from '../../errors/db-error.ts';
 import type { NodeId, SegmentId } from '../../model/ids.ts';
 import { present } from '../../support/assert.ts';
-import { Limiter } from '../../support/limiter.ts';
+import { TurnBudget } from '../../support/turn-budget.ts';
 import { defaultSnapshotLimits, type SnapshotLimits } from '../snapshot/limits.ts';
 import { segments } from '../tables.ts';
 import { CopyTaskDispatch } from './dispatch.ts';
@@ -35,7 +35,7 @@ async function one(limits: Partial<SnapshotLimits> = {}) {
     source: new SnapshotSource(catalog, disk.store(), 4),
     limits: { ...defaultSnapshotLimits, ...limits },
     clock: disk.clock,
-    results: new Limiter(1),
+    turns: new TurnBudget(64),
   });
   const task = (): CopyTask => present(catalog.get(copyTasks, first.taskId), 'the task');
   const sent = async (nodeId = NODE) => present(await dispatch.dispatch(nodeId), 'an order');

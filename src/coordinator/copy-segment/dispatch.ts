@@ -2,14 +2,13 @@
  * A copy task as the scheduler sees it. The attempt is stored before its command is sent (O6); a result becomes visible in the
  * catalog by one commit: files into the target segments, task completed. Whatever lost a race is looked at again.
  */
-import { setImmediate } from 'node:timers/promises';
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import type { CopySegmentWork, NodeTaskReport } from '../../datanode/api.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import type { JobId, NodeId, TaskId } from '../../model/ids.ts';
 import type { Clock } from '../../support/clock.ts';
-import type { Limiter } from '../../support/limiter.ts';
+import type { TurnBudget } from '../../support/turn-budget.ts';
 import type { SchedulerTask } from '../scheduler/task.ts';
 import type { SnapshotLimits } from '../snapshot/limits.ts';
 import { segments } from '../tables.ts';
@@ -26,8 +25,8 @@ export interface CopyDispatchParts {
   readonly source: SnapshotSource;
   readonly limits: SnapshotLimits;
   readonly clock: Clock;
-  /** Of one place: shared by all tasks. */
-  readonly results: Limiter;
+  /** In segments: what is dispatched and taken back in one turn, of all tasks. */
+  readonly turns: TurnBudget;
 }
 
 type ActiveTask = CopyTask & { readonly state: 'pending' | 'in-progress' };
@@ -39,19 +38,24 @@ export class CopyTaskDispatch implements SchedulerTask {
   /** Restores take turns, whatever their size. */
   readonly group: JobId;
   readonly #jobId: JobId;
+  readonly #segmentCount: number;
   readonly #parts: CopyDispatchParts;
+  /** What was sent last: its result is checked against it. Absent after a restart. */
+  #sent: { readonly attempt: number; readonly work: CopySegmentWork } | undefined;
 
   constructor({ taskId, jobId, range }: CopyTask, parts: CopyDispatchParts) {
     this.taskId = taskId;
     this.group = jobId;
     this.slots = slotsFor(range, parts.limits);
     this.#jobId = jobId;
+    this.#segmentCount = range.segmentCount;
     this.#parts = parts;
   }
 
   async dispatch(
     nodeId: NodeId,
   ): Promise<{ readonly attempt: number; readonly work: CopySegmentWork } | undefined> {
+    await this.#parts.turns.take(this.#segmentCount);
     for (;;) {
       const found = this.#active();
       if (found === undefined) return undefined;
@@ -71,8 +75,9 @@ export class CopyTaskDispatch implements SchedulerTask {
       const attempt = task.attempt + 1;
       const waiting = task.state === 'pending' ? task.state : copyTaskMachine.next(task.state, 'requeue');
       const state = copyTaskMachine.next(waiting, 'dispatch') as 'in-progress';
-      if (await this.#put(task, { ...base(task), ...this.#now(), state, attempt, nodeId }))
-        return { attempt, work };
+      if (!(await this.#put(task, { ...base(task), ...this.#now(), state, attempt, nodeId }))) continue;
+      this.#sent = { attempt, work };
+      return this.#sent;
     }
   }
 
@@ -80,13 +85,11 @@ export class CopyTaskDispatch implements SchedulerTask {
     if (this.#active() !== undefined) this.#parts.meta.noteProgress(this.#jobId, this.taskId, progress);
   }
 
-  /** Results are taken one after the other, with a turn for others between two: a large one takes milliseconds, and many may end at once. */
-  completed(report: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
+  /** Many may end at once, and a large result takes milliseconds: they are taken a few in a turn, and share commits. */
+  async completed(report: NodeTaskReport & { readonly state: 'completed' }): Promise<void> {
     const heardAtMs = this.#parts.clock.nowMs();
-    return this.#parts.results.run(async () => {
-      await this.#complete(report, heardAtMs);
-      await setImmediate();
-    });
+    await this.#parts.turns.take(this.#segmentCount);
+    await this.#complete(report, heardAtMs);
   }
 
   async #complete(
@@ -100,7 +103,7 @@ export class CopyTaskDispatch implements SchedulerTask {
       const { job, task } = found;
       if (report.output.kind !== 'copy-segment')
         throw new DbError('data-integrity', `a copy task ended with a ${report.output.kind}`);
-      const work = await this.#work(job, task);
+      const work = this.#sent?.attempt === report.attempt ? this.#sent.work : await this.#work(job, task);
       const copied = checkedOutput(job, await source.open(job), work, report.output);
       const changes: Change[] = [];
       for (const { segmentId, files, indexes } of copied) {

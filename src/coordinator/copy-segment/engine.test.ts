@@ -10,6 +10,8 @@ import { crc32 } from '../../support/crc32.ts';
 import { silentLog } from '../../support/log.ts';
 import { defaultSnapshotLimits } from '../snapshot/limits.ts';
 import { partitions, segments } from '../tables.ts';
+import { PLANNED_AHEAD } from './decide.ts';
+import { SEGMENTS_PER_TURN } from './inspector.ts';
 import { type CopyJob, copyJobs } from './job.ts';
 import { copyTasks, slotsFor } from './task.ts';
 
@@ -153,7 +155,7 @@ test('jobs and tasks are removed after retention only, and only when their segme
   await world.stop();
 });
 
-test('the scheduler is told of a bounded number of tasks of a job, and of all of them in the end', async () => {
+test('of a large job a bounded number of tasks is written and queued ahead of the nodes, each with its targets, and all of them in the end', async () => {
   const world = await World.withRows(0, { maxSegmentsPerCopyTask: 1 });
   const collection = world.find(source);
   const [partition] = [...world.catalog.all(partitions)];
@@ -162,12 +164,67 @@ test('the scheduler is told of a bounded number of tasks of a job, and of all of
   await world.loseNode();
   const jobId = await world.restore();
   await until(() => world.scheduler.known(jobId) > 0, 'queued');
-  assert.equal(world.scheduler.known(jobId), 1024);
+  await settle();
+  const written = world.catalog.count(copyTasks);
+  assert.ok(written >= PLANNED_AHEAD.max && written <= PLANNED_AHEAD.max + 64, `${written} tasks`);
+  const targets = () => [...world.catalog.all(segments)].filter(({ restoreJobId }) => restoreJobId === jobId);
+  assert.deepEqual([targets().length, world.scheduler.known(jobId)], [written, written]);
   assert.equal(world.service.restoreState(jobId).tasks.queued, 1500);
+  assert.equal(world.service.copySegmentStats().tasks.pending, 1500);
+  let most = 0;
+  world.catalog.onChange(() => {
+    most = Math.max(most, world.catalog.countOf(copyTasks, 'jobState', `${jobId}/pending`));
+  });
   world.cluster.join(world.node);
   const info = await world.ended(jobId);
   assert.deepEqual([info.state, info.tasks.completed], ['completed', 1500]);
+  assert.ok(most <= PLANNED_AHEAD.max + 64, `${most} tasks waited`);
   assert.equal(world.scheduler.known(jobId), 0);
+  await world.stop();
+});
+
+test('a job of many segments is dispatched and taken back in turns of bounded length, whatever slots the nodes have', async () => {
+  const world = await World.withRows(0, { maxSegmentsPerCopyTask: 1 });
+  const collection = world.find(source);
+  const [partition] = [...world.catalog.all(partitions)];
+  for (let i = 0; i < 300; i++) await world.addSegment(collection, partition!.partitionId, `${i}`);
+  await world.create();
+  await world.loseNode();
+  const jobId = await world.restore();
+  await until(() => world.scheduler.known(jobId) > 0, 'queued');
+  await settle();
+  let [turn, isOver] = [0, false];
+  const nextTurn = () => {
+    turn++;
+    if (!isOver) setImmediate(nextTurn);
+  };
+  nextTurn();
+  const work = new Map<number, number>();
+  const { catalog } = world;
+  const commit = catalog.commit.bind(catalog);
+  catalog.commit = (changes) => {
+    const moves = changes.filter(
+      ({ table, was, is }) => table === copyTasks && was !== undefined && is !== undefined,
+    );
+    work.set(turn, (work.get(turn) ?? 0) + moves.length);
+    return commit(changes);
+  };
+  const node = new LocalDataNode({
+    nodeId: 2n as NodeId,
+    slots: 1000,
+    log: silentLog,
+    executors: { 'copy-segment': copySegmentExecutor(world.disk.store(), { filesAtOnce: 4 }) },
+  });
+  world.cluster.join(node);
+  assert.equal((await world.ended(jobId)).state, 'completed');
+  isOver = true;
+  const all = [...work.values()];
+  assert.equal(
+    all.reduce((sum, moves) => sum + moves, 0),
+    600,
+  );
+  // A turn of the engine may lie in two of the test.
+  assert.ok(Math.max(...all) <= 2 * SEGMENTS_PER_TURN, `${Math.max(...all)} in one turn`);
   await world.stop();
 });
 

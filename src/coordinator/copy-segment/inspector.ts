@@ -4,6 +4,7 @@
  * job stays untidy until all of that is done, and every sweep, the first one after a start too, takes up what is untidy: whatever
  * stopped the clearing, it goes on.
  */
+import { setImmediate } from 'node:timers/promises';
 import { type Catalog, type Change, put, remove } from '../../catalog/catalog.ts';
 import { messageOf } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
@@ -12,6 +13,8 @@ import { assert } from '../../support/assert.ts';
 import { Limiter, mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import { Signal } from '../../support/signal.ts';
+import { SLICE } from '../../support/slices.ts';
+import { TurnBudget } from '../../support/turn-budget.ts';
 import { commitEach } from '../batches.ts';
 import type { ObjectRemover } from '../gc/remover.ts';
 import type { AheadLoads } from '../rooms.ts';
@@ -20,17 +23,19 @@ import { indexes, partitions, segments } from '../tables.ts';
 import { removeTasks } from './checker.ts';
 import { type CopyDispatchParts, CopyTaskDispatch } from './dispatch.ts';
 import { type CopyJob, copyJobs, idAt, isOpen, isToClear } from './job.ts';
-import type { CopyMeta } from './meta.ts';
+import { type CopyMeta, plannedTasks } from './meta.ts';
 import type { CopyTaskState } from './state.ts';
 import type { CopyTask } from './task.ts';
 
-export interface InspectorParts extends Omit<CopyDispatchParts, 'results'> {
+export interface InspectorParts extends Omit<CopyDispatchParts, 'turns'> {
   readonly scheduler: Scheduler;
   readonly loads: AheadLoads;
   readonly remover: ObjectRemover;
   readonly log: Log;
 }
 
+/** Of all tasks together, dispatched or taken back in one turn of the event loop: some milliseconds. */
+export const SEGMENTS_PER_TURN = 64;
 const CANCELS_AT_ONCE = 16;
 const CLEARINGS_AT_ONCE = 8;
 /** Tasks of a job that the scheduler is told of ahead of time: a job of any size costs it no more. */
@@ -51,7 +56,7 @@ export class CopySegmentInspector {
   #nextSweepMs = 0;
 
   constructor(parts: InspectorParts) {
-    this.#parts = { ...parts, results: new Limiter(1) };
+    this.#parts = { ...parts, turns: new TurnBudget(SEGMENTS_PER_TURN) };
     this.#catalog = parts.catalog;
     this.#meta = parts.meta;
     this.#meta.onChange((jobId, what) => {
@@ -90,9 +95,10 @@ export class CopySegmentInspector {
   }
 
   /** All its tasks were handed over, and the scheduler does not know of all that are open: it is told of them again. */
-  #beginAnew({ jobId, taskCount }: CopyJob): void {
-    const { tasks } = this.#meta.tally(jobId);
-    const isAllTold = (this.#nextTask.get(jobId) ?? 0) >= taskCount;
+  #beginAnew({ jobId }: CopyJob): void {
+    const tally = this.#meta.tally(jobId);
+    const { tasks } = tally;
+    const isAllTold = (this.#nextTask.get(jobId) ?? 0) >= plannedTasks(tally);
     if (isAllTold && this.#parts.scheduler.known(jobId) < tasks.pending + tasks['in-progress'])
       this.#nextTask.delete(jobId);
   }
@@ -101,7 +107,7 @@ export class CopySegmentInspector {
   #isLow(jobId: JobId): boolean {
     const next = this.#nextTask.get(jobId);
     if (next === undefined || this.#parts.scheduler.known(jobId) > MIN_QUEUED) return false;
-    return next < (this.#meta.job(jobId)?.taskCount ?? 0);
+    return next < plannedTasks(this.#meta.tally(jobId));
   }
 
   /** Resolves when nothing is left of the failed job, or clearing has failed for now. */
@@ -137,10 +143,11 @@ export class CopySegmentInspector {
     return this.#meta.tasksIn(jobId, state).toSorted((a, b) => order(a.taskId, b.taskId));
   }
 
-  #enqueue({ jobId, firstTaskId, taskCount }: CopyJob): void {
+  #enqueue({ jobId, firstTaskId }: CopyJob): void {
     const { scheduler } = this.#parts;
+    const planned = plannedTasks(this.#meta.tally(jobId));
     let next = this.#nextTask.get(jobId) ?? 0;
-    for (; next < taskCount && scheduler.known(jobId) < MAX_QUEUED; next++) {
+    for (; next < planned && scheduler.known(jobId) < MAX_QUEUED; next++) {
       const task = this.#meta.task(idAt(firstTaskId, next));
       if (task?.state === 'pending') scheduler.enqueue(new CopyTaskDispatch(task, this.#parts));
     }
@@ -152,7 +159,12 @@ export class CopySegmentInspector {
     const { jobId, collectionId } = job;
     const { scheduler, remover, source } = this.#parts;
     assert(this.#meta.target(job) === undefined, `ended job ${jobId} still has its target`);
-    await mapLimited(this.#meta.tasksOf(jobId), CANCELS_AT_ONCE, ({ taskId }) => scheduler.cancel(taskId));
+    const tasks = this.#meta.tasksOf(jobId);
+    for (let from = 0; from < tasks.length; from += SLICE) {
+      if (from > 0) await setImmediate();
+      const some = tasks.slice(from, from + SLICE);
+      await mapLimited(some, CANCELS_AT_ONCE, ({ taskId }) => scheduler.cancel(taskId));
+    }
     if (job.purpose?.kind === 'in-place') await this.#parts.loads.dropAhead(collectionId);
     // The collection was this job's alone, and never visible: nothing else can lie here.
     await remover.removeBelow(collectionSegmentsPrefix(collectionId));
@@ -168,7 +180,7 @@ export class CopySegmentInspector {
       this.#catalog.find(partitions, 'collection', collectionId).map(({ partitionId }) => partitionId),
       (id) => removing(this.#catalog.get(partitions, id), (was) => remove(partitions, was)),
     );
-    await removeTasks(this.#catalog, this.#meta, jobId);
+    await removeTasks(this.#catalog, this.#meta, job);
     source.forget(jobId);
     await this.#removeAll([jobId], () => {
       const was = this.#meta.job(jobId);

@@ -165,10 +165,13 @@ export interface TaskRange {
 /** Cuts segments, given one after the other, into tasks. A segment larger than the bounds gets a task of its own. */
 export class TaskCutter {
   readonly #grouping: CopyGrouping;
+  readonly #firstSegment: number;
   #open: TaskRange | undefined;
 
-  constructor(grouping: CopyGrouping) {
+  /** `firstSegment`: where the first task begins. Where one ends depends on nothing before it. */
+  constructor(grouping: CopyGrouping, firstSegment = 0) {
     this.#grouping = grouping;
+    this.#firstSegment = firstSegment;
   }
 
   /** The task that ends before this segment, if one does. */
@@ -181,7 +184,9 @@ export class TaskCutter {
       was.bytes + bytes <= maxBytes &&
       was.files + files <= maxFiles;
     this.#open = {
-      firstSegment: fits ? was.firstSegment : (was?.firstSegment ?? 0) + (was?.segmentCount ?? 0),
+      firstSegment: fits
+        ? was.firstSegment
+        : (was?.firstSegment ?? this.#firstSegment) + (was?.segmentCount ?? 0),
       segmentCount: fits ? was.segmentCount + 1 : 1,
       bytes: fits ? was.bytes + bytes : bytes,
       files: fits ? was.files + files : files,
@@ -195,12 +200,27 @@ export class TaskCutter {
   }
 }
 
-/** The tasks of all segments, in order. */
-export function groupIntoTasks(sizes: readonly SegmentSize[], grouping: CopyGrouping): readonly TaskRange[] {
-  const cutter = new TaskCutter(grouping);
+/** The tasks of consecutive segments, in order. `isEnd` false: more segments follow, and the last task is left out, for they may belong to it. */
+export function cutTasks(
+  sizes: readonly SegmentSize[],
+  grouping: CopyGrouping,
+  firstSegment: number,
+  isEnd: boolean,
+): readonly TaskRange[] {
+  const cutter = new TaskCutter(grouping, firstSegment);
   const ranges = sizes.map((size) => cutter.add(size));
-  return [...ranges, cutter.end()].filter((range) => range !== undefined);
+  if (isEnd) ranges.push(cutter.end());
+  return ranges.filter((range) => range !== undefined);
 }
+
+/** The tasks of all segments, in order. */
+export const groupIntoTasks = (sizes: readonly SegmentSize[], grouping: CopyGrouping): readonly TaskRange[] =>
+  cutTasks(sizes, grouping, 0, true);
 
 /** The id at `position` of a range. */
 export const idAt = <Id extends bigint>(first: Id, position: number): Id => (first + BigInt(position)) as Id;
+
+/** `count` ids from `first` on, made as they are taken. */
+export function* idRange<Id extends bigint>(first: Id, count: number): Generator<Id> {
+  for (let n = 0; n < count; n++) yield idAt(first, n);
+}

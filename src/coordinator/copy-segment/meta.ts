@@ -17,6 +17,8 @@ import { type CopyTask, copyTasks } from './task.ts';
 /** What a job's tasks add up to. */
 export interface JobTally {
   readonly tasks: Readonly<Record<CopyTaskState, number>>;
+  /** Of pending tasks. */
+  readonly waitingSegments: number;
   /** Of completed tasks, and of running attempts as far as they have reported. */
   readonly copiedBytes: number;
   readonly copiedFiles: number;
@@ -34,6 +36,7 @@ export type CopyChange = 'job' | 'task' | 'progress';
 
 interface Tally {
   tasks: Record<CopyTaskState, number>;
+  waitingSegments: number;
   doneBytes: number;
   doneFiles: number;
   readonly running: Map<TaskId, NodeProgress>;
@@ -182,6 +185,7 @@ export class CopyMeta {
     const { taskId, jobId, state } = task;
     const tally = this.#tally(jobId);
     tally.tasks[state] += sign;
+    if (state === 'pending') tally.waitingSegments += sign * task.range.segmentCount;
     this.taskCounts[state] += sign;
     if (sign === 1) tally.running.delete(taskId);
     if (task.state === 'completed') countDone(tally, task, sign);
@@ -196,6 +200,7 @@ export class CopyMeta {
     if (present !== undefined) return present;
     const fresh: Tally = {
       tasks: noTasks(),
+      waitingSegments: 0,
       doneBytes: 0,
       doneFiles: 0,
       running: new Map(),
@@ -220,8 +225,13 @@ const noTasks = (): Record<CopyTaskState, number> => ({
   failed: 0,
 });
 
-const tallyOf = ({ tasks, doneBytes, doneFiles, running, movedAtMs }: Tally): JobTally => ({
+/** Tasks of the job that have a record: the first ones. The others wait, too, and are written when it is their turn. */
+export const plannedTasks = ({ tasks }: Pick<JobTally, 'tasks'>): number =>
+  tasks.pending + tasks['in-progress'] + tasks.completed + tasks.failed;
+
+const tallyOf = ({ tasks, waitingSegments, doneBytes, doneFiles, running, movedAtMs }: Tally): JobTally => ({
   tasks,
+  waitingSegments,
   copiedBytes: doneBytes + total(running, 'bytes'),
   copiedFiles: doneFiles + total(running, 'files'),
   movedAtMs,

@@ -45,6 +45,7 @@ const anyView: fc.Arbitrary<JobView> = fc.record({
       completed: fc.nat(3),
       failed: fc.nat(3),
     }),
+    waitingSegments: fc.oneof(fc.nat(300), fc.constantFrom(0, 128, 129)),
     copiedBytes: fc.oneof(fc.nat(600), fc.constant(Number.MAX_SAFE_INTEGER)),
     copiedFiles: fc.nat(10),
     movedAtMs: moment,
@@ -60,7 +61,7 @@ const anyView: fc.Arbitrary<JobView> = fc.record({
 /** What may be decided in each state. */
 const possible: Readonly<Record<CopyJob['state'], readonly JobDecision['kind'][]>> = {
   pending: ['prepare', 'complete', 'finish', 'fail'],
-  executing: ['wait', 'progress', 'complete', 'finish', 'fail'],
+  executing: ['wait', 'progress', 'plan', 'complete', 'finish', 'fail'],
   completed: ['wait', 'tidy', 'settle', 'forget'],
   failed: ['wait', 'tidy', 'settle', 'forget'],
 };
@@ -79,6 +80,8 @@ test('decide is total: any view has one decision that its state allows, and the 
         assert.equal(decision.kind === 'complete', job.purpose === undefined);
       }
       if (isOpen(job) && !view.hasTarget) assert.equal(decision.kind, 'fail');
+      if (decision.kind === 'plan')
+        assert.ok(!isCopied && Object.values(tally.tasks).reduce((sum, n) => sum + n) < job.taskCount);
       // Never back, never 100 before the end.
       if (decision.kind === 'progress' && job.state === 'executing')
         assert.ok(decision.progress > job.progress && decision.progress <= 99);
@@ -134,6 +137,7 @@ class Job {
           completed: this.#count('completed'),
           failed: this.#count('failed'),
         },
+        waitingSegments: this.#count('pending'),
         copiedBytes: 10 * this.#count('completed'),
         copiedFiles: 0,
         movedAtMs: this.movedAtMs,
@@ -154,8 +158,11 @@ class Job {
       case 'wait':
         return false;
       case 'prepare':
-        this.tasks = Array.from({ length: this.taskCount }, () => ({ state: 'pending', attempt: 0 }));
+        this.#plan();
         this.#become(copyJobMachine.next(this.state as 'pending', 'execute'));
+        return true;
+      case 'plan':
+        this.#plan();
         return true;
       case 'progress':
         assert.ok(decision.progress > this.progress);
@@ -178,6 +185,12 @@ class Job {
       case 'settle':
         throw new Error('nothing to settle');
     }
+  }
+
+  /** One more task, as if a slice were one. */
+  #plan(): void {
+    assert.ok(this.tasks.length < this.taskCount);
+    this.tasks.push({ state: 'pending', attempt: 0 });
   }
 
   #end(event: 'complete' | 'fail'): void {

@@ -49,7 +49,9 @@ export const targetSegment = (
   source: SnapshotSegment,
   position: number,
 ): SegmentRecord => ({
-  ...targetPlace(job, metadata, source, position),
+  collectionId: job.collectionId,
+  partitionId: targetPartition(job, metadata, source.partitionId),
+  segmentId: idAt(job.firstSegmentId, position),
   channel: targetChannel(target, metadata, source.channel),
   level: source.level,
   state: 'flushed',

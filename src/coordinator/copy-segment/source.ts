@@ -149,12 +149,26 @@ class SelectedManifests {
 
   async segments(first: number, count: number): Promise<readonly SourceSegment[]> {
     const found: SourceSegment[] = [];
-    for (const [n, { firstSegment, segments }] of this.#places.entries()) {
-      const from = Math.max(first, firstSegment);
-      const to = Math.min(first + count, firstSegment + segments);
-      if (from < to) found.push(...(await this.#manifest(n)).slice(from - firstSegment, to - firstSegment));
+    const end = first + count;
+    for (let n = this.#manifestOf(first); n < this.#places.length; n++) {
+      const { firstSegment, segments } = present(this.#places[n], `place of manifest ${n}`);
+      if (firstSegment >= end) break;
+      const from = Math.max(first, firstSegment) - firstSegment;
+      const to = Math.min(end, firstSegment + segments) - firstSegment;
+      if (from < to) found.push(...(await this.#manifest(n)).slice(from, to));
     }
     return found;
+  }
+
+  /** The last manifest that begins at or before this segment. */
+  #manifestOf(segment: number): number {
+    let [low, high] = [0, this.#places.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#places[middle]?.firstSegment ?? 0) <= segment) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 
   #manifest(n: number): Promise<readonly SourceSegment[]> {

@@ -67,7 +67,9 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
       if (table !== segments) continue;
       const segment = (is ?? was) as SegmentRecord;
       if (is === undefined || segment.state === 'dropped') this.#forget(segment);
-      else if (segment.state === 'flushed') this.#look(segment.collectionId, segment.segmentId);
+      // Nobody sees the target of a restore before it is an ordinary record, which is a change of its own.
+      else if (segment.state === 'flushed' && segment.restoreJobId === undefined)
+        this.#look(segment.collectionId, segment.segmentId);
     }
   }
 

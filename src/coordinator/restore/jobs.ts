@@ -6,7 +6,7 @@ import type { Clock } from '../../support/clock.ts';
 import type { CopySegmentStats, RestoreJobInfo } from '../api.ts';
 import { isAside } from '../collections/names.ts';
 import type { CopyJob } from '../copy-segment/job.ts';
-import type { CopyMeta } from '../copy-segment/meta.ts';
+import { type CopyMeta, plannedTasks } from '../copy-segment/meta.ts';
 import type { Scheduler } from '../scheduler/task.ts';
 import { snapshots } from '../snapshot/record.ts';
 import { collections, databases } from '../tables.ts';
@@ -47,10 +47,15 @@ export class RestoreJobs {
   stats(): CopySegmentStats {
     const { meta, scheduler } = this.#parts;
     const jobs = { pending: 0, executing: 0, completed: 0, failed: 0 };
-    for (const { state } of meta.jobs()) jobs[state]++;
+    const tasks = { ...meta.taskCounts };
+    for (const { jobId, state, taskCount } of meta.jobs()) {
+      jobs[state]++;
+      // Those that are not written yet wait, too.
+      if (state === 'executing') tasks.pending += taskCount - plannedTasks(meta.tally(jobId));
+    }
     return {
       jobs,
-      tasks: { ...meta.taskCounts },
+      tasks,
       latencies: meta.latencies.state(),
       scheduler: scheduler.stats(),
     };

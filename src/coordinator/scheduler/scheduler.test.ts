@@ -434,3 +434,34 @@ test('the least loaded node that fits is picked', () => {
     [0, 0, 1, 1, 4],
   );
 });
+
+test('while the ends of many attempts are being stored, nodes get no more work of that class, and other classes are not kept waiting', async () => {
+  const node = new ScriptedNode(1n, 32);
+  const { scheduler } = start([node]);
+  let store: () => void = () => undefined;
+  const stored = new Promise<void>((resolve) => {
+    store = resolve;
+  });
+  const tasks = Array.from({ length: 200 }, (_, n) => new RecordedTask(n + 1));
+  for (const task of tasks) {
+    task.completed = () => stored;
+    scheduler.enqueue(task);
+  }
+  const tell = async () => {
+    await settle();
+    for (const task of tasks) if (task.attempts > 0) node.tell(completed(task));
+    await settle();
+  };
+  await tell();
+  await tell();
+  await tell();
+  const taken = tasks.filter(({ attempts }) => attempts > 0).length;
+  assert.equal(taken, 32);
+  const flush = new RecordedTask(1000, 'flush');
+  scheduler.enqueue(flush);
+  await settle();
+  assert.equal(flush.attempts, 1);
+  store();
+  for (let n = 0; n < 10; n++) await tell();
+  assert.deepEqual([scheduler.size, tasks.every(({ attempts }) => attempts === 1)], [1, true]);
+});

@@ -49,6 +49,8 @@ interface Entry {
 }
 
 const QUERIES_AT_ONCE = 16;
+/** Attempts of a class whose end is being stored. A node is free before that; more work for it waits, or ends would pile up in memory. */
+const MAX_SETTLING = 32;
 
 export class TaskScheduler implements Scheduler {
   readonly #cluster: Cluster;
@@ -63,6 +65,7 @@ export class TaskScheduler implements Scheduler {
   readonly #known = new Map<bigint, number>();
   /** Entries that hold a node, so that a tick costs what runs and not what waits. */
   readonly #active = new Set<Entry>();
+  readonly #settling = { restore: 0, flush: 0, index: 0, compaction: 0 };
   readonly #slots = new Slots();
   readonly #reports: NodeReports;
   readonly #drops: NodeDrops;
@@ -204,6 +207,7 @@ export class TaskScheduler implements Scheduler {
   #dispatchAll(): void {
     const taken = this.#queues.take((entry) => {
       const { taskClass, slots } = entry.task;
+      if (this.#settling[taskClass] >= MAX_SETTLING) return undefined;
       const placed = pickNode(
         this.#slots.loads(this.#cluster.nodes()),
         taskClass,
@@ -285,6 +289,7 @@ export class TaskScheduler implements Scheduler {
     const { step, task } = entry;
     assert(step.at === 'running', `task ${task.taskId} is settled while ${step.at}`);
     entry.step = { at: 'settling' };
+    this.#settling[task.taskClass]++;
     this.#release(entry);
     const settle = async () => {
       let verdict: 'retry' | 'done' = 'retry';
@@ -294,6 +299,7 @@ export class TaskScheduler implements Scheduler {
         // Not stored: the attempt counts for nothing, the work is asked for again and found done.
         this.#log.warn('task-outcome-not-stored', { taskId: task.taskId, error });
       }
+      if (this.#settling[task.taskClass]-- === MAX_SETTLING) this.#wake.set();
       await this.#drops.once(task.taskId, step.nodeId, step.attempt);
       if (verdict === 'retry') this.#again(entry);
       else this.#end(entry);

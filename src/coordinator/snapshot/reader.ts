@@ -1,4 +1,5 @@
 /** Reads a snapshot's objects. Nothing is believed before size and checksum are those recorded: the catalog vouches for the metadata, the metadata for the manifests. */
+import { setImmediate } from 'node:timers/promises';
 import { DbError } from '../../errors/db-error.ts';
 import { snapshotManifestKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -24,23 +25,42 @@ export async function readMetadata(store: ObjectStore, record: SnapshotRecord): 
 /** The segments of manifest `n`, exactly those the metadata lists for it. Throws as `readMetadata`. */
 export async function readManifest(
   store: ObjectStore,
-  { snapshot, manifests, segmentIds }: SnapshotMetadata,
+  metadata: SnapshotMetadata,
   n: number,
 ): Promise<readonly SnapshotSegment[]> {
-  const entry = present(manifests[n], `manifest ${n} of snapshot ${snapshot.snapshotId}`);
+  return listedSegments(metadata, n, await readManifestBytes(store, metadata, n));
+}
+
+function readManifestBytes(
+  store: ObjectStore,
+  { snapshot, manifests }: SnapshotMetadata,
+  n: number,
+): Promise<Uint8Array> {
+  const { key, sizeBytes, crc32: sum } = manifestEntry(manifests, n);
   const expected = snapshotManifestKey(snapshot.collectionId, snapshot.snapshotId, n);
-  if (entry.key !== expected)
-    throw new DbError('data-integrity', `object '${entry.key}' should be '${expected}'`);
-  const bytes = await readChecked(store, entry.key, entry.sizeBytes, entry.crc32);
-  const segments = decodeManifest(bytes, `object '${entry.key}'`);
-  const first = manifests.slice(0, n).reduce((sum, { segmentCount }) => sum + segmentCount, 0);
+  if (key !== expected)
+    return Promise.reject(new DbError('data-integrity', `object '${key}' should be '${expected}'`));
+  return readChecked(store, key, sizeBytes, sum);
+}
+
+function listedSegments(
+  { manifests, segmentIds }: SnapshotMetadata,
+  n: number,
+  bytes: Uint8Array,
+): readonly SnapshotSegment[] {
+  const { key, segmentCount } = manifestEntry(manifests, n);
+  const segments = decodeManifest(bytes, `object '${key}'`);
+  const first = manifests.slice(0, n).reduce((sum, before) => sum + before.segmentCount, 0);
   const isListed =
-    segments.length === entry.segmentCount &&
+    segments.length === segmentCount &&
     segments.every(({ segmentId }, i) => segmentId === segmentIds[first + i]);
   if (!isListed)
-    throw new DbError('data-integrity', `object '${entry.key}' does not hold the segments of its metadata`);
+    throw new DbError('data-integrity', `object '${key}' does not hold the segments of its metadata`);
   return segments;
 }
+
+const manifestEntry = (manifests: SnapshotMetadata['manifests'], n: number) =>
+  present(manifests[n], `manifest ${n} of a snapshot`);
 
 /** Every segment, in manifest order. Throws as `readMetadata`. */
 export async function readManifests(
@@ -54,22 +74,26 @@ export async function readManifests(
   return parts.flat();
 }
 
-/** Manifest by manifest, in order, a few read ahead: for what does not need them all at once. Throws as `readMetadata`. */
+/**
+ * Manifest by manifest, in order: for what does not need them all at once. A few are read ahead, but each is decoded when its turn comes,
+ * which is a turn of the event loop of its own: decoding one takes milliseconds. Throws as `readMetadata`.
+ */
 export async function* manifestsInOrder(
   store: ObjectStore,
   metadata: SnapshotMetadata,
   objectsAtOnce: number,
 ): AsyncGenerator<readonly SnapshotSegment[], void> {
-  const ahead: Promise<readonly SnapshotSegment[]>[] = [];
+  const ahead: Promise<Uint8Array>[] = [];
   let next = 0;
   for (let n = 0; n < metadata.manifests.length; n++) {
     while (next < metadata.manifests.length && ahead.length < objectsAtOnce) {
-      const reading = readManifest(store, metadata, next++);
+      const reading = readManifestBytes(store, metadata, next++);
       // Heard when its turn comes; nobody asks for it when one before it has failed.
       reading.catch(() => undefined);
       ahead.push(reading);
     }
-    yield await present(ahead.shift(), `read of manifest ${n}`);
+    if (n > 0) await setImmediate();
+    yield listedSegments(metadata, n, await present(ahead.shift(), `read of manifest ${n}`));
   }
 }
 

@@ -38,7 +38,8 @@ export abstract class CrowdSteps extends JobSteps {
     while (target.isBusy) await this.world.sleep(20);
     if (target.isGone || coll.isGone || coll.snapshots.get(snap.name) !== snap || snap.isBusy) return;
     await this.dropTarget(target);
-    if (this.names.has(name) || coll.isGone || snap.isBusy) return;
+    // It may have been dropped meanwhile.
+    if (this.names.has(name) || coll.isGone || coll.snapshots.get(snap.name) !== snap || snap.isBusy) return;
     if ((await this.restore(coll, snap, name)) !== undefined) this.noteDone('again');
   }
 

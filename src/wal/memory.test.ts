@@ -65,7 +65,7 @@ test('a record torn at any byte is cut, whatever stands behind the tear, and not
 });
 
 test('a truncation keeps the newest file on the disk: records of it that are on their way may still get there', async () => {
-  const wal = new MemoryWal({ sync: 'manual', fileBytes: 200 });
+  const wal = new MemoryWal({ sync: 'manual', fileBytes: 300 });
   wal.append(1n as HybridTime, [new Uint8Array(100)]).durable.catch(() => undefined);
   wal.sync();
   wal.append(2n as HybridTime, [new Uint8Array(20)]).durable.catch(() => undefined);

@@ -215,7 +215,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const mayBePinned =
       before + snap.restores > 0 ||
       snap.lostPinsUntilMs > beforeMs ||
-      [...snap.pins.values()].some(({ maybeUntilMs }) => maybeUntilMs > beforeMs);
+      [...snap.pins.values()].some(({ maybeUntilMs }) => maybeUntilMs >= beforeMs);
     if (outcome.is === 'error' && !(outcome.error.code === 'snapshot-pinned' && mayBePinned))
       this.excuse(coll, outcome.error, 'drop-snapshot');
     if (outcome.is === 'error' && outcome.error.code === 'snapshot-pinned')

@@ -486,6 +486,8 @@ export class World {
     const flipped = Uint8Array.from(whole, (byte, i) => (i === whole.length >> 1 ? byte ^ 1 : byte));
     if (draw === 0) await store.delete(key);
     else await store.put(key, draw === 1 ? whole.slice(0, -1) : flipped);
+    // It is not right any more: whoever copies it again has a reason.
+    this.jobs.deleted(key);
     this.count('damage', key);
     return whole;
   }

@@ -171,14 +171,21 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   const kv = await CommitThreadKv.open(dir.catalog, writer);
   closing.add(() => kv.close());
   const foundations = await openFoundations(kv, systemClock, snapshotTables);
-  const { catalog, time, registry } = foundations;
+  const { catalog, time, timestamps, registry } = foundations;
   closing.add(() => catalog.close());
   const store = await LocalStore.open(dir.objects);
   closing.add(() => store.close());
   await reportSharing(store, log);
   const wal = await FileWal.open(dir.wal, { random: systemRandom });
   closing.add(() => wal.close());
-  const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock: systemClock, log });
+  const streamingNode = new LogStreamingNode({
+    wal,
+    opener: registry,
+    time,
+    timestamps,
+    clock: systemClock,
+    log,
+  });
   closing.add(() => streamingNode.close());
   const readers = openWorkers(dir, config['queryNode.threads'], closing);
   const queryNode = openQueryNode(config, streamingNode, store, readers);

@@ -83,13 +83,18 @@ export class TimestampLease {
   /** Rejects when the catalog cannot be written; some three seconds of timestamps need one write. */
   async next(): Promise<HybridTime> {
     const ts = this.#time.next();
+    await this.cover(ts);
+    return ts;
+  }
+
+  /** Resolves when no restart hands out `ts` or anything below it: then it may be told. */
+  async cover(ts: HybridTime): Promise<void> {
     while (ts > this.#leasedTo) {
       this.#leasing ??= this.#lease().finally(() => {
         this.#leasing = undefined;
       });
       await this.#leasing;
     }
-    return ts;
   }
 
   async #lease(): Promise<void> {

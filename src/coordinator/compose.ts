@@ -10,7 +10,7 @@ import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import { Signal } from '../support/signal.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
-import { IdSource, TimeSource } from './allocator.ts';
+import { IdSource, TimeSource, TimestampLease } from './allocator.ts';
 import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
 import { CollectionRoom } from './collections/collections.ts';
@@ -42,6 +42,8 @@ export interface Foundations {
   readonly catalog: Catalog;
   readonly ids: IdSource;
   readonly time: TimeSource;
+  /** Timestamps that are told without anything being written for them. */
+  readonly timestamps: TimestampLease;
   /** The streaming node's `SegmentOpener`. */
   readonly registry: SegmentRegistry;
 }
@@ -60,7 +62,8 @@ export async function openFoundations(
   });
   time.observe(catalog.recoveredHighWater);
   const ids = new IdSource(catalog);
-  return { catalog, ids, time, registry: new SegmentRegistry(catalog, ids) };
+  const timestamps = new TimestampLease(time, catalog);
+  return { catalog, ids, time, timestamps, registry: new SegmentRegistry(catalog, ids) };
 }
 
 export interface CoordinatorLimits {

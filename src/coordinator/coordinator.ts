@@ -26,7 +26,6 @@ import type {
   SnapshotStats,
   VerifyStep,
 } from './admin-api.ts';
-import { TimestampLease } from './allocator.ts';
 import type {
   CollectionInfo,
   CollectionName,
@@ -77,13 +76,11 @@ class LocalCoordinator implements Coordinator {
   readonly #limits: CoordinatorLimits;
   readonly #rooms: Rooms;
   readonly #operations = new Operations();
-  readonly #timestamps: TimestampLease;
   readonly #stop = new AbortController();
   #loops: readonly Promise<void>[] = [];
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
-    this.#timestamps = new TimestampLease(parts.time, parts.catalog);
     this.#limits = { ...defaultCoordinatorLimits, ...parts.limits };
     this.#rooms = composeRooms(parts, this.#limits);
   }
@@ -129,7 +126,7 @@ class LocalCoordinator implements Coordinator {
   }
 
   timestamp(): Promise<HybridTime> {
-    return this.#timestamps.next();
+    return this.#parts.timestamps.next();
   }
 
   get now(): HybridTime {
@@ -240,7 +237,11 @@ class LocalCoordinator implements Coordinator {
   }
 
   flush(collectionId: CollectionId): Promise<FlushResult> {
-    return this.#operations.run(() => this.#rooms.segments.flush(collectionId));
+    return this.#operations.run(async () => {
+      const result = await this.#rooms.segments.flush(collectionId);
+      await this.#parts.timestamps.cover(result.sealTs);
+      return result;
+    });
   }
   isFlushed(segmentIds: readonly SegmentId[]): boolean {
     return this.#rooms.segments.isFlushed(segmentIds);

@@ -158,6 +158,19 @@ test('a write without rows takes a timestamp and opens nothing', async () => {
   assert.equal(opener.opened.size, 0);
 });
 
+test('a write without rows, of which the log knows nothing, answers a timestamp that a restart will not give again', async () => {
+  const told = 77n as HybridTime;
+  const timestamps = { next: () => Promise.resolve(told) };
+  const node = new LogStreamingNode({
+    wal: new MemoryWal(),
+    opener: new Opener(),
+    time: new Time(),
+    timestamps,
+    clock,
+  });
+  assert.equal(await node.write(collectionId, []), told);
+});
+
 test('a write too large for one log record is refused before it takes a place', async () => {
   const { node, opener } = setUp();
   const values = new Float32Array(new SharedArrayBuffer(0));

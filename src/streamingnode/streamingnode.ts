@@ -19,6 +19,8 @@ export interface StreamingNodeOptions {
   readonly wal: Wal;
   readonly opener: SegmentOpener;
   readonly time: { next(): HybridTime; observe(ts: bigint): void };
+  /** Of writes of nothing, which leave no trace in the log. Absent: `time`. */
+  readonly timestamps?: { next(): Promise<HybridTime> };
   readonly clock: Clock;
   readonly log?: Log;
   /** Bytes of columns in writes not yet acknowledged; further writes wait. */
@@ -34,6 +36,7 @@ const FAN_OUT = 8;
 export class LogStreamingNode implements StreamingNode {
   readonly #wal: Wal;
   readonly #time: StreamingNodeOptions['time'];
+  readonly #timestamps: NonNullable<StreamingNodeOptions['timestamps']>;
   readonly #open: OpenSegments;
   readonly #pipeline: Pipeline;
   readonly #budget: ByteBudget;
@@ -48,6 +51,7 @@ export class LogStreamingNode implements StreamingNode {
   constructor(options: StreamingNodeOptions) {
     this.#wal = options.wal;
     this.#time = options.time;
+    this.#timestamps = options.timestamps ?? { next: () => Promise.resolve(options.time.next()) };
     this.#open = new OpenSegments(options.opener, options.clock);
     this.#budget = new ByteBudget(options.maxInFlightBytes ?? MAX_IN_FLIGHT_BYTES);
     this.#pipeline = new Pipeline(
@@ -86,7 +90,7 @@ export class LogStreamingNode implements StreamingNode {
   async write(collectionId: CollectionId, allParts: readonly WritePart[]): Promise<HybridTime> {
     const parts = allParts.filter((part) => rowsOf(part) > 0);
     this.#checkWritable(collectionId, parts);
-    if (parts.length === 0) return this.#time.next();
+    if (parts.length === 0) return this.#timestamps.next();
     const sizeBytes = parts.reduce((sum, part) => sum + sizeOf(part), 0);
     if (sizeBytes > MAX_WRITE_BYTES)
       throw new DbError('parameter-too-large', `a write of ${sizeBytes} bytes, more than ${MAX_WRITE_BYTES}`);

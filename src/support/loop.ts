@@ -1,6 +1,8 @@
 import type { Clock } from './clock.ts';
 import type { Signal } from './signal.ts';
 
+const AFTER_FAILURE_MS = 100;
+
 export interface LoopOptions {
   /** One bounded, repeatable turn. Writes nothing when nothing changed. */
   readonly pass: () => Promise<void>;
@@ -15,16 +17,19 @@ export interface LoopOptions {
 
 /**
  * The only background loop: a pass now, then one after each wake-up or `fallbackMs`. Resolves when `signal` aborts
- * and the running pass has ended. A failing pass is reported and tried again after the fallback or a wake-up.
+ * and the running pass has ended. A failing pass is reported and tried again after the fallback or a wake-up, and not before `AFTER_FAILURE_MS`:
+ * one that fails before it has waited for anything, and has woken the loop, would leave nobody else a turn.
  */
 export async function runLoop(options: LoopOptions): Promise<void> {
-  const { pass, wake, fallbackMs, signal, onError } = options;
+  const { pass, wake, fallbackMs, clock, signal, onError } = options;
   const fallback = new Fallback(options);
   while (!signal.aborted) {
     try {
       await pass();
     } catch (error) {
-      if (!signal.aborted) onError(error);
+      if (signal.aborted) break;
+      onError(error);
+      await clock.sleep(AFTER_FAILURE_MS, signal).catch(() => undefined);
     }
     // Woken during the pass: there is nothing to wait for.
     if (wake.take()) continue;

@@ -64,6 +64,20 @@ test('a record torn at any byte is cut, whatever stands behind the tear, and not
       }
 });
 
+test('a truncation keeps the newest file on the disk: records of it that are on their way may still get there', async () => {
+  const wal = new MemoryWal({ sync: 'manual', fileBytes: 300 });
+  wal.append(1n as HybridTime, [new Uint8Array(100)]).durable.catch(() => undefined);
+  wal.sync();
+  wal.append(2n as HybridTime, [new Uint8Array(20)]).durable.catch(() => undefined);
+  wal.append(3n as HybridTime, [new Uint8Array(100)]).durable.catch(() => undefined);
+  assert.equal(wal.currentFile, 2);
+  await wal.truncateBefore(2);
+  wal.crash({ keep: 0, tear: 40 });
+  const again = wal.reopen();
+  assert.deepEqual(await found(again), [1]);
+  assert.equal(again.currentFile, 1);
+});
+
 test('a hole in records that were written together but never synced is a torn end, not damage', async () => {
   const wal = new MemoryWal({ sync: 'manual' });
   const [, second] = three(wal);

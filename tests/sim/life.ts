@@ -233,10 +233,10 @@ export class Life {
     const { random, log, plant, shape } = this.#options;
     const { clock, kv, store, wal } = this;
     const foundations = await openFoundations(kv, clock, snapshotTables);
-    const { time, registry } = foundations;
+    const { time, timestamps, registry } = foundations;
     const catalog: Catalog = foundations.catalog;
     this.#catalog = catalog;
-    const streamingNode = new LogStreamingNode({ wal, opener: registry, time, clock });
+    const streamingNode = new LogStreamingNode({ wal, opener: registry, time, timestamps, clock });
     const queryNode = this.#queryNode(streamingNode);
     for (const node of this.#options.nodes()) this.join(node);
     const tasks = new TaskScheduler({ cluster: this.cluster, clock, random, log, limits: shape });

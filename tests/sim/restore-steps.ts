@@ -134,7 +134,7 @@ export abstract class RestoreSteps extends SnapshotSteps {
       progress = info.progress;
       if (info.state === 'completed') break;
       if (info.state === 'failed') return this.failed(target, jobId, info.reason);
-      openMs = this.world.clock.nowMs();
+      openMs = this.world.clock.stampMs();
       await this.hidden(life, target);
       await this.world.sleep(30 + this.random.below(200));
     }

@@ -9,6 +9,9 @@ const NEVER = new AbortController().signal;
 /** A signal that is never aborted. One for all: a clock that knows it adds no listener. */
 export const never = (): AbortSignal => NEVER;
 
+/** Who reads the clock has stored what it said by then. */
+const STORED_WITHIN_MS = 2000;
+
 interface Sleeper {
   readonly atMs: number;
   readonly wake: () => void;
@@ -27,6 +30,7 @@ export interface LifeClock extends Clock {
 export class SimClock implements Clock {
   #nowMs = START_MS;
   #jumpedMs = 0;
+  #jump = { fromMs: START_MS, toMs: 0 };
   readonly #sleepers = new Set<Sleeper>();
   readonly #random: Random;
   #wakes = 0;
@@ -81,8 +85,15 @@ export class SimClock implements Clock {
     });
   }
 
+  /** The earliest moment that a record may bear which is stored now: it was read a little earlier, perhaps before time jumped. */
+  stampMs(): number {
+    const { fromMs, toMs } = this.#jump;
+    return this.#nowMs - toMs < STORED_WITHIN_MS ? Math.min(fromMs, this.#nowMs) : this.#nowMs;
+  }
+
   /** Time goes on at once, as when the machine slept: what is due meanwhile is late. */
   jump(ms: number): void {
+    this.#jump = { fromMs: this.stampMs(), toMs: this.#nowMs + ms };
     this.#nowMs += ms;
     this.#jumpedMs += ms;
   }

@@ -119,7 +119,9 @@ export class SimWal implements Wal {
     const { strike } = this.#ambush;
     this.#ambush = undefined;
     this.#extraMs = AMBUSH_MS;
-    void this.#clock.sleep(this.#random.below(AMBUSH_MS), never()).then(strike);
+    // Late in that time: several records are on their way then.
+    const waitMs = AMBUSH_MS / 2 + this.#random.below(AMBUSH_MS / 2);
+    void this.#clock.sleep(waitMs, never()).then(strike);
   }
 
   /** The disk takes no more records, until `freeSpace`. */

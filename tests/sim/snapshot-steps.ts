@@ -71,13 +71,13 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const { flushedTs } = coll;
     const isDone = (await create(name, protectionSeconds)).some(({ is }) => is === 'ok');
     coll.capturing--;
+    const to = await this.timestamp();
     const life = await this.calm(coll);
     coll.snapshots.delete(name);
     if (coll.isGone) return undefined;
     const record = this.recordOf(life, coll, name);
     check('exact', !isDone || record !== undefined, () => `snapshot ${name} of ${coll.name} is not listed`);
     if (record === undefined) return undefined;
-    const to = await this.timestamp();
     if (to > this.lastTs) this.lastTs = to;
     const { createTs, compactionProtectedUntilMs } = record;
     const least = this.world.shape.capture === 'flushed' ? flushedTs : from;
@@ -106,7 +106,10 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       return snap;
     }
     snap.isBusy = true;
-    const found = await this.#flushedIsThere(coll, snap, to);
+    let found = await this.#flushedIsThere(coll, snap, to);
+    // Nobody was there to ask.
+    while (found === undefined && this.recordOf(await this.calm(coll), coll, name) !== undefined)
+      found = await this.#flushedIsThere(coll, snap, to);
     coll.snapshots.delete(name);
     if (found !== undefined) coll.snapshots.set(name, found);
     return found;
@@ -212,7 +215,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const mayBePinned =
       before + snap.restores > 0 ||
       snap.lostPinsUntilMs > beforeMs ||
-      [...snap.pins.values()].some(({ maybeUntilMs }) => maybeUntilMs > beforeMs);
+      [...snap.pins.values()].some(({ maybeUntilMs }) => maybeUntilMs >= beforeMs);
     if (outcome.is === 'error' && !(outcome.error.code === 'snapshot-pinned' && mayBePinned))
       this.excuse(coll, outcome.error, 'drop-snapshot');
     if (outcome.is === 'error' && outcome.error.code === 'snapshot-pinned')

@@ -270,16 +270,16 @@ export class World {
   #tearLog(): void {
     const { wal } = this.disks;
     const lengths = wal.unsynced;
-    const keep = this.random.below(lengths.length + 1);
+    const hasHole = lengths.length > 1 && this.random.below(2) === 0;
+    const keep = this.random.below(hasHole ? lengths.length - 1 : lengths.length + 1);
     const torn = lengths[keep];
     if (keep > 0) this.tell('log kept');
-    if (torn === undefined || this.random.below(8) === 0) {
+    if (torn === undefined || (!hasHole && this.random.below(8) === 0)) {
       this.event('disk', 'crash', '', `keep=${keep} of ${lengths.length}`);
       wal.crash({ keep });
       return;
     }
     const tear = this.random.below(torn + 1);
-    const hasHole = this.random.below(2) === 0 && keep + 1 < lengths.length;
     const garbage = Uint8Array.from({ length: this.random.below(GARBAGE_BYTES) }, () =>
       this.random.below(256),
     );
@@ -486,6 +486,8 @@ export class World {
     const flipped = Uint8Array.from(whole, (byte, i) => (i === whole.length >> 1 ? byte ^ 1 : byte));
     if (draw === 0) await store.delete(key);
     else await store.put(key, draw === 1 ? whole.slice(0, -1) : flipped);
+    // It is not right any more: whoever copies it again has a reason.
+    this.jobs.deleted(key);
     this.count('damage', key);
     return whole;
   }

@@ -185,6 +185,11 @@ test('timestamps and ids go on above everything a crashed process handed out', a
   world.clock.ms -= 3_600_000;
   world = await world.restart();
   assert.ok((await world.coordinator.timestamp()) > told);
+  world.clock.ms += 3_600_000;
+  const { sealTs } = await world.coordinator.flush(collectionId);
+  world.clock.ms -= 3_600_000;
+  world = await world.restart();
+  assert.ok((await world.coordinator.timestamp()) > sealTs);
   await world.coordinator.close();
 });
 

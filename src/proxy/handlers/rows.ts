@@ -19,6 +19,7 @@ import {
   primaryKeyOf,
   type WriteRules,
 } from './prepared-write.ts';
+import { zoneNameOf } from './time-zones.ts';
 
 /** Lets clients give the keys of an auto-id collection; a collection property of Milvus. */
 const GIVEN_IDS_PROPERTY = 'allow_insert_auto_id';
@@ -37,12 +38,16 @@ function targetOf(call: CallContext, request: WriteTarget): Target {
   return { info, partition: requirePartition(info, request.partition_name) };
 }
 
-const rulesOf = (kind: WriteRules['kind'], { info: { collection } }: Target): WriteRules => ({
-  kind,
-  schema: collection.schema,
-  shardsNum: collection.channels.length,
-  mayGiveIds: collection.properties[GIVEN_IDS_PROPERTY] === 'true',
-});
+function rulesOf(kind: WriteRules['kind'], { info }: Target, call: CallContext): WriteRules {
+  const { schema, channels, properties } = info.collection;
+  return {
+    kind,
+    schema,
+    shardsNum: channels.length,
+    mayGiveIds: properties[GIVEN_IDS_PROPERTY] === 'true',
+    timeZone: zoneNameOf(call, info),
+  };
+}
 
 interface Prepared extends Target {
   readonly write: PreparedWrite;
@@ -57,7 +62,9 @@ async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallCo
   }
   const request = decodeWriteRequest(kind, body);
   const target = targetOf(call, request);
-  const write = await prepareWrite(rulesOf(kind, target), request, (count) => coordinator.allocateIds(count));
+  const write = await prepareWrite(rulesOf(kind, target, call), request, (count) =>
+    coordinator.allocateIds(count),
+  );
   return { ...target, write };
 }
 
@@ -69,7 +76,7 @@ async function preparedByWorker(
   workers: Workers,
 ): Promise<Prepared> {
   const target = targetOf(call, head);
-  const rules = rulesOf(kind, target);
+  const rules = rulesOf(kind, target, call);
   const needsIds = primaryKeyOf(rules.schema).autoId && head.numRows > 0;
   const firstId = needsIds ? await call.coordinator.allocateIds(head.numRows) : 0n;
   const { buffer } = body;

@@ -8,7 +8,7 @@ import {
   type FieldSchema,
   type StructFieldSchema,
 } from '../../model/schema.ts';
-import { fieldsOfStruct } from '../../model/structs.ts';
+import { fieldsOfStruct, structFieldParts } from '../../model/structs.ts';
 import { present } from '../../support/assert.ts';
 import { textColumn, textsOf } from '../wire/dynamic.ts';
 import { jsonEntries, jsonObjectText } from '../wire/json-object.ts';
@@ -49,7 +49,9 @@ export function resolveOutput(schema: CollectionSchema, asked: readonly string[]
     }
   const isWhole = trimmed.some((name) => name === '*' || name === DYNAMIC_FIELD_NAME);
   const fields = schema.fields.filter((field) => wanted.has(field));
-  const names = fields.filter(({ isDynamic }) => !isDynamic || isWhole).map(({ name }) => name);
+  const shownFields = fields.filter(({ isDynamic }) => !isDynamic || isWhole);
+  // Clients look for the struct's name, whichever of its fields were asked for.
+  const names = [...new Set(shownFields.map(({ name }) => structFieldParts(name)?.struct ?? name))];
   return {
     fields,
     structs: schema.structs ?? [],

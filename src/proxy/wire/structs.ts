@@ -5,7 +5,7 @@ import type { CollectionSchema, StructFieldSchema } from '../../model/schema.ts'
 import { fieldsOfStruct, structFieldName } from '../../model/structs.ts';
 import { present } from '../../support/assert.ts';
 import { invalid } from './checks.ts';
-import { ARRAY_OF_STRUCT } from './enums.ts';
+import { ARRAY_OF_STRUCT, dataTypeToWire } from './enums.ts';
 import type { WireField } from './field-data-decode.ts';
 
 /** The columns as sent, with those of each struct in the place of the struct. Throws `parameter-invalid`. */
@@ -21,8 +21,11 @@ export function withoutStructs(
   });
 }
 
+/** The official Node client calls them arrays; others leave the type out. */
+const typesOfStructs: ReadonlySet<number> = new Set([0, dataTypeToWire.Array, ARRAY_OF_STRUCT]);
+
 function fieldsOf({ name }: StructFieldSchema, { type, valid, data }: WireField): WireField[] {
-  if ((type !== 0 && type !== ARRAY_OF_STRUCT) || (data.kind !== 'struct' && data.kind !== 'none'))
+  if (!typesOfStructs.has(type) || (data.kind !== 'struct' && data.kind !== 'none'))
     throw invalid(`the data of field ${name} does not match its type ArrayOfStruct`);
   const fields = data.kind === 'struct' ? data.fields : [];
   return fields.map((field) => ({

@@ -215,7 +215,7 @@ describe('columns on the wire', () => {
         num_rows: 3,
         fields_data,
       });
-      assert.equal(code, 0, `${form}: ${reason}`);
+      if (code !== 0) throw new Error(`${form}: ${reason}`);
       const answer = await raw.answer('Query', {
         collection_name: 'columns',
         expr: `id in [${ids.join(', ')}]`,

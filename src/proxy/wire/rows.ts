@@ -13,6 +13,7 @@ import { checkedColumn, lengthOf } from './columns.ts';
 import { dynamicColumn, withExtraColumns } from './dynamic.ts';
 import type { WireField } from './field-data-decode.ts';
 import { constantColumn, filledRowBytes, maskColumn, spreadColumn } from './fill.ts';
+import { withoutNullRows } from './null-rows.ts';
 import { requireWholeStructs, withoutStructs } from './structs.ts';
 
 /** What nulls, defaults and left-out columns of one request may grow to. */
@@ -106,8 +107,8 @@ function columnOf(field: FieldSchema, given: WireField | undefined, { numRows, z
     if (field.nullable || field.defaultValue !== undefined) return constantColumn(field, numRows);
     throw invalid(`field ${field.name} has no corresponding data: it is not nullable and has no default`);
   }
-  const column = checkedColumn(field, given, zone);
   const { valid } = given;
+  const column = checkedColumn(field, valid.length === numRows ? withoutNullRows(given) : given, zone);
   if (valid.length === 0) return requireLength(field, column, numRows);
   if (valid.length !== numRows)
     throw invalid(

@@ -30,8 +30,12 @@ const memberOf = {
   ArrayOfVector: undefined,
 } as const satisfies Record<DataType, keyof SchemaValueField | undefined>;
 
-/** Lowest and highest value of the small integers, which travel as int32. */
-export const integerRange = { Int8: [-128, 127], Int16: [-32_768, 32_767] } as const;
+/** Lowest and highest value of the integers that travel as int32. */
+export const integerRange = {
+  Int8: [-128, 127],
+  Int16: [-32_768, 32_767],
+  Int32: [-(2 ** 31), 2 ** 31 - 1],
+} as const;
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
@@ -52,7 +56,7 @@ export function decodeDefault(
     return parseTimestamp(wire.string_data, zone);
   const member = memberOf[dataType];
   if (member === undefined) throw invalid(`type ${dataType} not support default_value, field ${field}`);
-  const value = wire[member];
+  const value = wire[member] ?? widened(dataType, wire);
   if (value === undefined || value === null)
     throw invalid(`type of default value of field ${field} mismatches with ${dataType}`);
   if (typeof value === 'bigint') return dataType === 'Timestamptz' ? requireTimestamp(value) : value;
@@ -60,9 +64,15 @@ export function decodeDefault(
   return typeof value === 'string' ? soundText(field, { dataType, maxLength }, value) : value;
 }
 
+/** pymilvus tells every integer as a 64-bit one. */
+const widened = (dataType: DataType, { long_data }: SchemaValueField): number | undefined =>
+  typeof long_data === 'bigint' && (dataType === 'Int8' || dataType === 'Int16' || dataType === 'Int32')
+    ? Number(long_data)
+    : undefined;
+
 function soundNumber(field: string, dataType: DataType, value: number): number {
   if (!Number.isFinite(value)) throw invalid(`default value of field ${field} must be finite`);
-  if (dataType !== 'Int8' && dataType !== 'Int16') return value;
+  if (dataType !== 'Int8' && dataType !== 'Int16' && dataType !== 'Int32') return value;
   const [least, most] = integerRange[dataType];
   if (value < least || value > most)
     throw invalid(`default value ${value} of field ${field} is out of range [${least}, ${most}]`);

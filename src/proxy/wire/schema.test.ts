@@ -57,6 +57,10 @@ test('a wrong schema is refused with the reason', () => {
       /out of range \[-128, 127\]/,
     ],
     [
+      [key, vector, { name: 'i', data_type: 4, default_value: { long_data: 2n ** 31n } }],
+      /out of range \[-2147483648, 2147483647\]/,
+    ],
+    [
       [key, vector, { name: 'f', data_type: 10, default_value: { float_data: Number.NaN } }],
       /must be finite/,
     ],
@@ -97,6 +101,15 @@ test('what is not served is refused by name', () => {
         error instanceof DbError && error.code === 'unimplemented' && reason.test(error.message),
       String(reason),
     );
+});
+
+test('defaults of small integers may be told as 64-bit ones', () => {
+  for (const data_type of [2, 3, 4]) {
+    const field: WireField = { name: 'i', data_type, default_value: { long_data: -128n } };
+    const schema = decodeSchema(encoded({ fields: [key, vector, field] }));
+    assert.equal(schema.fields[2]?.defaultValue, -128);
+    assert.deepEqual(encodeSchema('c', schema, 'default').fields?.[2]?.default_value, { int_data: -128 });
+  }
 });
 
 test('defaults told as text: a moment in the zone given, a geometry as it was written', () => {

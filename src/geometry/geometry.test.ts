@@ -77,6 +77,27 @@ test('text that is not exactly one valid geometry is refused with the place', ()
   for (const [text, words] of table) assert.throws(() => wkbOf(text), isRefusal(words), text);
 });
 
+test('a megabyte of anything is read or refused at once', () => {
+  const million = 1_000_000;
+  const table = [
+    `POINT (${'1'.repeat(million)}x 1)`,
+    `POINT (${'1'.repeat(million)} 1)`,
+    `POINT (1${'e1'.repeat(million / 2)})`,
+    `POINT${' '.repeat(million)}`,
+    `POINT (1 ${'\n'.repeat(million)}x`,
+    'A'.repeat(million),
+    'Z'.repeat(million),
+    `POLYGON ${'('.repeat(million)}`,
+    `MULTIPOINT ${'(EMPTY,'.repeat(million / 7)}`,
+  ];
+  for (const text of table) {
+    const started = process.cpuUsage();
+    assert.throws(() => wkbOf(text), isRefusal(/invalid geometry/), text.slice(0, 20));
+    const { user, system } = process.cpuUsage(started);
+    assert.ok(user + system < 500_000, `${user + system} us: ${text.slice(0, 20)}`);
+  }
+});
+
 test('binary of either byte order and of PostGIS becomes the one form that is kept', () => {
   const point = wkbOf('POINT (1 2)');
   assert.equal(Buffer.from(point).toString('hex'), '0101000000000000000000f03f0000000000000040');

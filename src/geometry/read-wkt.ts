@@ -16,6 +16,8 @@ import {
 
 const names: ReadonlySet<string> = new Set(geometryNames);
 
+const isEndOfNumber = (next: string | undefined): boolean => next === undefined || /[\s,()]/.test(next);
+
 /** Bytes that grow. */
 class Bytes {
   #view = new DataView(new ArrayBuffer(64));
@@ -65,7 +67,8 @@ interface Header {
 class Parser {
   readonly #text: string;
   readonly #word = /\s*([A-Za-z]+)/y;
-  readonly #number = /\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?=[\s,()]|$)/y;
+  /** Never taken back in part: a look at what follows stands apart, or a long row of digits would be tried at every length. */
+  readonly #number = /\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/y;
   #pos = 0;
   readonly #out = new Bytes();
   readonly #headers: Header[] = [];
@@ -193,8 +196,9 @@ class Parser {
   #readNumber(): number | undefined {
     this.#number.lastIndex = this.#pos;
     const found = this.#number.exec(this.#text);
-    if (found === null) return undefined;
-    this.#pos = this.#number.lastIndex;
+    const end = this.#number.lastIndex;
+    if (found === null || !isEndOfNumber(this.#text[end])) return undefined;
+    this.#pos = end;
     const value = Number(present(found[1], 'number'));
     if (!Number.isFinite(value)) throw badGeometry(`a coordinate is too large at position ${this.#pos}`);
     return value;

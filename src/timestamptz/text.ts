@@ -12,6 +12,8 @@ const MAX_SHOWN = 50;
 /** The years 1 to 9999 UTC: what every client can read. */
 const MIN_MICROS = -62_135_596_800_000_000n;
 const MAX_MICROS = 253_402_300_799_999_999n;
+const MIN_SECONDS = Number(MIN_MICROS / SECOND);
+const MAX_SECONDS = Number(MAX_MICROS / SECOND);
 
 export const isTimestamp = (micros: bigint): boolean => micros >= MIN_MICROS && micros <= MAX_MICROS;
 
@@ -72,16 +74,21 @@ export type TimeField = (typeof timeFields)[number];
 type Parts = Record<TimeField, number> & { readonly offset: number };
 
 function partsOf(micros: bigint, zone: TimeZone): Parts {
-  const microsecond = Number(((micros % SECOND) + SECOND) % SECOND);
-  const seconds = Number((micros - BigInt(microsecond)) / SECOND);
+  const rest = Number(micros % SECOND);
+  const microsecond = rest < 0 ? rest + 1_000_000 : rest;
+  const seconds = Number(micros / SECOND) - (rest < 0 ? 1 : 0);
   const inZone = zone.offsetSeconds(seconds);
   // A year of five digits, or none, is no ISO 8601: at the ends of time it is always UTC.
-  const offset = isTimestamp(micros + BigInt(inZone) * SECOND) ? inZone : 0;
+  const isTold = seconds + inZone >= MIN_SECONDS && seconds + inZone <= MAX_SECONDS;
+  const offset = isTold ? inZone : 0;
   const wall = seconds + offset;
   const days = Math.floor(wall / DAY_SECONDS);
   const time = wall - days * DAY_SECONDS;
+  const { year, month, day } = dateOf(days);
   return {
-    ...dateOf(days),
+    year,
+    month,
+    day,
     hour: Math.floor(time / HOUR_SECONDS),
     minute: Math.floor(time / MINUTE_SECONDS) % 60,
     second: time % 60,

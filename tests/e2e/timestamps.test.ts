@@ -144,6 +144,22 @@ describe('moments with time zones', () => {
     await rejected(client.query({ collection_name: 'wrong', filter: 'id >= 0', params: mars }));
   });
 
+  test('a large insert, which a thread of its own prepares, is told in the same zone, and wrong text in it is refused', async () => {
+    const { client } = fixture;
+    await create(client, 'large', { properties: { timezone: 'Asia/Shanghai' } });
+    const day = (id: number) => `2024-${String(1 + (id % 12)).padStart(2, '0')}-15T00:00:00.5`;
+    const moments = Array.from({ length: 5000 }, (_, id) => day(id));
+    await refused(insert(client, 'large', [...moments, 'noon']), { code: 1100, words: 'row number: 5000' });
+    await succeed(insert(client, 'large', moments));
+    const { data } = await succeed(
+      client.query({ collection_name: 'large', filter: 'id >= 0', output_fields: ['moment'], limit: 6000 }),
+    );
+    assert.deepEqual(
+      data.map((row) => row['moment']),
+      moments.map((text) => `${text}+08:00`),
+    );
+  });
+
   test("microseconds go in as well, and a default told without an offset is the collection's, also after a restore", async () => {
     const { client, server } = fixture;
     const raw = new RawClient(server.address);

@@ -6,12 +6,16 @@ export const layers = {
   config: ['support', 'errors'],
   model: ['support', 'errors'],
   'vector-index': ['support', 'errors', 'model'],
-  expr: ['support', 'errors', 'model'],
+  /** Text and binary forms of geometries: the wire's, the filters' and the files'. */
+  geometry: ['support', 'errors'],
+  /** Points in time as text, and the zones they are told in. */
+  timestamptz: ['support', 'errors'],
+  expr: ['support', 'errors', 'model', 'geometry', 'timestamptz'],
   storage: ['support', 'errors', 'model'],
   catalog: ['support', 'errors', 'model'],
   wal: ['support', 'errors', 'model'],
   /** `wal`: a flush turns log records into files. */
-  segment: ['support', 'errors', 'model', 'storage', 'wal'],
+  segment: ['support', 'errors', 'model', 'geometry', 'storage', 'wal'],
   streamingnode: ['support', 'errors', 'model', 'wal', 'segment'],
   datanode: ['support', 'errors', 'model', 'storage', 'wal', 'segment', 'vector-index', 'streamingnode'],
   querynode: [
@@ -36,7 +40,18 @@ export const layers = {
     'datanode',
     'querynode',
   ],
-  proxy: ['support', 'errors', 'config', 'model', 'expr', 'streamingnode', 'coordinator', 'querynode'],
+  proxy: [
+    'support',
+    'errors',
+    'config',
+    'model',
+    'geometry',
+    'timestamptz',
+    'expr',
+    'streamingnode',
+    'coordinator',
+    'querynode',
+  ],
   admin: ['support', 'errors', 'config', 'model', 'coordinator'],
   /** `coordinator`: the types of what the admin server answers. */
   cli: ['support', 'errors', 'config', 'model', 'coordinator', 'server'],

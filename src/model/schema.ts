@@ -27,7 +27,7 @@ export type ElementType = 'Bool' | 'Int8' | 'Int16' | 'Int32' | 'Int64' | 'Float
 
 /**
  * A default of a scalar field: bigint for Int64 and Timestamptz (microseconds since 1970 UTC), number for the other numbers, string for
- * VarChar and JSON text.
+ * VarChar, JSON text and Geometry (well-known text).
  */
 export type ScalarValue = boolean | number | bigint | string;
 

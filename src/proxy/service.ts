@@ -32,7 +32,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
-    'All scalar types but Geometry and Timestamptz, and all vector types. Partition and clustering keys, functions and struct arrays are refused by name.',
+    'Every data type; struct arrays of arrays and vector arrays. Partition and clustering keys and functions are refused by name.',
   ),
   DropCollection: unary('DropCollection', collections.dropCollection),
   HasCollection: unary('HasCollection', collections.hasCollection),

@@ -1,3 +1,4 @@
+import { wkbOf } from '../geometry/read-wkt.ts';
 import { fixedArrays, isBytesType, isFixedType, vectorArrays, vectorWidth } from '../model/columns.ts';
 import type { BytesColumn, Column } from '../model/rows.ts';
 import { type DataType, type FieldSchema, isDenseVector } from '../model/schema.ts';
@@ -13,7 +14,7 @@ const utf8 = new TextEncoder();
 export function absentColumn(field: FieldSchema, rowCount: number): Column {
   const { dataType, defaultValue, dim = 0 } = field;
   if (defaultValue !== undefined && isBytesType(dataType))
-    return repeatedBytes(dataType, utf8.encode(String(defaultValue)), rowCount);
+    return repeatedBytes(dataType, bytesOfDefault(dataType, String(defaultValue)), rowCount);
   if (defaultValue !== undefined && isFixedType(dataType)) {
     const values = new fixedArrays[dataType](rowCount);
     values.fill((typeof defaultValue === 'boolean' ? Number(defaultValue) : defaultValue) as never);
@@ -26,6 +27,9 @@ export function absentColumn(field: FieldSchema, rowCount: number): Column {
   const items = emptyColumn(field.elementType ?? 'Int64', dim, 0);
   return { layout: 'list', type: dataType, offsets: new Uint32Array(rowCount + 1), items, valid };
 }
+
+const bytesOfDefault = (type: DataType, text: string): Uint8Array =>
+  type === 'Geometry' ? wkbOf(text) : utf8.encode(text);
 
 type PlainType = Exclude<DataType, 'Array' | 'ArrayOfVector'>;
 

@@ -225,6 +225,12 @@ describe('bad input gets a typed error and changes nothing', () => {
     const v = { name: 'v', data_type: DataType.FloatVector, type_params: [{ key: 'dim', value: '2' }] };
     const dim = (value: string) => ({ ...v, type_params: [{ key: 'dim', value }] });
     const text = { name: 't', data_type: DataType.VarChar };
+    const capacity = {
+      type_params: [
+        { key: 'dim', value: '2' },
+        { key: 'max_capacity', value: '4' },
+      ],
+    };
     const table: readonly (readonly [object[], number, string])[] = [
       [[], 1100, 'primary key'],
       [[v], 1100, 'primary key'],
@@ -242,8 +248,20 @@ describe('bad input gets a typed error and changes nothing', () => {
       [[id, v, { name: 'a/b', data_type: DataType.Int8 }], 1100, 'field name'],
       [[id, v, { name: '$meta', data_type: DataType.JSON }], 1100, 'reserved'],
       [[id, v, { name: 'n', data_type: 0 }], 1100, 'data type None'],
-      [[id, v, { name: 'g', data_type: DataType.Geometry }], 10, 'Geometry'],
-      [[id, v, { name: 'g', data_type: DataType.Geometry }], 10, 'Geometry'],
+      [[id, v, { name: 'm', data_type: 27 }], 10, 'data type Mol'],
+      [[id, v, { name: 's', data_type: DataType.Struct }], 10, 'data type Struct'],
+      [[id, v, { name: 'l', data_type: 106, element_type: 101 }], 1100, 'max_capacity'],
+      [
+        [id, v, { ...dim('2'), name: 'l', data_type: 106, element_type: 101, ...capacity }],
+        1100,
+        'of struct arrays',
+      ],
+      [[id, v, { name: 'a', data_type: 22, element_type: 24, ...capacity }], 1100, 'element type Geometry'],
+      [
+        [id, v, { name: 'a', data_type: 22, element_type: 26, ...capacity }],
+        1100,
+        'element type Timestamptz',
+      ],
       [[id, v, { name: 'k', data_type: DataType.Int8, is_partition_key: true }], 10, 'partition key'],
       [[id, v, { name: 'k', data_type: DataType.Int8, is_clustering_key: true }], 10, 'clustering key'],
     ];

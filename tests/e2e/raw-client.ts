@@ -48,6 +48,12 @@ export class RawClient {
     return (type.name === 'Status' ? message : message['status']) as WireStatus;
   }
 
+  /** The whole answer: 64-bit integers as text, enums by name. */
+  async answer(rpc: string, request: object): Promise<Record<string, unknown>> {
+    const { answer, type } = await this.#call(rpc, request);
+    return type.toObject(type.decode(answer), { longs: String, enums: String, defaults: true, arrays: true });
+  }
+
   async #call(
     rpc: string,
     request: object,

@@ -2,6 +2,12 @@
 import type { Decoder } from './harness.ts';
 import { sentDecoders } from './sent.ts';
 import { storedDecoders } from './stored.ts';
+import { toldDecoders } from './told.ts';
 import { typedDecoders } from './typed.ts';
 
-export const decoders: readonly Decoder[] = [...storedDecoders, ...sentDecoders, ...typedDecoders];
+export const decoders: readonly Decoder[] = [
+  ...storedDecoders,
+  ...sentDecoders,
+  ...toldDecoders,
+  ...typedDecoders,
+];

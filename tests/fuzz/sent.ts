@@ -4,6 +4,7 @@ import { checkHead, checkSite } from '../../src/admin/guard.ts';
 import { Metrics } from '../../src/admin/metrics.ts';
 import { findRoute } from '../../src/admin/router.ts';
 import { adminRoutes } from '../../src/admin/routes.ts';
+import { assignFields } from '../../src/coordinator/collections/schema.ts';
 import { checkIndexParams } from '../../src/coordinator/indexes/params.ts';
 import { isDbError } from '../../src/errors/db-error.ts';
 import { filterOf } from '../../src/expr/check.ts';
@@ -68,10 +69,7 @@ const wireFields: readonly Outgoing<SchemaFieldSchema>[] = [
 const schemaMessage = 'milvus.proto.schema.CollectionSchema';
 const schemaBytes = (fields: readonly Outgoing<SchemaFieldSchema>[], isDynamic: boolean): Uint8Array =>
   encodeMessage(schemaMessage, { name: 'c', fields, enable_dynamic_field: isDynamic });
-const schemaOf = (bytes: Uint8Array): CollectionSchema => {
-  const schema = decodeSchema(bytes);
-  return { ...schema, fields: schema.fields.map((field, i) => ({ ...field, fieldId: (100 + i) as never })) };
-};
+const schemaOf = (bytes: Uint8Array): CollectionSchema => assignFields(decodeSchema(bytes));
 const autoFields = [{ name: 'id', data_type: 5, is_primary_key: true, autoID: true }, wireFields[11]!];
 /** Every other kind of vector. */
 const otherFields: readonly Outgoing<SchemaFieldSchema>[] = [
@@ -82,11 +80,33 @@ const otherFields: readonly Outgoing<SchemaFieldSchema>[] = [
   { name: 'sparse', data_type: 104, nullable: true },
   { name: 'bytes', data_type: 105, ...params({ dim: '3' }) },
 ];
+/** What is told as text, and a struct array. */
+const toldSchema = encodeMessage(schemaMessage, {
+  name: 'c',
+  fields: [
+    { name: 'id', data_type: 5, is_primary_key: true },
+    { name: 'v', data_type: 101, ...params({ dim: '2' }) },
+    { name: 'place', data_type: 24, nullable: true, default_value: { string_data: 'POINT (1 2)' } },
+    { name: 'moment', data_type: 26, default_value: { string_data: '2024-01-01T00:00:00' } },
+  ],
+  struct_array_fields: [
+    {
+      name: 'clips',
+      nullable: true,
+      type_params: [{ key: 'max_capacity', value: '3' }],
+      fields: [
+        { name: 'text', data_type: 22, element_type: 21, ...params({ max_length: '4' }) },
+        { name: 'vectors', data_type: 106, element_type: 101, ...params({ dim: '2' }) },
+      ],
+    },
+  ],
+});
 const schemas = [
   schemaBytes(wireFields, false),
   schemaBytes(wireFields, true),
   schemaBytes(autoFields, true),
   schemaBytes(otherFields, true),
+  toldSchema,
 ];
 
 const columns: readonly Outgoing<SchemaFieldData>[] = [
@@ -148,6 +168,58 @@ const otherColumns: readonly Outgoing<SchemaFieldData>[] = [
   },
   { type: 105, field_name: 'bytes', vectors: { dim: 3n, int8_vector: new Uint8Array(9).fill(200) } },
 ];
+const listOf = (members: object) => ({
+  type: 22,
+  scalars: { array_data: { element_type: 21, data: [members, {}, members] } },
+});
+const toldColumns: readonly Outgoing<SchemaFieldData>[] = [
+  { type: 5, field_name: 'id', scalars: { long_data: { data: [1n, 2n, 3n] } } },
+  { type: 101, field_name: 'v', vectors: { dim: 2n, float_vector: { data: [1, 2, 3, 4, 5, 6] } } },
+  {
+    type: 24,
+    field_name: 'place',
+    scalars: { geometry_wkt_data: { data: ['POINT (1 2)', 'LINESTRING EMPTY'] } },
+    valid_data: [true, false, true],
+  },
+  {
+    type: 26,
+    field_name: 'moment',
+    scalars: {
+      string_data: { data: ['2024-01-01T00:00:00Z', '2024-01-01 00:00:00+08', '1969-01-01T00:00:00'] },
+    },
+  },
+  {
+    type: 200,
+    field_name: 'clips',
+    valid_data: [true, false, true],
+    struct_arrays: {
+      fields: [
+        {
+          field_name: 'text',
+          ...listOf({ string_data: { data: ['a', 'b'] } }),
+          valid_data: [true, false, true],
+        },
+        {
+          field_name: 'vectors',
+          type: 106,
+          valid_data: [true, false, true],
+          vectors: {
+            dim: 2n,
+            vector_array: {
+              dim: 2n,
+              element_type: 101,
+              data: [
+                { dim: 2n, float_vector: { data: [1, 2, 3, 4] } },
+                {},
+                { dim: 2n, float_vector: { data: [1, 2, 3, 4] } },
+              ],
+            },
+          },
+        },
+      ],
+    },
+  },
+];
 const meta = {
   type: 23,
   field_name: '',
@@ -168,6 +240,7 @@ const writeCorpus = [
   rowsMessage([columns[9]!, extra]),
   rowsMessage([meta, extra]),
   rowsMessage(otherColumns),
+  rowsMessage(toldColumns),
 ];
 /** Tags of nested messages, numbers that do not end, long lists. */
 const protobufWords = [
@@ -198,6 +271,9 @@ const writeRequest: Decoder = {
     'proxy/wire/scalar-decode.ts',
     'proxy/wire/vector-decode.ts',
     'proxy/wire/vector-columns.ts',
+    'proxy/wire/told-columns.ts',
+    'proxy/wire/structs.ts',
+    'proxy/wire/null-rows.ts',
     'proxy/wire/sparse.ts',
     'proxy/wire/checks.ts',
     'proxy/wire/reader.ts',
@@ -234,10 +310,15 @@ const writeRequest: Decoder = {
 
 const collectionSchema: Decoder = {
   name: 'collection-schema',
-  covers: ['proxy/wire/schema.ts', 'proxy/wire/default-value.ts', 'proxy/wire/names.ts'],
+  covers: [
+    'proxy/wire/schema.ts',
+    'proxy/wire/struct-schema.ts',
+    'proxy/wire/default-value.ts',
+    'proxy/wire/names.ts',
+  ],
   corpus: schemas,
   words: [...protobufWords, 'dim', 'max_length', '999999999', '-1'],
-  decode: decodeSchema,
+  decode: (bytes) => decodeSchema(bytes),
   refuses: isTyped,
 };
 

@@ -82,6 +82,57 @@ test('a collection gets field ids from 100, $meta last, one channel per shard an
   await coordinator.close();
 });
 
+test('a struct array gets an id, its fields the next ones, after the other fields and before $meta', async () => {
+  const { coordinator } = await startWorld();
+  const list = (name: string) =>
+    field(name, { dataType: 'Array', elementType: 'Int64', maxCapacity: 4, structFieldId: 0 as never });
+  const struct = (name: string) => ({
+    fieldId: 0 as never,
+    name,
+    description: '',
+    maxCapacity: 4,
+    nullable: false,
+    typeParams: {},
+  });
+  const schema = {
+    ...schemaOf(
+      list('a[n]'),
+      list('b[n]'),
+      field('title', { dataType: 'VarChar', maxLength: 10 }),
+      list('b[m]'),
+    ),
+    structs: [struct('a'), struct('b')],
+    enableDynamicField: true,
+  };
+  await coordinator.createCollection(asked('structs', { schema }));
+  const { schema: made } = coordinator.describeCollection(named('structs')).collection;
+  assert.deepEqual(
+    made.fields.map(({ fieldId, name, structFieldId }) => [fieldId, name, structFieldId]),
+    [
+      [100, 'id', undefined],
+      [101, 'vec', undefined],
+      [102, 'title', undefined],
+      [104, 'a[n]', 103],
+      [106, 'b[n]', 105],
+      [107, 'b[m]', 105],
+      [108, '$meta', undefined],
+    ],
+  );
+  assert.deepEqual(
+    made.structs?.map(({ fieldId, name }) => [fieldId, name]),
+    [
+      [103, 'a'],
+      [105, 'b'],
+    ],
+  );
+  for (const structs of [[struct('a')], [struct('a'), struct('b'), struct('c')]])
+    await assert.rejects(
+      coordinator.createCollection(asked('odd', { schema: { ...schema, structs } })),
+      /struct array/,
+    );
+  await coordinator.close();
+});
+
 test('a schema that cannot be served is refused', async () => {
   const { coordinator } = await startWorld();
   const refused = async (words: string, ...fields: Parameters<typeof field>[]) => {

@@ -10,6 +10,7 @@ import {
   isDenseVector,
   isVectorType,
 } from '../../model/schema.ts';
+import { structFieldParts } from '../../model/structs.ts';
 
 export const MAX_FIELDS = 64;
 export const MAX_SHARDS = 16;
@@ -19,13 +20,29 @@ const MAX_ARRAY_CAPACITY = 4096;
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
-/** Field ids count from 100 in the order given; the dynamic field, when it is on, comes last. Throws `parameter-invalid`. */
+/**
+ * Field ids count from 100: fields in the order given, each struct array followed by its fields, and the dynamic field, when it is on,
+ * last. Throws `parameter-invalid`.
+ */
 export function assignFields(asked: CollectionSchema): CollectionSchema {
   const given = asked.fields.filter((field) => !field.isDynamic);
   checkFields(given);
-  const all = asked.enableDynamicField ? [...given, dynamicField] : given;
-  const fields = all.map((field, index) => ({ ...field, fieldId: (FIRST_USER_FIELD_ID + index) as FieldId }));
-  return { ...asked, fields };
+  let last = FIRST_USER_FIELD_ID - 1;
+  const numbered = <T extends object>(each: T): T & { readonly fieldId: FieldId } => ({
+    ...each,
+    fieldId: ++last as FieldId,
+  });
+  const fields = given.filter(({ name }) => structFieldParts(name) === undefined).map(numbered);
+  const structs = (asked.structs ?? []).map((each) => {
+    const struct = numbered(each);
+    const own = given.filter(({ name }) => structFieldParts(name)?.struct === struct.name);
+    if (own.length === 0) throw invalid(`struct array field ${struct.name} has no fields`);
+    fields.push(...own.map((field) => numbered({ ...field, structFieldId: struct.fieldId })));
+    return struct;
+  });
+  if (fields.length < given.length) throw invalid('a field belongs to a struct array that is not there');
+  if (asked.enableDynamicField) fields.push(numbered(dynamicField));
+  return { ...asked, fields, ...(structs.length === 0 ? {} : { structs }) };
 }
 
 function checkFields(fields: readonly FieldSchema[]): void {
@@ -56,7 +73,8 @@ function checkKey([key, second]: readonly FieldSchema[]): void {
 const isWithin = (value: number | undefined, max: number): boolean =>
   value !== undefined && Number.isInteger(value) && value >= 1 && value <= max;
 
-function checkType({ name, dataType, elementType, dim, maxLength, maxCapacity }: FieldSchema): void {
+function checkType(field: FieldSchema): void {
+  const { name, dataType, elementType, dim, maxLength } = field;
   const maxDim = dataType === 'BinaryVector' ? 8 * MAX_DIM : MAX_DIM;
   if (isDenseVector(dataType) && !isWithin(dim, maxDim))
     throw invalid(`invalid dimension: ${dim} of field ${name}. it should be in range 1 ~ ${maxDim}`);
@@ -68,9 +86,15 @@ function checkType({ name, dataType, elementType, dim, maxLength, maxCapacity }:
     throw invalid(
       `the maximum length specified for the field(${name}) should be in (0, ${MAX_VARCHAR_BYTES}]`,
     );
-  if (dataType === 'Array' && elementType === undefined)
-    throw invalid(`element type of array field '${name}' is not set`);
-  if (dataType === 'Array' && !isWithin(maxCapacity, MAX_ARRAY_CAPACITY))
+  checkList(field);
+}
+
+function checkList({ name, dataType, elementType, dim, maxCapacity }: FieldSchema): void {
+  if (dataType !== 'Array' && dataType !== 'ArrayOfVector') return;
+  if (elementType === undefined) throw invalid(`element type of array field '${name}' is not set`);
+  if (dataType === 'ArrayOfVector' && !isWithin(dim, elementType === 'BinaryVector' ? 8 * MAX_DIM : MAX_DIM))
+    throw invalid(`invalid dimension: ${dim} of field ${name}`);
+  if (!isWithin(maxCapacity, MAX_ARRAY_CAPACITY))
     throw invalid(
       `the maximum capacity specified for the field(${name}) should be in (0, ${MAX_ARRAY_CAPACITY}]`,
     );

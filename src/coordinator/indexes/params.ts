@@ -1,7 +1,7 @@
 /** Pure: what an index definition asks for, checked. Stored parameters stay as the user gave them, with the metric made explicit. */
 import { DbError } from '../../errors/db-error.ts';
 import type { IndexRecord, Properties, SegmentRecord } from '../../model/records.ts';
-import type { FieldSchema } from '../../model/schema.ts';
+import { type FieldSchema, isVectorType } from '../../model/schema.ts';
 import { isShallow, parseJson } from '../../support/json.ts';
 
 /**
@@ -59,6 +59,8 @@ const invalid = (message: string): DbError => new DbError('index-invalid', messa
 /** The parameters of a new index on `field`. Throws `index-invalid`, or `unimplemented` for what Milvus has and we do not. */
 export function checkIndexParams(field: FieldSchema, given: Properties): Properties {
   const type = given['index_type'] || 'AUTOINDEX';
+  if (isVectorType(field.dataType) && field.dataType !== 'FloatVector')
+    return checkScanned(field, type, given);
   if (otherTypes.has(type)) throw new DbError('unimplemented', `index type ${type} is not implemented`);
   const isVector = field.dataType === 'FloatVector';
   if (!Object.hasOwn(vectorTypes, type) && !scalarTypes.has(type))
@@ -75,6 +77,18 @@ export function checkIndexParams(field: FieldSchema, given: Properties): Propert
   if (vectorTypes[type] === 'HNSW') checkRanges(flat);
   return { ...given, index_type: type, metric_type: metric };
 }
+
+/** Vectors of other kinds: kept and scanned, so that their collection can be loaded. */
+function checkScanned({ name, dataType }: FieldSchema, type: string, given: Properties): Properties {
+  if (!scannedTypes.has(type))
+    throw new DbError(
+      'unimplemented',
+      `index ${type} on field ${name} of type ${dataType} is not implemented`,
+    );
+  const metric = flatParams(given)['metric_type'] || 'COSINE';
+  return { ...given, index_type: type, metric_type: metric.toUpperCase() };
+}
+const scannedTypes = new Set(['FLAT', 'BIN_FLAT', 'SPARSE_INVERTED_INDEX']);
 
 function checkScalarParams(field: FieldSchema, type: string, given: Properties): Properties {
   if (field.dataType === 'JSON' || flatParams(given)['json_path'] !== undefined)

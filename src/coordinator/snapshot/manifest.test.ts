@@ -157,6 +157,73 @@ test('manifest and metadata come back as they went in', async () => {
   assert.deepEqual(decodeMetadata(await encodeMetadata(metadata), 'x'), metadata);
 });
 
+test('metadata keeps struct arrays, vectors of every type, and defaults of moments and geometries', async () => {
+  const plainField = { ...flags, typeParams: {} };
+  const list = { ...plainField, nullable: true, structFieldId: 201 as FieldId, maxCapacity: 4 };
+  const vectorTypes = ['BinaryVector', 'Float16Vector', 'BFloat16Vector', 'Int8Vector'] as const;
+  const { collection } = metadata;
+  const full = {
+    ...metadata,
+    collection: {
+      ...collection,
+      schema: {
+        ...collection.schema,
+        fields: [
+          ...collection.schema.fields,
+          ...vectorTypes.map((dataType, i) => ({
+            ...plainField,
+            fieldId: (110 + i) as FieldId,
+            name: dataType,
+            dataType,
+            dim: 16,
+          })),
+          { ...plainField, fieldId: 120 as FieldId, name: 'sp', dataType: 'SparseFloatVector' as const },
+          {
+            ...plainField,
+            fieldId: 121 as FieldId,
+            name: 't',
+            dataType: 'Timestamptz' as const,
+            defaultValue: -62_135_596_800_000_000n,
+          },
+          {
+            ...plainField,
+            fieldId: 122 as FieldId,
+            name: 'g',
+            dataType: 'Geometry' as const,
+            defaultValue: 'POINT(1 2)',
+          },
+          {
+            ...list,
+            fieldId: 202 as FieldId,
+            name: 's[n]',
+            dataType: 'Array' as const,
+            elementType: 'Int64' as const,
+          },
+          {
+            ...list,
+            fieldId: 203 as FieldId,
+            name: 's[v]',
+            dataType: 'ArrayOfVector' as const,
+            elementType: 'Int8Vector' as const,
+            dim: 2,
+          },
+        ],
+        structs: [
+          {
+            fieldId: 201 as FieldId,
+            name: 's',
+            description: 'clips',
+            maxCapacity: 4,
+            nullable: true,
+            typeParams: { 'mmap.enabled': 'true' },
+          },
+        ],
+      },
+    },
+  };
+  assert.deepEqual(decodeMetadata(await encodeMetadata(full), 'x'), full);
+});
+
 test('the bytes of version 1 are those of the golden files, both ways', async () => {
   const manifest = encodeManifest(segments);
   assert.deepEqual(Buffer.from(manifest), golden('snapshot-manifest-v1.avro'));

@@ -2,6 +2,7 @@ import type { CollectionInfo, CollectionName } from '../../coordinator/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import { physicalMs } from '../../model/hybrid-time.ts';
 import type { CollectionId } from '../../model/ids.ts';
+import { TimeZone } from '../../timestamptz/zones.ts';
 import { type CallContext, collectionAt, databaseOf } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { consistencyLevelFromWire, consistencyLevelToWire } from '../wire/enums.ts';
@@ -9,13 +10,15 @@ import { fromProperties, toProperties } from '../wire/key-values.ts';
 import { requireName } from '../wire/names.ts';
 import { decodeSchema, encodeSchema } from '../wire/schema.ts';
 import { statusOf, success } from '../wire/status.ts';
+import { databaseZone, requireZone, zoneNameOf } from './time-zones.ts';
 
 export const DEFAULT_SHARDS = 1;
 const MAX_SHARDS = 16;
 
 export const createCollection: Handler<'CreateCollection'> = async (request, call) => {
   const at = collectionAt(call, request);
-  const schema = decodeSchema(request.schema);
+  const properties = toProperties(request.properties);
+  const schema = decodeSchema(request.schema, requireZone(properties) ?? databaseZone(call, at.database));
   const shardsNum = request.shards_num === 0 ? DEFAULT_SHARDS : request.shards_num;
   if (shardsNum < 1 || shardsNum > MAX_SHARDS)
     throw new DbError(
@@ -30,7 +33,6 @@ export const createCollection: Handler<'CreateCollection'> = async (request, cal
       'unimplemented',
       'num_partitions needs a partition key field, which is not implemented',
     );
-  const properties = toProperties(request.properties);
   await call.coordinator.createCollection({ ...at, schema, shardsNum, consistencyLevel, properties });
   return done;
 };
@@ -60,13 +62,19 @@ export const hasCollection: Handler<'HasCollection'> = (request, call) => {
 /** Shown by a collection that a restore is still filling: the job to follow. */
 export const RESTORING_PROPERTY = 'tidemark.restoring_job_id';
 
-function describe({ collection, databaseName, partitions, restoringJobId }: CollectionInfo) {
+function describe(call: CallContext, info: CollectionInfo) {
+  const { collection, databaseName, partitions, restoringJobId } = info;
   const properties = fromProperties(collection.properties);
   if (restoringJobId !== undefined)
     properties.push({ key: RESTORING_PROPERTY, value: String(restoringJobId) });
   return {
     status: success,
-    schema: encodeSchema(collection.name, collection.schema, databaseName),
+    schema: encodeSchema(
+      collection.name,
+      collection.schema,
+      databaseName,
+      new TimeZone(zoneNameOf(call, info)),
+    ),
     collectionID: collection.collectionId,
     collection_name: collection.name,
     virtual_channel_names: collection.channels,
@@ -91,7 +99,7 @@ export const describeCollection: Handler<'DescribeCollection'> = (request, call)
       request.collection_name === '' && collectionID > 0n
         ? call.coordinator.describeCollectionById(collectionID as CollectionId)
         : call.coordinator.describeCollection(collectionAt(call, request));
-    return { ...describe(info), request_time: call.coordinator.now };
+    return { ...describe(call, info), request_time: call.coordinator.now };
   } catch (error) {
     throw inDescribeWords(error);
   }
@@ -103,7 +111,7 @@ export const batchDescribeCollection: Handler<'BatchDescribeCollection'> = (requ
   responses: request.collection_name.map((name) => {
     try {
       const at = collectionAt(call, { db_name: request.db_name, collection_name: name });
-      return describe(call.coordinator.describeCollection(at));
+      return describe(call, call.coordinator.describeCollection(at));
     } catch (error) {
       return { status: statusOf(inDescribeWords(error)), collection_name: name };
     }

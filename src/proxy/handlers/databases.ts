@@ -3,13 +3,16 @@ import { done, type Handler } from '../rpc.ts';
 import { fromProperties, toProperties } from '../wire/key-values.ts';
 import { requireName } from '../wire/names.ts';
 import { success } from '../wire/status.ts';
+import { requireZone } from './time-zones.ts';
 
 const DEFAULT_DATABASE = 'default';
 /** The database named by the request itself: the `dbname` metadata only says where the client works. */
 const named = (name: string): string => requireName('database', name);
 
 export const createDatabase: Handler<'CreateDatabase'> = async (request, { coordinator }) => {
-  await coordinator.createDatabase(named(request.db_name), toProperties(request.properties));
+  const properties = toProperties(request.properties);
+  requireZone(properties);
+  await coordinator.createDatabase(named(request.db_name), properties);
   return done;
 };
 

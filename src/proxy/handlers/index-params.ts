@@ -1,7 +1,7 @@
 /** Pure: which indexes may be asked for. A name promises its recall and its parameters' names, not its structure. */
 import { DbError } from '../../errors/db-error.ts';
 import type { Properties } from '../../model/records.ts';
-import type { FieldSchema } from '../../model/schema.ts';
+import { type FieldSchema, isVectorType } from '../../model/schema.ts';
 import { integerParam } from '../wire/key-values.ts';
 
 export type Metric = 'L2' | 'IP' | 'COSINE';
@@ -51,6 +51,8 @@ export function requireMetric(name: string): Metric {
 export function checkIndexParams(field: FieldSchema, params: Properties): Properties {
   const kind = params['index_type'] ?? 'AUTOINDEX';
   const isVector = field.dataType === 'FloatVector';
+  // The coordinator checks what it scans.
+  if (isVectorType(field.dataType) && !isVector) return { index_type: kind };
   if (!vectorKinds.has(kind) && !scalarKinds.has(kind) && !otherKinds.has(kind))
     throw new DbError('unimplemented', `invalid index type: ${kind}`);
   if (!(isVector ? vectorKinds : scalarKinds).has(kind))

@@ -1,5 +1,6 @@
 import type { IndexProgress } from '../../coordinator/api.ts';
 import { DbError } from '../../errors/db-error.ts';
+import { structFieldParts } from '../../model/structs.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { indexStateToWire } from '../wire/enums.ts';
@@ -8,9 +9,13 @@ import { requireName } from '../wire/names.ts';
 import { success } from '../wire/status.ts';
 import { checkIndexParams } from './index-params.ts';
 
+/** A field of a struct array is named `struct[field]`. */
+const requireFieldName = (name: string): string =>
+  structFieldParts(name) === undefined ? requireName('field', name) : name;
+
 export const createIndex: Handler<'CreateIndex'> = async (request, call) => {
   const at = collectionAt(call, request);
-  const field = requireName('field', request.field_name);
+  const field = requireFieldName(request.field_name);
   const name = request.index_name === '' ? field : requireName('index', request.index_name);
   const { schema } = call.coordinator.requireReady(at).collection;
   const fieldSchema = schema.fields.find((candidate) => candidate.name === field);

@@ -2,7 +2,13 @@
 import { DbError } from '../../errors/db-error.ts';
 import type { FieldId } from '../../model/ids.ts';
 import type { BytesColumn, Column, RowBatch } from '../../model/rows.ts';
-import { type CollectionSchema, DYNAMIC_FIELD_NAME, type FieldSchema } from '../../model/schema.ts';
+import {
+  type CollectionSchema,
+  DYNAMIC_FIELD_NAME,
+  type FieldSchema,
+  type StructFieldSchema,
+} from '../../model/schema.ts';
+import { fieldsOfStruct, structFieldParts } from '../../model/structs.ts';
 import { present } from '../../support/assert.ts';
 import { textColumn, textsOf } from '../wire/dynamic.ts';
 import { jsonEntries, jsonObjectText } from '../wire/json-object.ts';
@@ -10,6 +16,8 @@ import { jsonEntries, jsonObjectText } from '../wire/json-object.ts';
 export interface Output {
   /** Columns to fetch and send, in order. */
   readonly fields: readonly FieldSchema[];
+  /** Of the collection. */
+  readonly structs: readonly StructFieldSchema[];
   /** Names as the answer lists them. */
   readonly names: readonly string[];
   /** Keys of the dynamic field that were asked for; undefined for all of them. */
@@ -18,9 +26,12 @@ export interface Output {
 
 export const fieldIdsOf = ({ fields }: Output): readonly FieldId[] => fields.map(({ fieldId }) => fieldId);
 
-/** The fields one name means: the dynamic one for a name that is no field. */
-function fieldsOf({ fields }: CollectionSchema, name: string): readonly FieldSchema[] {
+/** The fields one name means: all of a struct array, the dynamic one for a name that is no field. */
+function fieldsOf(schema: CollectionSchema, name: string): readonly FieldSchema[] {
+  const { fields } = schema;
   if (name === '*') return fields;
+  const struct = schema.structs?.find((each) => each.name === name);
+  if (struct !== undefined) return fieldsOfStruct(schema, struct);
   const named = fields.find((field) => field.name === name) ?? fields.find(({ isDynamic }) => isDynamic);
   if (named === undefined || name === '') throw new DbError('parameter-invalid', `field ${name} not exist`);
   return [named];
@@ -38,9 +49,12 @@ export function resolveOutput(schema: CollectionSchema, asked: readonly string[]
     }
   const isWhole = trimmed.some((name) => name === '*' || name === DYNAMIC_FIELD_NAME);
   const fields = schema.fields.filter((field) => wanted.has(field));
-  const names = fields.filter(({ isDynamic }) => !isDynamic || isWhole).map(({ name }) => name);
+  const shownFields = fields.filter(({ isDynamic }) => !isDynamic || isWhole);
+  // Clients look for the struct's name, whichever of its fields were asked for.
+  const names = [...new Set(shownFields.map(({ name }) => structFieldParts(name)?.struct ?? name))];
   return {
     fields,
+    structs: schema.structs ?? [],
     names: isWhole ? names : [...names, ...dynamicKeys],
     dynamicKeys: isWhole ? undefined : dynamicKeys,
   };

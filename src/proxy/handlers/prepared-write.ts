@@ -9,6 +9,7 @@ import type { Column, PrimaryKeys, RowBatch } from '../../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
+import { TimeZone } from '../../timestamptz/zones.ts';
 import { textColumn } from '../wire/dynamic.ts';
 import { checkedRows } from '../wire/rows.ts';
 import { decodeWriteRequest, type WriteRequest } from '../wire/write-request.ts';
@@ -26,6 +27,8 @@ export interface WriteRules {
   readonly shardsNum: number;
   /** An insert may give the keys of an auto-id collection. */
   readonly mayGiveIds: boolean;
+  /** Zone of moments that are told without an offset. */
+  readonly timeZone: string;
 }
 
 export interface ShardOf<T> {
@@ -45,7 +48,7 @@ export interface PreparedWrite {
 export type TakeIds = (count: number) => Promise<bigint>;
 
 export async function prepareWrite(
-  { kind, schema, shardsNum, mayGiveIds }: WriteRules,
+  { kind, schema, shardsNum, mayGiveIds, timeZone }: WriteRules,
   request: WriteRequest,
   takeIds: TakeIds,
 ): Promise<PreparedWrite> {
@@ -53,7 +56,7 @@ export async function prepareWrite(
   const isGiven = mayGiveIds && request.fields.some(({ name }) => name === keyField.name);
   // An upsert names the rows to replace by their keys; new ones take their place.
   const autoIds = kind === 'insert' && keyField.autoId && !isGiven;
-  const checked = checkedRows(schema, request, { autoIds });
+  const checked = checkedRows(schema, request, { autoIds, zone: new TimeZone(timeZone) });
   const replaced = kind === 'upsert' ? keysOf(checked, keyField) : undefined;
   if (replaced !== undefined && new Set<bigint | string>(replaced.values).size < replaced.values.length)
     throw new DbError('parameter-invalid', 'duplicate primary keys are not allowed in the same batch');

@@ -9,6 +9,8 @@ import { checkedFilter } from './filters.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionIdsOf } from './partitions.ts';
 import { primaryKeyOf } from './prepared-write.ts';
+import { shown } from './shown.ts';
+import { timesOf } from './time-zones.ts';
 
 /** Offset plus limit, as in Milvus. */
 export const MAX_WINDOW = 16_384;
@@ -77,12 +79,13 @@ export async function query(body: Uint8Array, call: CallContext): Promise<Uint8A
     throw invalid('empty expression should be used with limit');
   const key = primaryKeyOf(schema);
   const output = withField(resolveOutput(schema, request.output_fields), key);
+  const times = timesOf(call, info, params);
   const rows = await call.queryNode.query({ ...where, ...window, outputFields: fieldIdsOf(output) });
   return encodeQueryResults({
     collectionName: collection.name,
     primaryField: key.name,
     outputNames: output.names,
-    fields: output.fields,
-    rows: projected(output, rows),
+    structs: output.structs,
+    ...(await shown(output.fields, projected(output, rows), times)),
   });
 }

@@ -19,11 +19,19 @@ import {
   primaryKeyOf,
   type WriteRules,
 } from './prepared-write.ts';
+import { zoneNameOf } from './time-zones.ts';
 
 /** Lets clients give the keys of an auto-id collection; a collection property of Milvus. */
 const GIVEN_IDS_PROPERTY = 'allow_insert_auto_id';
 /** Requests from this size on are prepared by a worker thread: checking JSON takes about ten milliseconds a megabyte. */
 const OFFLOAD_FROM_BYTES = 1 << 20;
+/** The same where there are geometries or moments: to read their text takes ten times as long. */
+const OFFLOAD_TOLD_FROM_BYTES = 64 << 10;
+
+const offloadFrom = ({ info }: Target): number =>
+  info.collection.schema.fields.some(({ dataType }) => dataType === 'Geometry' || dataType === 'Timestamptz')
+    ? OFFLOAD_TOLD_FROM_BYTES
+    : OFFLOAD_FROM_BYTES;
 
 interface Target {
   readonly info: CollectionInfo;
@@ -37,12 +45,16 @@ function targetOf(call: CallContext, request: WriteTarget): Target {
   return { info, partition: requirePartition(info, request.partition_name) };
 }
 
-const rulesOf = (kind: WriteRules['kind'], { info: { collection } }: Target): WriteRules => ({
-  kind,
-  schema: collection.schema,
-  shardsNum: collection.channels.length,
-  mayGiveIds: collection.properties[GIVEN_IDS_PROPERTY] === 'true',
-});
+function rulesOf(kind: WriteRules['kind'], { info }: Target, call: CallContext): WriteRules {
+  const { schema, channels, properties } = info.collection;
+  return {
+    kind,
+    schema,
+    shardsNum: channels.length,
+    mayGiveIds: properties[GIVEN_IDS_PROPERTY] === 'true',
+    timeZone: zoneNameOf(call, info),
+  };
+}
 
 interface Prepared extends Target {
   readonly write: PreparedWrite;
@@ -50,14 +62,17 @@ interface Prepared extends Target {
 
 async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallContext): Promise<Prepared> {
   const { workers, coordinator } = call;
-  if (workers !== undefined && body.length >= OFFLOAD_FROM_BYTES) {
+  if (workers !== undefined && body.length >= OFFLOAD_TOLD_FROM_BYTES) {
     const head = decodeWriteTarget(kind, body);
     // More rows than bytes: nothing but filled-in defaults, or wrong.
-    if (head.numRows <= body.length) return preparedByWorker(kind, body, head, call, workers);
+    if (head.numRows <= body.length && body.length >= offloadFrom(targetOf(call, head)))
+      return preparedByWorker(kind, body, head, call, workers);
   }
   const request = decodeWriteRequest(kind, body);
   const target = targetOf(call, request);
-  const write = await prepareWrite(rulesOf(kind, target), request, (count) => coordinator.allocateIds(count));
+  const write = await prepareWrite(rulesOf(kind, target, call), request, (count) =>
+    coordinator.allocateIds(count),
+  );
   return { ...target, write };
 }
 
@@ -69,7 +84,7 @@ async function preparedByWorker(
   workers: Workers,
 ): Promise<Prepared> {
   const target = targetOf(call, head);
-  const rules = rulesOf(kind, target);
+  const rules = rulesOf(kind, target, call);
   const needsIds = primaryKeyOf(rules.schema).autoId && head.numRows > 0;
   const firstId = needsIds ? await call.coordinator.allocateIds(head.numRows) : 0n;
   const { buffer } = body;

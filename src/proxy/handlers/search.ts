@@ -13,6 +13,8 @@ import { type Metric, requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionIdsOf } from './partitions.ts';
 import { primaryKeyOf } from './prepared-write.ts';
+import { shown } from './shown.ts';
+import { timesOf } from './time-zones.ts';
 
 const MAX_TOP_K = 16_384;
 /** Hits of one answer: queries times top-k. Each costs at least its key and score. */
@@ -179,6 +181,7 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   // The official Node client shows the key of a hit only when it is among the fields.
   const output = asked.fields.length === 0 ? asked : withField(asked, key);
   const decimals = decimalsOf(params);
+  const times = timesOf(call, info, params);
   const result = await call.queryNode.search({
     collectionId: collection.collectionId,
     fieldId: field.fieldId,
@@ -197,8 +200,8 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
     collectionName: collection.name,
     primaryField: key.name,
     outputNames: output.names,
-    fields: output.fields,
-    rows: projected(output, result.rows),
+    structs: output.structs,
+    ...(await shown(output.fields, projected(output, result.rows), times)),
     topK: page.limit,
     counts: result.counts,
     keys: result.keys,

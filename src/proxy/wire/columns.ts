@@ -5,11 +5,13 @@ import { vectorWidth } from '../../model/columns.ts';
 import type { BytesColumn, Column, FixedColumn, FixedType, FixedValues } from '../../model/rows.ts';
 import { type ElementType, type FieldSchema, isVectorType } from '../../model/schema.ts';
 import { parseJson } from '../../support/json.ts';
+import { type TimeZone, utc } from '../../timestamptz/zones.ts';
 import { describe, invalid, mismatch, requireCapacity, requireFinite } from './checks.ts';
 import { integerRange } from './default-value.ts';
 import { dataTypeName, dataTypeToWire } from './enums.ts';
 import type { WireData, WireField } from './field-data-decode.ts';
 import type { FixedKind } from './lists.ts';
+import { geometryColumn, timestampColumn } from './told-columns.ts';
 import { checkedVectors } from './vector-columns.ts';
 
 /** Bytes of one JSON value, as in Milvus. */
@@ -27,16 +29,18 @@ const kindOf: Readonly<Record<FixedType, FixedKind>> = {
 };
 
 /**
- * The values sent for one field, nulls not yet put in. Throws `parameter-invalid` for a wrong type, dimension, length, range,
- * for text that is no UTF-8, JSON that is none, and numbers that are not finite.
+ * The values sent for one field, nulls not yet put in; `zone`: of moments that are told without an offset. Throws `parameter-invalid`
+ * for a wrong type, dimension, length, range, for text that is no UTF-8, JSON that is none, and numbers that are not finite.
  */
-export function checkedColumn(field: FieldSchema, sent: WireField): Column {
+export function checkedColumn(field: FieldSchema, sent: WireField, zone: TimeZone = utc): Column {
   if (sent.type !== 0 && sent.type !== dataTypeToWire[field.dataType])
     throw mismatch(field, dataTypeName(sent.type));
   const { data } = sent;
   const { dataType } = field;
   if (isVectorType(dataType)) return checkedVectors(field, data);
   if (dataType === 'Array') return arrayColumn(field, data);
+  if (dataType === 'Geometry') return geometryColumn(field, data);
+  if (dataType === 'Timestamptz') return timestampColumn(field, data, zone);
   if (dataType === 'JSON') {
     const column = bytesColumn(field, 'JSON', data);
     if (!field.isDynamic) eachJson(field, column);

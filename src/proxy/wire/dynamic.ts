@@ -24,7 +24,7 @@ export function dynamicColumn(
     throw invalid(
       `the num_rows (${lengthOf(column)}) of the dynamic field is not equal to passed num_rows (${numRows})`,
     );
-  const names = new Set(schema.fields.map(({ name }) => name));
+  const names = new Set([...schema.fields, ...(schema.structs ?? [])].map(({ name }) => name));
   eachJson(field, column, (value, row) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw invalid(`the dynamic field must hold JSON objects, row number: ${row}`);

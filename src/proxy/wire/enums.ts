@@ -31,6 +31,9 @@ export const dataTypeToWire = {
 } as const satisfies Record<DataType, number>;
 export const dataTypeFromWire = invert<DataType>(dataTypeToWire);
 
+/** A column of struct arrays: it holds one column for each field of the struct. */
+export const ARRAY_OF_STRUCT = 200;
+
 /** Types of the wire that are refused, by the name the user knows. */
 export const unservedDataTypes: ReadonlyMap<number, string> = new Map([
   [0, 'None'],

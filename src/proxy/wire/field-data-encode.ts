@@ -1,5 +1,4 @@
 /** Columns of the model to `schema.FieldData`, straight to bytes. */
-import { DbError } from '../../errors/db-error.ts';
 import { vectorWidth } from '../../model/columns.ts';
 import type {
   BytesColumn,
@@ -9,9 +8,9 @@ import type {
   PrimaryKeys,
   VectorColumn,
 } from '../../model/rows.ts';
-import { type FieldSchema, isVectorType } from '../../model/schema.ts';
+import { type FieldSchema, isVectorType, type StructFieldSchema } from '../../model/schema.ts';
 import { assert, unreachable } from '../../support/assert.ts';
-import { dataTypeToWire } from './enums.ts';
+import { ARRAY_OF_STRUCT, dataTypeToWire } from './enums.ts';
 import {
   bool,
   join,
@@ -28,6 +27,7 @@ import {
   text,
   uint,
 } from './parts.ts';
+import { ownName } from './struct-schema.ts';
 
 /** Numbers of the `ScalarField` members. */
 const member = {
@@ -46,7 +46,10 @@ const vectorMember = { BinaryVector: 3, Float16Vector: 4, BFloat16Vector: 5, Int
 const SPARSE = 6;
 const VECTOR_ARRAY = 8;
 
-/** One column with the name it was asked for. Null rows travel as zeros, told apart by `valid_data`. */
+/**
+ * One column with the name it was asked for. Null rows travel as zeros, told apart by `valid_data`. Geometries and moments must have
+ * been made the text they are told in (shown.ts).
+ */
 export function encodeFieldData(field: FieldSchema, column: Column): Part {
   return join(
     uint(1, dataTypeToWire[field.dataType]),
@@ -55,6 +58,24 @@ export function encodeFieldData(field: FieldSchema, column: Column): Part {
     uint(5, field.fieldId),
     bool(6, field.isDynamic),
     column.valid === undefined ? nothing : packed(7, part(column.valid)),
+  );
+}
+
+/** The columns of a struct array, under the names they have in it. */
+export function encodeStructData(
+  { name, fieldId }: StructFieldSchema,
+  fields: readonly { readonly field: FieldSchema; readonly column: Column }[],
+): Part {
+  const columns = fields.map(({ field, column }) =>
+    nested(1, encodeFieldData({ ...field, name: ownName(field) }, column)),
+  );
+  const valid = fields[0]?.column.valid;
+  return join(
+    uint(1, ARRAY_OF_STRUCT),
+    text(2, name),
+    uint(5, fieldId),
+    valid === undefined ? nothing : packed(7, part(valid)),
+    nested(8, joinAll(columns)),
   );
 }
 
@@ -108,7 +129,8 @@ function scalars(field: FieldSchema, column: Column): Part {
     case 'fixed':
       return fixed(column);
     case 'bytes':
-      return bytesData(column, 0, column.offsets.length - 1);
+      assert(column.type !== 'Geometry', `field ${field.name} is text`);
+      return nested(textMember(field), repeatedBytes(1, column, 0, column.offsets.length - 1));
     case 'list':
       return nested(member.array, lists(field, column));
     default:
@@ -131,14 +153,16 @@ function fixed({ type, values }: FixedColumn): Part {
     case 'Double':
       return nested(member.double, packed(1, rawBytes(values)));
     case 'Timestamptz':
-      throw new DbError('unimplemented', 'answering a Timestamptz is not implemented');
+      return unreachable(type as never);
     default:
       return unreachable(type);
   }
 }
 
-const bytesData = (column: BytesColumn, first: number, end: number): Part =>
-  nested(column.type === 'JSON' ? member.json : member.string, repeatedBytes(1, column, first, end));
+function textMember({ dataType }: FieldSchema): number {
+  if (dataType === 'JSON') return member.json;
+  return dataType === 'Geometry' ? member.geometryWkt : member.string;
+}
 
 function lists(field: FieldSchema, { offsets, items }: ListColumn): Part {
   const rows = Array.from({ length: offsets.length - 1 }, (_, row) => {
@@ -147,7 +171,7 @@ function lists(field: FieldSchema, { offsets, items }: ListColumn): Part {
     assert(items.layout !== 'vector', `field ${field.name} holds scalars`);
     const values =
       items.layout === 'bytes'
-        ? bytesData(items, first, end)
+        ? nested(member.string, repeatedBytes(1, items, first, end))
         : fixed({ ...items, values: items.values.subarray(first, end) });
     return nested(1, values);
   });

@@ -1,4 +1,5 @@
 /** Pure: puts nulls, defaults and missing columns in. */
+import { wkbOf } from '../../geometry/read-wkt.ts';
 import { fixedArrays, isFixedType, vectorArrays, vectorBytes, vectorWidth } from '../../model/columns.ts';
 import type {
   BytesColumn,
@@ -18,6 +19,8 @@ export function filledRowBytes(field: FieldSchema): number {
   if (isDenseVector(field.dataType)) return vectorBytes(field.dataType, field.dim ?? 0);
   if (field.dataType === 'VarChar' && typeof field.defaultValue === 'string')
     return Buffer.byteLength(field.defaultValue) + 4;
+  if (field.dataType === 'Geometry' && typeof field.defaultValue === 'string')
+    return wkbOf(field.defaultValue).length + 4;
   return 8;
 }
 
@@ -105,7 +108,7 @@ function withDefault(field: FieldSchema, column: Column, valid: Uint8Array): Col
 }
 
 function textDefault(column: BytesColumn, valid: Uint8Array, value: ScalarValue): BytesColumn {
-  const text = Buffer.from(String(value));
+  const text = column.type === 'Geometry' ? wkbOf(String(value)) : Buffer.from(String(value));
   const { offsets } = column;
   const missing = valid.reduce((count, bit) => count + 1 - bit, 0);
   const data = new Uint8Array(column.data.length + missing * text.length);

@@ -1,12 +1,13 @@
 /** The answers that carry rows: `MutationResult`, `QueryResults`, `SearchResults`, straight to bytes. */
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type { PrimaryKeys, RowBatch } from '../../model/rows.ts';
-import type { FieldSchema } from '../../model/schema.ts';
+import type { FieldSchema, StructFieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
-import { encodeCount, encodeFieldData, encodeIds } from './field-data-encode.ts';
+import { encodeCount, encodeFieldData, encodeIds, encodeStructData } from './field-data-encode.ts';
 import {
   int64,
   join,
+  joinAll,
   nested,
   nothing,
   type Part,
@@ -51,17 +52,32 @@ export interface Rows {
   readonly primaryField: string;
   /** Names as the answer lists them. */
   readonly outputNames: readonly string[];
-  /** The columns to send, in order. */
+  /** The columns to send, in order. Those of a struct are sent in one, where the first of them stands. */
   readonly fields: readonly FieldSchema[];
+  /** Of the collection. Absent: none. */
+  readonly structs?: readonly StructFieldSchema[] | undefined;
   readonly rows: RowBatch;
 }
 
-const columnsOf = (field: number, { fields, rows }: Pick<Rows, 'fields' | 'rows'>): Part =>
-  join(
-    ...fields.map((schema) =>
-      nested(field, encodeFieldData(schema, present(rows.columns.get(schema.fieldId), schema.name))),
-    ),
-  );
+function columnsOf(
+  number: number,
+  { fields, rows, structs = [] }: Pick<Rows, 'fields' | 'rows' | 'structs'>,
+): Part {
+  const columns = fields.map((field) => ({
+    field,
+    column: present(rows.columns.get(field.fieldId), field.name),
+  }));
+  const sent = new Set<StructFieldSchema>();
+  const parts = columns.map(({ field, column }) => {
+    const struct = structs.find(({ fieldId }) => fieldId === field.structFieldId);
+    if (struct === undefined) return nested(number, encodeFieldData(field, column));
+    if (sent.has(struct)) return nothing;
+    sent.add(struct);
+    const own = columns.filter((each) => each.field.structFieldId === struct.fieldId);
+    return nested(number, encodeStructData(struct, own));
+  });
+  return joinAll(parts);
+}
 
 export const encodeQueryResults = (answer: Rows): Uint8Array =>
   toBytes(

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { assignFields } from '../../coordinator/collections/schema.ts';
 import { DbError } from '../../errors/db-error.ts';
+import { wktOf } from '../../geometry/write-wkt.ts';
 import type { CollectionSchema } from '../../model/schema.ts';
 import { seededRandom } from '../../support/random.ts';
 import type { SchemaFieldData, SchemaFieldSchema } from './descriptor.generated.ts';
@@ -481,4 +483,75 @@ test('a dynamic value that is more than one JSON value cannot bring keys of its 
       () => check([ids(1n), sent(text)], 1, dynamicSchema),
       (error) => error instanceof DbError && error.code === 'parameter-invalid',
     );
+});
+
+const toldSchema = assignFields(
+  decodeSchema(
+    encodeMessage('milvus.proto.schema.CollectionSchema', {
+      enable_dynamic_field: true,
+      fields: [
+        { name: 'id', data_type: 5, is_primary_key: true },
+        { name: 'v', data_type: 101, nullable: true, ...params({ dim: '2' }) },
+        { name: 'float', data_type: 10, nullable: true },
+        { name: 'json', data_type: 23, nullable: true },
+        { name: 'place', data_type: 24, nullable: true, default_value: { string_data: 'POINT (7 8)' } },
+        { name: 'moment', data_type: 26, nullable: true },
+      ],
+      struct_array_fields: [
+        {
+          name: 'clips',
+          nullable: true,
+          fields: [{ name: 'n', data_type: 22, element_type: 5, ...params({ max_capacity: '2' }) }],
+        },
+      ],
+    }),
+  ),
+);
+const told = (fields: WireField[], numRows: number) =>
+  check([ids(...Array.from({ length: numRows }, (_, i) => BigInt(i))), ...fields], numRows, toldSchema);
+
+test('what stands in the place of a null is not looked at', () => {
+  const valid_data = [true, false];
+  const { columns } = told(
+    [
+      { field_name: 'float', scalars: { float_data: { data: [1, Number.NaN] } }, valid_data },
+      { field_name: 'json', scalars: { json_data: { data: [utf8('{}'), utf8('')] } }, valid_data },
+      { field_name: 'place', scalars: { geometry_wkt_data: { data: ['POINT (1 2)', ''] } }, valid_data },
+      { field_name: 'moment', scalars: { timestamptz_data: { data: [5n, 2n ** 62n] } }, valid_data },
+    ],
+    2,
+  );
+  const validOf = (name: string) => {
+    const column = columns.get(toldSchema.fields.find((field) => field.name === name)!.fieldId);
+    return column?.valid && [...column.valid];
+  };
+  assert.deepEqual(['float', 'json', 'moment', 'place'].map(validOf), [[1, 0], [1, 0], [1, 0], undefined]);
+  const moments = columns.get(toldSchema.fields[5]!.fieldId);
+  assert.deepEqual(moments?.layout === 'fixed' && [...moments.values], [5n, 0n]);
+  const places = columns.get(toldSchema.fields[4]!.fieldId);
+  assert.ok(places?.layout === 'bytes');
+  assert.equal(wktOf(places.data.subarray(places.offsets[1], places.offsets[2])), 'POINT (7 8)');
+});
+
+test('a key of the dynamic field may not be called like a struct array', () => {
+  const meta = (text: string): WireField => ({
+    field_name: '$meta',
+    is_dynamic: true,
+    scalars: { json_data: { data: [utf8(text)] } },
+  });
+  assert.throws(() => told([meta('{"clips":[]}')], 1), /contains the name of a field: clips/);
+  assert.doesNotThrow(() => told([meta('{"clip":[]}')], 1));
+});
+
+test('a geometry, a moment or a struct array of the wrong kind is refused', () => {
+  const table: [WireField, RegExp][] = [
+    [
+      { field_name: 'place', scalars: { string_data: { data: ['POINT (1 2)'] } } },
+      /Geometry: found string data/,
+    ],
+    [{ field_name: 'moment', scalars: { long_data: { data: [1n] } } }, /Timestamptz: found long data/],
+    [{ field_name: 'moment', type: 21, scalars: { string_data: { data: ['x'] } } }, /found VarChar/],
+    [{ field_name: 'clips', scalars: { long_data: { data: [1n] } } }, /type ArrayOfStruct/],
+  ];
+  for (const [field, words] of table) assert.throws(() => told([field], 1), words);
 });

@@ -7,11 +7,14 @@ import type { FieldId } from '../../model/ids.ts';
 import type { Column, RowBatch } from '../../model/rows.ts';
 import { type CollectionSchema, DYNAMIC_FIELD_NAME, type FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
+import { type TimeZone, utc } from '../../timestamptz/zones.ts';
 import { invalid } from './checks.ts';
 import { checkedColumn, lengthOf } from './columns.ts';
 import { dynamicColumn, withExtraColumns } from './dynamic.ts';
 import type { WireField } from './field-data-decode.ts';
 import { constantColumn, filledRowBytes, maskColumn, spreadColumn } from './fill.ts';
+import { withoutNullRows } from './null-rows.ts';
+import { requireWholeStructs, withoutStructs } from './structs.ts';
 
 /** What nulls, defaults and left-out columns of one request may grow to. */
 const MAX_FILLED_BYTES = 256 * 1024 * 1024;
@@ -24,13 +27,19 @@ export interface SentRows {
 export interface RowRules {
   /** Ids for an auto-id primary key are still to come: the batch has no column for it, and the client may not send one. */
   readonly autoIds: boolean;
+  /** Of moments that are told without an offset. Absent: UTC. */
+  readonly zone?: TimeZone;
 }
 
 /** All columns of the batch; without the primary key's when `autoIds` is on. Throws `parameter-invalid`. */
-export function checkedRows(schema: CollectionSchema, sent: SentRows, { autoIds }: RowRules): RowBatch {
+export function checkedRows(
+  schema: CollectionSchema,
+  sent: SentRows,
+  { autoIds, zone = utc }: RowRules,
+): RowBatch {
   const { numRows } = sent;
   if (numRows === 0) throw invalid('num_rows should be greater than 0');
-  const { known, extra } = sortFields(schema, sent.fields);
+  const { known, extra } = sortFields(schema, withoutStructs(schema, sent.fields));
   boundFilling(schema, known, numRows);
   const columns = new Map<FieldId, Column>();
   for (const field of schema.fields) {
@@ -39,13 +48,14 @@ export function checkedRows(schema: CollectionSchema, sent: SentRows, { autoIds 
       if (given !== undefined)
         throw invalid(`primary key field ${field.name} is auto id: it should not be given`);
     } else if (field.isDynamic) columns.set(field.fieldId, dynamicColumn(schema, field, given, numRows));
-    else columns.set(field.fieldId, columnOf(field, given, numRows));
+    else columns.set(field.fieldId, columnOf(field, given, { numRows, zone }));
   }
   const meta = schema.fields.find(({ isDynamic }) => isDynamic);
   if (extra.length > 0 && meta !== undefined) {
     const column = present(columns.get(meta.fieldId), DYNAMIC_FIELD_NAME);
     columns.set(meta.fieldId, withExtraColumns(meta, column, extra, numRows));
   }
+  requireWholeStructs(schema, columns);
   return { rowCount: numRows, columns };
 }
 
@@ -87,13 +97,18 @@ function boundFilling(
     throw new DbError('parameter-too-large', `${numRows} rows are too many for one request`);
 }
 
-function columnOf(field: FieldSchema, given: WireField | undefined, numRows: number): Column {
+interface ColumnRules {
+  readonly numRows: number;
+  readonly zone: TimeZone;
+}
+
+function columnOf(field: FieldSchema, given: WireField | undefined, { numRows, zone }: ColumnRules): Column {
   if (given === undefined) {
     if (field.nullable || field.defaultValue !== undefined) return constantColumn(field, numRows);
     throw invalid(`field ${field.name} has no corresponding data: it is not nullable and has no default`);
   }
-  const column = checkedColumn(field, given);
   const { valid } = given;
+  const column = checkedColumn(field, valid.length === numRows ? withoutNullRows(given) : given, zone);
   if (valid.length === 0) return requireLength(field, column, numRows);
   if (valid.length !== numRows)
     throw invalid(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DbError } from '../../errors/db-error.ts';
+import { TimeZone } from '../../timestamptz/zones.ts';
 import type { SchemaCollectionSchema, SchemaFieldSchema } from './descriptor.generated.ts';
 import { encodeMessage, type Outgoing } from './descriptor.ts';
 import { decodeSchema, encodeSchema } from './schema.ts';
@@ -56,6 +57,10 @@ test('a wrong schema is refused with the reason', () => {
       /out of range \[-128, 127\]/,
     ],
     [
+      [key, vector, { name: 'i', data_type: 4, default_value: { long_data: 2n ** 31n } }],
+      /out of range \[-2147483648, 2147483647\]/,
+    ],
+    [
       [key, vector, { name: 'f', data_type: 10, default_value: { float_data: Number.NaN } }],
       /must be finite/,
     ],
@@ -81,8 +86,6 @@ test('a wrong schema is refused with the reason', () => {
 
 test('what is not served is refused by name', () => {
   const table: [WireSchema, RegExp][] = [
-    [{ fields: [key, { name: 't', data_type: 26 }] }, /Timestamptz \(field t\)/],
-    [{ fields: [key, vector, { name: 'g', data_type: 24 }] }, /Geometry/],
     [{ fields: [key, vector, { name: 'z', data_type: 9999 }] }, /data type 9999/],
     [
       { fields: [key, vector, { name: 'p', data_type: 5, is_partition_key: true }] },
@@ -90,7 +93,6 @@ test('what is not served is refused by name', () => {
     ],
     [{ fields: [key, vector, { name: 'p', data_type: 5, is_clustering_key: true }] }, /clustering key/],
     [{ fields: [key, vector], functions: [{ name: 'bm25' }] }, /functions/],
-    [{ fields: [key, vector], struct_array_fields: [{ name: 's' }] }, /struct array/],
   ];
   for (const [schema, reason] of table)
     assert.throws(
@@ -99,6 +101,48 @@ test('what is not served is refused by name', () => {
         error instanceof DbError && error.code === 'unimplemented' && reason.test(error.message),
       String(reason),
     );
+});
+
+test('defaults of small integers may be told as 64-bit ones', () => {
+  for (const data_type of [2, 3, 4]) {
+    const field: WireField = { name: 'i', data_type, default_value: { long_data: -128n } };
+    const schema = decodeSchema(encoded({ fields: [key, vector, field] }));
+    assert.equal(schema.fields[2]?.defaultValue, -128);
+    assert.deepEqual(encodeSchema('c', schema, 'default').fields?.[2]?.default_value, { int_data: -128 });
+  }
+});
+
+test('defaults told as text: a moment in the zone given, a geometry as it was written', () => {
+  const moment: WireField = {
+    name: 't',
+    data_type: 26,
+    default_value: { string_data: '2025-01-01 00:00:00' },
+  };
+  const micros: WireField = { name: 'u', data_type: 26, default_value: { timestamptz_data: -1n } };
+  const place: WireField = { name: 'g', data_type: 24, default_value: { string_data: 'POINT(1 2)' } };
+  const shanghai = new TimeZone('Asia/Shanghai');
+  const schema = decodeSchema(encoded({ fields: [key, vector, moment, micros, place] }), shanghai);
+  assert.deepEqual(
+    schema.fields.slice(2).map(({ defaultValue }) => defaultValue),
+    [1_735_660_800_000_000n, -1n, 'POINT(1 2)'],
+  );
+  const shown = encodeSchema('c', schema, 'default', shanghai);
+  assert.deepEqual(
+    shown.fields?.slice(2).map((field) => field.default_value),
+    [
+      { string_data: '2025-01-01T00:00:00+08:00' },
+      { string_data: '1970-01-01T07:59:59.999999+08:00' },
+      { string_data: 'POINT(1 2)' },
+    ],
+  );
+  const wrong: [WireField, RegExp][] = [
+    [{ ...moment, default_value: { string_data: 'noon' } }, /invalid timestamptz string 'noon'/],
+    [{ ...micros, default_value: { timestamptz_data: 2n ** 63n - 1n } }, /years 1 to 9999/],
+    [{ ...place, default_value: { string_data: 'POINT(1)' } }, /invalid geometry/],
+    [{ ...place, default_value: { long_data: 1n } }, /mismatches with Geometry/],
+  ];
+  for (const [field, words] of wrong)
+    assert.throws(() => decodeSchema(encoded({ fields: [key, vector, field] })), words);
 });
 
 test('bytes that are no schema are refused', () => {

@@ -14,12 +14,14 @@ import {
   type ScalarValue,
   type VectorType,
 } from '../../model/schema.ts';
-import { decodeDefault, encodeDefault } from './default-value.ts';
+import { type TimeZone, utc } from '../../timestamptz/zones.ts';
+import { type DefaultRules, decodeDefault, encodeDefault } from './default-value.ts';
 import type { SchemaCollectionSchema, SchemaFieldSchema } from './descriptor.generated.ts';
 import { decodeMessage, type Outgoing } from './descriptor.ts';
 import { dataTypeFromWire, dataTypeName, dataTypeToWire } from './enums.ts';
 import { fromProperties, integerParam, toProperties } from './key-values.ts';
 import { requireName } from './names.ts';
+import { decodeStructs, encodeStructs } from './struct-schema.ts';
 
 const MAX_FIELDS = 64;
 const MAX_VECTOR_FIELDS = 10;
@@ -46,37 +48,54 @@ const NO_ID = 0 as FieldId;
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 const unserved = (what: string): DbError => new DbError('unimplemented', `${what} is not implemented`);
 
-/** Reads a `schema.CollectionSchema`. Throws `parameter-invalid` for a wrong schema and `unimplemented` for what is not served. */
-export function decodeSchema(bytes: Uint8Array): CollectionSchema {
+/**
+ * Reads a `schema.CollectionSchema`. `zone`: of default moments that are told without an offset. Throws `parameter-invalid` for a wrong
+ * schema and `unimplemented` for what is not served.
+ */
+export function decodeSchema(bytes: Uint8Array, zone: TimeZone = utc): CollectionSchema {
   const wire = decodeMessage<SchemaCollectionSchema>('milvus.proto.schema.CollectionSchema', bytes);
   refuseUnserved(wire);
   if (Buffer.byteLength(wire.description) > MAX_DESCRIPTION_BYTES)
     throw invalid('the description is too long');
-  if (wire.fields.length > MAX_FIELDS)
-    throw invalid(`maximum field's number should be limited to ${MAX_FIELDS}, got ${wire.fields.length}`);
-  const fields = wire.fields.map((field) => decodeField(field));
+  const count = wire.struct_array_fields.reduce(
+    (sum, { fields: own }) => sum + own.length,
+    wire.fields.length,
+  );
+  if (count > MAX_FIELDS)
+    throw invalid(`maximum field's number should be limited to ${MAX_FIELDS}, got ${count}`);
+  const { structs, fields: structFields } = decodeStructs(wire.struct_array_fields, (field) =>
+    decodeField(field, zone),
+  );
+  const fields = [...wire.fields.map((field) => decodeField(field, zone)), ...structFields];
+  for (const { name, dataType } of fields.slice(0, wire.fields.length))
+    if (dataType === 'ArrayOfVector')
+      throw invalid(`data type ArrayOfVector is for fields of struct arrays, field ${name}`);
+  requireUniqueNames([...fields, ...structs]);
   requireSoundFields(fields);
   return {
     description: wire.description,
     fields: wire.enable_dynamic_field ? [...fields, dynamicField] : fields,
     enableDynamicField: wire.enable_dynamic_field,
+    ...(structs.length === 0 ? {} : { structs }),
     version: 0,
   };
 }
 
 function refuseUnserved(wire: SchemaCollectionSchema): void {
   if (wire.functions.length > 0) throw unserved('a schema with functions');
-  if (wire.struct_array_fields.length > 0) throw unserved('a struct array field');
   if (wire.external_source !== '' || wire.external_spec !== '') throw unserved('an external collection');
   if (wire.enable_namespace) throw unserved('a namespace');
 }
 
-function requireSoundFields(fields: readonly FieldSchema[]): void {
+function requireUniqueNames(named: readonly { readonly name: string }[]): void {
   const seen = new Set<string>();
-  for (const { name } of fields) {
+  for (const { name } of named) {
     if (seen.has(name)) throw invalid(`duplicated field name: ${name}`);
     seen.add(name);
   }
+}
+
+function requireSoundFields(fields: readonly FieldSchema[]): void {
   const [key, second] = fields.filter(({ isPrimaryKey }) => isPrimaryKey);
   if (key === undefined)
     throw invalid('primary key is not specified: the schema needs one primary key field');
@@ -93,7 +112,7 @@ function requireSoundFields(fields: readonly FieldSchema[]): void {
     throw invalid(`maximum vector field's number should be limited to ${MAX_VECTOR_FIELDS}, got ${vectors}`);
 }
 
-function decodeField(wire: SchemaFieldSchema): FieldSchema {
+function decodeField(wire: SchemaFieldSchema, zone: TimeZone): FieldSchema {
   const { name } = wire;
   if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
   requireName('field', name);
@@ -116,7 +135,7 @@ function decodeField(wire: SchemaFieldSchema): FieldSchema {
     isPrimaryKey: wire.is_primary_key,
     autoId: wire.autoID,
     nullable: wire.nullable,
-    ...decodedDefault(wire, dataType, sizes.maxLength),
+    ...decodedDefault(wire, { dataType, maxLength: sizes.maxLength, zone }),
     isDynamic: false,
     typeParams,
   };
@@ -124,19 +143,15 @@ function decodeField(wire: SchemaFieldSchema): FieldSchema {
 
 function decodedDefault(
   wire: SchemaFieldSchema,
-  dataType: DataType,
-  maxLength: number | undefined,
+  rules: DefaultRules,
 ): { readonly defaultValue?: ScalarValue } {
   if (wire.default_value === undefined || wire.default_value === null) return {};
-  return { defaultValue: decodeDefault(wire.name, dataType, maxLength, wire.default_value) };
+  return { defaultValue: decodeDefault(wire.name, rules, wire.default_value) };
 }
-
-/** Kept by everything below, but not yet read from or written to the wire. */
-const laterTypes: ReadonlySet<DataType> = new Set(['Geometry', 'Timestamptz']);
 
 function servedType(wire: number, field: string): DataType {
   const dataType = dataTypeFromWire.get(wire);
-  if (dataType !== undefined && !laterTypes.has(dataType)) return dataType;
+  if (dataType !== undefined) return dataType;
   if (wire === 0) throw invalid(`data type None is not valid, field ${field}`);
   throw unserved(`data type ${dataTypeName(wire)} (field ${field})`);
 }
@@ -151,10 +166,7 @@ interface Sizes {
 function decodeSizes(name: string, dataType: DataType, wire: SchemaFieldSchema, params: Properties): Sizes {
   if (isDenseVector(dataType)) return { dim: decodeDim(name, dataType, params) };
   if (dataType === 'VarChar') return { maxLength: decodeMaxLength(name, params) };
-  if (dataType === 'ArrayOfVector')
-    throw invalid(`data type ArrayOfVector is for fields of struct arrays, field ${name}`);
-  if (dataType !== 'Array') return {};
-  const elementType = decodeElementType(wire.element_type, name);
+  if (dataType !== 'Array' && dataType !== 'ArrayOfVector') return {};
   const maxCapacity = integerParam(params, 'max_capacity');
   if (maxCapacity === undefined)
     throw invalid(`type param(max_capacity) should be specified for array field ${name}`);
@@ -162,6 +174,8 @@ function decodeSizes(name: string, dataType: DataType, wire: SchemaFieldSchema, 
     throw invalid(
       `the maximum capacity specified for array should be in (0, ${MAX_ARRAY_CAPACITY}], field ${name}`,
     );
+  if (dataType === 'ArrayOfVector') return { ...decodeVectors(name, wire.element_type, params), maxCapacity };
+  const elementType = decodeElementType(wire.element_type, name);
   return elementType === 'VarChar'
     ? { elementType, maxCapacity, maxLength: decodeMaxLength(name, params) }
     : { elementType, maxCapacity };
@@ -172,6 +186,13 @@ function decodeElementType(wire: number, name: string): ElementType {
   if (dataType === undefined || !elementTypes.has(dataType))
     throw invalid(`element type ${dataTypeName(wire)} is not supported for array field ${name}`);
   return dataType as ElementType;
+}
+
+function decodeVectors(name: string, wire: number, params: Properties): Sizes {
+  const elementType = dataTypeFromWire.get(wire);
+  if (elementType === undefined || !isDenseVector(elementType))
+    throw invalid(`element type ${dataTypeName(wire)} is not supported for vector array field ${name}`);
+  return { elementType, dim: decodeDim(name, elementType, params) };
 }
 
 function decodeDim(name: string, type: VectorType, params: Properties): number {
@@ -207,16 +228,20 @@ export const encodeSchema = (
   name: string,
   schema: CollectionSchema,
   databaseName: string,
+  zone: TimeZone = utc,
 ): Outgoing<SchemaCollectionSchema> => ({
   name,
   description: schema.description,
-  fields: schema.fields.filter(({ isDynamic }) => !isDynamic).map(encodeField),
+  fields: schema.fields
+    .filter(({ isDynamic, structFieldId }) => !isDynamic && structFieldId === undefined)
+    .map((field) => encodeField(field, zone)),
+  struct_array_fields: encodeStructs(schema, (field) => encodeField(field, zone)),
   enable_dynamic_field: schema.enableDynamicField,
   dbName: databaseName,
   version: schema.version,
 });
 
-const encodeField = (field: FieldSchema): Outgoing<SchemaFieldSchema> => ({
+const encodeField = (field: FieldSchema, zone: TimeZone): Outgoing<SchemaFieldSchema> => ({
   fieldID: BigInt(field.fieldId),
   name: field.name,
   is_primary_key: field.isPrimaryKey,
@@ -228,5 +253,5 @@ const encodeField = (field: FieldSchema): Outgoing<SchemaFieldSchema> => ({
   nullable: field.nullable,
   ...(field.defaultValue === undefined
     ? {}
-    : { default_value: encodeDefault(field.dataType, field.defaultValue) }),
+    : { default_value: encodeDefault(field.dataType, field.defaultValue, zone) }),
 });

@@ -10,7 +10,7 @@ import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';
 import { Unit, type UnitPlace } from './unit.ts';
-import type { VectorBlock, VectorEngine } from './vectors.ts';
+import { blockFloats, type VectorBlock, type VectorEngine } from './vectors.ts';
 
 const MIN_ROWS = 64;
 const MAX_ROWS = 65_536;
@@ -83,7 +83,8 @@ export class GrowingSegment {
     const writers = new Map<FieldId, ColumnWriter>();
     try {
       for (const { fieldId, dataType, dim = 0 } of schema.fields)
-        if (dataType === 'FloatVector') vectors.set(fieldId, this.#engine.allocate(capacity * dim));
+        if (isDenseVector(dataType))
+          vectors.set(fieldId, this.#engine.allocate(blockFloats(dataType, dim, capacity)));
     } catch (error) {
       for (const block of vectors.values()) block.free();
       throw error;
@@ -100,9 +101,9 @@ export class GrowingSegment {
 const knowsFields = ({ writers }: Chunk, schema: CollectionSchema): boolean =>
   schema.fields.every(({ fieldId }) => writers.has(fieldId));
 
-/** Bytes of the vector that every row has. */
+/** Bytes of the vector that every row has in memory. */
 const denseBytes = ({ dataType, dim = 0 }: FieldSchema): number =>
-  isDenseVector(dataType) ? vectorBytes(dataType, dim) : 0;
+  isDenseVector(dataType) ? 4 * blockFloats(dataType, dim, 1) : 0;
 
 /** Bytes of what has no fixed size in a row: text, and lists of vectors. */
 function textBytes(column: Column, from: number, to: number): number {

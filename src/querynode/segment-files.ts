@@ -3,7 +3,7 @@ import { DbError } from '../errors/db-error.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile, SegmentIndex, SegmentRecord } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
-import type { CollectionSchema } from '../model/schema.ts';
+import { type CollectionSchema, isDenseVector } from '../model/schema.ts';
 import type { Deletes } from '../segment/deletes-file.ts';
 import {
   LOAD_DELETES,
@@ -20,7 +20,7 @@ import { bytesOf } from '../vector-index/arena.ts';
 import { HnswIndex } from '../vector-index/hnsw.ts';
 import { ArenaVectors, graphOf } from './arena-engine.ts';
 import type { GraphShape, SegmentFiles } from './loader.ts';
-import type { VectorBlock, VectorEngine } from './vectors.ts';
+import { blockColumn, type VectorBlock, type VectorEngine } from './vectors.ts';
 
 /** Bytes of a graph read and checked at once: some milliseconds. */
 const WINDOW_BYTES = 4 * 2 ** 20;
@@ -58,16 +58,11 @@ export class WorkerFiles implements SegmentFiles {
       { files, fields, vectors: targets },
     );
     const all = new Map<FieldId, Column>(columns);
-    for (const { fieldId, dim } of fields) {
+    for (const { fieldId, dataType, dim = 0 } of fields) {
       const values = vectors.get(fieldId)?.values;
-      if (values === undefined || dim === undefined) continue;
-      all.set(fieldId, {
-        layout: 'vector',
-        type: 'FloatVector',
-        dim,
-        values,
-        valid: vectorValid.get(fieldId),
-      });
+      if (values === undefined || !isDenseVector(dataType)) continue;
+      const valid = vectorValid.get(fieldId);
+      all.set(fieldId, { ...blockColumn(dataType, dim, rowCount, values), valid });
     }
     return { batch: { rowCount, columns: all }, timestamps };
   }

@@ -26,7 +26,7 @@ import {
 } from '../../src/proxy/wire/descriptor.ts';
 import { jsonEntries, jsonObjectText } from '../../src/proxy/wire/json-object.ts';
 import { flattenParams } from '../../src/proxy/wire/key-values.ts';
-import { decodeQueryVectors } from '../../src/proxy/wire/placeholder.ts';
+import { decodePlaceholders, queriesFor, queryCountOf } from '../../src/proxy/wire/placeholder.ts';
 import { checkedRows } from '../../src/proxy/wire/rows.ts';
 import { decodeSchema } from '../../src/proxy/wire/schema.ts';
 import { decodeWriteRequest, decodeWriteTarget } from '../../src/proxy/wire/write-request.ts';
@@ -35,6 +35,7 @@ import { parseJson } from '../../src/support/json.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { systemClock } from '../../src/support/system-clock.ts';
 import { FakeDoor } from '../admin/fake-door.ts';
+import { fieldSchema } from '../field-schema.ts';
 import { FakePlanes } from '../proxy/fake-planes.ts';
 import { batchOf } from '../proxy/fake-rows.ts';
 import type { Decoder } from './harness.ts';
@@ -251,14 +252,16 @@ const vectorsMessage = (count: number): Uint8Array =>
       },
     ],
   });
+const queriedField = fieldSchema('v', { dataType: 'FloatVector', dim: 2 });
 const queryVectors: Decoder = {
   name: 'query-vectors',
   covers: ['proxy/wire/placeholder.ts'],
   corpus: [vectorsMessage(1), vectorsMessage(3)],
   words: protobufWords,
   decode: (bytes) => {
-    const { values, count } = decodeQueryVectors(bytes, 'v', 2);
-    assert.equal(values.length, count * 2);
+    const queries = queriesFor(queriedField, decodePlaceholders(bytes));
+    assert.ok(queries.layout === 'vector');
+    assert.equal(queries.values.length, queryCountOf(queries) * 2);
   },
   refuses: isTyped,
 };

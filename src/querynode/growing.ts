@@ -8,6 +8,8 @@ import type { FieldId } from '../model/ids.ts';
 import type { Column, RowBatch } from '../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
+import { assert } from '../support/assert.ts';
+import { SparseIndex, type SparseRows } from '../vector-index/sparse.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';
 import { Unit, type UnitPlace } from './unit.ts';
 import { blockFloats, type VectorBlock, type VectorEngine } from './vectors.ts';
@@ -23,6 +25,7 @@ interface Chunk {
   readonly unit: Unit;
   readonly timestamps: BigInt64Array;
   readonly writers: ReadonlyMap<FieldId, ColumnWriter>;
+  readonly sparse: ReadonlyMap<FieldId, SparseIndex>;
   textBytes: number;
 }
 
@@ -55,6 +58,8 @@ export class GrowingSegment {
       for (const [fieldId, writer] of chunk.writers) writer.append(rows.columns.get(fieldId), from, to);
       for (const column of rows.columns.values()) chunk.textBytes += textBytes(column, from, to);
       chunk.timestamps.fill(ts, start, start + to - from);
+      for (const [fieldId, index] of chunk.sparse)
+        index.extend(sparseRows(chunk.writers.get(fieldId)), start + to - from);
       chunk.unit.reveal(start + to - from, deletes);
       from = to;
     }
@@ -93,9 +98,20 @@ export class GrowingSegment {
       writers.set(field.fieldId, columnWriter(field, capacity, vectors.get(field.fieldId)?.values));
     const timestamps = new BigInt64Array(capacity);
     const { place } = this;
-    const unit = new Unit({ place, schema, capacity, columns: writers, timestamps, vectors });
-    return { unit, timestamps, writers, textBytes: 0 };
+    const sparse = new Map(
+      schema.fields
+        .filter(({ dataType }) => dataType === 'SparseFloatVector')
+        .map(({ fieldId }) => [fieldId, new SparseIndex()] as const),
+    );
+    const unit = new Unit({ place, schema, capacity, columns: writers, timestamps, vectors, sparse });
+    return { unit, timestamps, writers, sparse, textBytes: 0 };
   }
+}
+
+function sparseRows(writer: ColumnWriter | undefined): SparseRows {
+  const column = writer?.column;
+  assert(column?.layout === 'bytes', 'sparse vectors are bytes');
+  return column;
 }
 
 const knowsFields = ({ writers }: Chunk, schema: CollectionSchema): boolean =>

@@ -7,6 +7,7 @@ import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import { keyList } from '../segment/key-column.ts';
 import { mapLimited } from '../support/limiter.ts';
+import type { SparseIndex } from '../vector-index/sparse.ts';
 import type { CollectionView } from './api.ts';
 import type { CollectionRows, SealedSegment } from './collection.ts';
 import type { Pacer } from './pacer.ts';
@@ -27,7 +28,12 @@ export interface SegmentFiles {
     record: SegmentRecord,
     schema: CollectionSchema,
     vectors: ReadonlyMap<FieldId, VectorBlock>,
-  ): Promise<{ readonly batch: RowBatch; readonly timestamps: BigInt64Array }>;
+  ): Promise<{
+    readonly batch: RowBatch;
+    readonly timestamps: BigInt64Array;
+    /** Posting lists of the fields of sparse vectors. */
+    readonly sparse?: ReadonlyMap<FieldId, SparseIndex>;
+  }>;
   deletes(
     record: SegmentRecord,
     keyField: FieldSchema,
@@ -157,12 +163,12 @@ async function loadUnit(record: SegmentRecord, view: CollectionView, options: Lo
         const floats = blockFloats(dataType, dim, rowCount);
         vectors.set(fieldId, options.engine.allocate(floats, graph?.file.sizeBytes));
       }
-    const { batch, timestamps } = await options.files.rows(record, schema, vectors);
+    const { batch, timestamps, sparse = new Map() } = await options.files.rows(record, schema, vectors);
     if (batch.rowCount !== rowCount || timestamps.length !== rowCount)
       throw damaged(record, `holds ${batch.rowCount} rows instead of ${rowCount}`);
     const place = { segmentId, partitionId, channel };
     const columns = new Map([...batch.columns].map(([fieldId, column]) => [fieldId, { column }]));
-    unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors });
+    unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors, sparse });
     unit.setIndexes(await loadIndexes(record, unit, view, options));
     return unit;
   } catch (error) {

@@ -11,6 +11,7 @@ import { isBinaryMetric, type ScanMetric } from '../vector-index/metric.ts';
 import type { SearchRequest } from './api.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
+import { searchSparse } from './sparse-search.ts';
 import type { NearestRequest, NearestRows, VectorEngine } from './vectors.ts';
 
 export interface NearestContext {
@@ -43,7 +44,10 @@ export function checkQueries(field: FieldSchema, request: SearchRequest): Querie
       throw new DbError('parameter-invalid', `${metric} compares lists of vectors, not single ones`);
     return { kind, metric, values: queryValues(queries) };
   }
-  if (queries.layout === 'bytes') return { kind: 'sparse', column: queries };
+  if (queries.layout === 'bytes') {
+    if (metric === 'BM25') throw new DbError('unimplemented', 'searching by BM25 is not implemented');
+    return { kind: 'sparse', column: queries };
+  }
   if (!isListMetric(metric))
     throw new DbError('parameter-invalid', `${metric} compares single vectors, not lists of them`);
   return { kind: 'lists', column: queries };
@@ -90,7 +94,11 @@ export async function nearest(
     rangeFilter,
     pacer,
   };
-  if (queries.kind === 'sparse') throw new DbError('unimplemented', 'sparse');
+  if (queries.kind === 'sparse') {
+    const index = unit.sparse.get(fieldId);
+    assert(column.layout === 'bytes' && index !== undefined, 'sparse vectors have posting lists');
+    return searchSparse(index, column, { ...wanted, allowed, queries: queries.column });
+  }
   if (queries.kind === 'lists') {
     assert(column.layout === 'list' && isListMetric(request.metric), 'a list field has lists');
     return engine.scanLists(column, { ...wanted, metric: request.metric, queries: queries.column });

@@ -18,6 +18,8 @@ import { crc32 } from '../support/crc32.ts';
 import type { Workers } from '../support/workers.ts';
 import { bytesOf } from '../vector-index/arena.ts';
 import { HnswIndex } from '../vector-index/hnsw.ts';
+import { buildSparse } from '../vector-index/search-tasks.ts';
+import { SparseIndex } from '../vector-index/sparse.ts';
 import { ArenaVectors, graphOf } from './arena-engine.ts';
 import type { GraphShape, SegmentFiles } from './loader.ts';
 import { blockColumn, type VectorBlock, type VectorEngine } from './vectors.ts';
@@ -64,7 +66,11 @@ export class WorkerFiles implements SegmentFiles {
       const valid = vectorValid.get(fieldId);
       all.set(fieldId, { ...blockColumn(dataType, dim, rowCount, values), valid });
     }
-    return { batch: { rowCount, columns: all }, timestamps };
+    const sparse = new Map<FieldId, SparseIndex>();
+    for (const [fieldId, column] of columns)
+      if (column.layout === 'bytes' && column.type === 'SparseFloatVector')
+        sparse.set(fieldId, new SparseIndex(await buildSparse(this.#workers, column, rowCount)));
+    return { batch: { rowCount, columns: all }, timestamps, sparse };
   }
 
   deletes({ files }: SegmentRecord): ReturnType<SegmentFiles['deletes']> {

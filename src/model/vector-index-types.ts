@@ -128,7 +128,22 @@ export function checkVectorIndex(
     );
   checkRules(indexType.rules, params);
   checkSubvectors(field, type, params);
+  if (family === 'sparse') return sparseMetric(field, params['metric_type']);
   return metricFor(field, indexType, params['metric_type']);
+}
+
+/** What a BM25 function writes is compared by BM25, and nothing else is. */
+function sparseMetric(field: FieldSchema, asked: string | undefined): MetricType {
+  const metric = asked === undefined || asked === '' ? undefined : asked.toUpperCase();
+  if (metric !== undefined && metric !== 'IP' && metric !== 'BM25')
+    throw invalid(`only IP&BM25 is the supported metric type for sparse index, not ${asked}`);
+  if (field.isFunctionOutput === true) {
+    if (metric === 'IP')
+      throw invalid(`index metric type of BM25 function output field must be BM25, got ${asked}`);
+    return 'BM25';
+  }
+  if (metric === 'BM25') throw invalid('only BM25 Function output field support BM25 metric type');
+  return 'IP';
 }
 
 function metricFor(field: FieldSchema, { metrics }: IndexType, asked: string | undefined): MetricType {

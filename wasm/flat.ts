@@ -30,10 +30,12 @@ function keysOf2(metric: u32, q: usize, atA: usize, atB: usize, a: u32, b: u32, 
   return keys2(metric, q, atA, atB, a, b, dim, inverseQuery);
 }
 
-/** `keys2` of two items that have no rows and no norms of their own. */
-export function pairKeys(metric: u32, q: usize, atA: usize, atB: usize, dim: u32, inverseQuery: f32): v128 {
-  rowNorms = 0;
-  return keysOf2(metric, q, atA, atB, 0, 0, dim, inverseQuery);
+/** `keys2` of items `a` and `b`; `norms` as in `scan`. */
+export function pairKeys(
+  metric: u32, q: usize, atA: usize, atB: usize, a: u32, b: u32, dim: u32, inverseQuery: f32, norms: usize,
+): v128 {
+  rowNorms = norms;
+  return keysOf2(metric, q, atA, atB, a, b, dim, inverseQuery);
 }
 
 /** 1 / |vector|, 0 for a zero vector. */

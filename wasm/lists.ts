@@ -5,10 +5,10 @@ import { begin, offerBelow, pairKeys, scanned } from './flat';
 /**
  * Adds to `sums`, one float a row, the lowest key that `query` has with an item of the row. Row `i` holds the items
  * `ends[i - 1]` to `ends[i]` behind `items`, row 0 those from 0 on. A row without items becomes NaN: nothing is nearest to it.
- * `dim`: floats of an item.
+ * `dim`: floats of an item. `norms`: for COSINE 1 / |item| of every item.
  */
 export function addBestKeys(
-  metric: u32, items: usize, dim: u32, ends: usize, rowCount: u32, query: usize, inverseQuery: f32, sums: usize,
+  metric: u32, items: usize, norms: usize, dim: u32, ends: usize, rowCount: u32, query: usize, inverseQuery: f32, sums: usize,
 ): void {
   const stride = <usize>dim << 2;
   let item: u32 = 0;
@@ -17,8 +17,9 @@ export function addBestKeys(
     let best: f32 = item == end ? NaN : Infinity;
     for (; item < end; item += 2) {
       const a = items + <usize>item * stride;
-      const b = item + 1 < end ? a + stride : a;
-      const keys = pairKeys(metric, query, a, b, dim, inverseQuery);
+      const next = item + 1 < end ? item + 1 : item;
+      const b = items + <usize>next * stride;
+      const keys = pairKeys(metric, query, a, b, item, next, dim, inverseQuery, norms);
       best = min(best, min(f32x4.extract_lane(keys, 0), f32x4.extract_lane(keys, 1)));
     }
     item = end;

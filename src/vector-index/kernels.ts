@@ -53,6 +53,7 @@ export interface KernelExports {
   addBestKeys(
     metric: number,
     items: number,
+    norms: number,
     dim: number,
     ends: number,
     rowCount: number,

@@ -120,6 +120,7 @@ export function listScratchBytes({ batch, k }: ListScan, { metric, dim }: ListQu
   return (
     pieceBytes(batch.itemCount * item) +
     pieceBytes(item) +
+    (pairMetric[metric] === 'COSINE' ? pieceBytes(batch.itemCount * 4) : 0) +
     2 * pieceBytes(batch.rows.length * 4) +
     pieceBytes(heap * 8) +
     2 * pieceBytes(heap * 4)
@@ -136,15 +137,17 @@ export function scanListBatch(kernels: Kernels, scan: ListScan, queries: ListQue
   const layout = kernels.layout();
   const items = layout.take(batch.itemCount * bytesOfItem(metric, dim));
   const query = layout.take(bytesOfItem(metric, dim));
+  const norms = pairMetric[metric] === 'COSINE' ? layout.take(batch.itemCount * 4) : 0;
   const ends = layout.take(rowCount * 4);
   const sums = layout.take(rowCount * 4);
   const heap = layout.take(heapSize * 8);
   const out = [layout.take(heapSize * 4), layout.take(heapSize * 4)] as const;
   const hits = new HitWriter(kernels, metric, queries.to - queries.from, ...out);
   layItems(kernels, items, column, batch);
+  if (norms !== 0) kernels.run.writeInverseNorms(items, dim, batch.itemCount, norms);
   kernels.words(ends, rowCount).set(batch.ends);
   const pair = { metric: pairMetric[metric], dim, queries: queries.values };
-  const addBest = adder(kernels, pair.metric, { items, dim, ends, rowCount, query, sums });
+  const addBest = adder(kernels, pair.metric, { items, norms, dim, ends, rowCount, query, sums });
   for (let q = queries.from; q < queries.to; q++) {
     kernels.floats(sums, rowCount).fill(0);
     for (let i = offsets[q] ?? 0; i < (offsets[q + 1] ?? 0); i++) {
@@ -160,6 +163,8 @@ export function scanListBatch(kernels: Kernels, scan: ListScan, queries: ListQue
 
 interface BatchPlace {
   readonly items: number;
+  /** For COSINE: where 1 / |item| of the items stand. */
+  readonly norms: number;
   readonly dim: number;
   readonly ends: number;
   readonly rowCount: number;
@@ -171,7 +176,7 @@ interface BatchPlace {
 function adder(
   { run }: Kernels,
   metric: ScanMetric,
-  { items, dim, ends, rowCount, query, sums }: BatchPlace,
+  { items, norms, dim, ends, rowCount, query, sums }: BatchPlace,
 ): () => void {
   if (metric === 'HAMMING' || metric === 'JACCARD' || metric === 'MHJACCARD') {
     const code = bitsCode(metric, dim);
@@ -179,7 +184,7 @@ function adder(
   }
   return () => {
     const inverse = metric === 'COSINE' ? run.inverseNorm(query, dim) : 1;
-    run.addBestKeys(metricCode[metric], items, dim, ends, rowCount, query, inverse, sums);
+    run.addBestKeys(metricCode[metric], items, norms, dim, ends, rowCount, query, inverse, sums);
   };
 }
 

@@ -18,9 +18,9 @@ import { crc32 } from '../support/crc32.ts';
 import type { Workers } from '../support/workers.ts';
 import { bytesOf } from '../vector-index/arena.ts';
 import { HnswIndex } from '../vector-index/hnsw.ts';
-import { buildSparse } from '../vector-index/search-tasks.ts';
 import { SparseIndex } from '../vector-index/sparse.ts';
 import { ArenaVectors, graphOf } from './arena-engine.ts';
+import { LOAD_SPARSE_SEGMENT, type LoadedSparse } from './load-task.ts';
 import type { GraphShape, SegmentFiles } from './loader.ts';
 import { blockColumn, type VectorBlock, type VectorEngine } from './vectors.ts';
 
@@ -55,10 +55,11 @@ export class WorkerFiles implements SegmentFiles {
       buffer: values.buffer,
       byteOffset: values.byteOffset,
     }));
-    const { rowCount, timestamps, columns, vectorValid } = await this.#workers.run<LoadInput, LoadedSegment>(
-      LOAD_SEGMENT,
-      { files, fields, vectors: targets },
-    );
+    const { rowCount, timestamps, columns, vectorValid, blocks } = await this.#load({
+      files,
+      fields,
+      vectors: targets,
+    });
     const all = new Map<FieldId, Column>(columns);
     for (const { fieldId, dataType, dim = 0 } of fields) {
       const values = vectors.get(fieldId)?.values;
@@ -66,11 +67,15 @@ export class WorkerFiles implements SegmentFiles {
       const valid = vectorValid.get(fieldId);
       all.set(fieldId, { ...blockColumn(dataType, dim, rowCount, values), valid });
     }
-    const sparse = new Map<FieldId, SparseIndex>();
-    for (const [fieldId, column] of columns)
-      if (column.layout === 'bytes' && column.type === 'SparseFloatVector')
-        sparse.set(fieldId, new SparseIndex(await buildSparse(this.#workers, column, rowCount)));
+    const sparse = new Map([...blocks].map(([fieldId, each]) => [fieldId, new SparseIndex(each)]));
     return { batch: { rowCount, columns: all }, timestamps, sparse };
+  }
+
+  async #load(input: LoadInput): Promise<LoadedSparse> {
+    if (input.fields.some(({ dataType }) => dataType === 'SparseFloatVector'))
+      return this.#workers.run<LoadInput, LoadedSparse>(LOAD_SPARSE_SEGMENT, input);
+    const loaded = await this.#workers.run<LoadInput, LoadedSegment>(LOAD_SEGMENT, input);
+    return { ...loaded, blocks: new Map() };
   }
 
   deletes({ files }: SegmentRecord): ReturnType<SegmentFiles['deletes']> {

@@ -21,7 +21,6 @@ import {
   type VectorType,
 } from '../model/schema.ts';
 import { narrow } from '../model/vector-floats.ts';
-import { loadTasks } from '../segment/load.ts';
 import { encodeRows } from '../segment/rows-file.ts';
 import { MemoryStore } from '../storage/memory.ts';
 import { inlineWorkers } from '../support/inline-workers.ts';
@@ -30,6 +29,7 @@ import { systemClock } from '../support/system-clock.ts';
 import { VectorArena } from '../vector-index/arena.ts';
 import { vectorTasks } from '../vector-index/search-tasks.ts';
 import { ArenaEngine } from './arena-engine.ts';
+import { sparseLoadTasks } from './load-task.ts';
 import { LocalQueryNode } from './querynode.ts';
 import { WorkerFiles } from './segment-files.ts';
 
@@ -214,7 +214,7 @@ function slowHits(field: FieldSchema, metric: MetricType, id: number, value: Val
 
 async function world(ids: readonly number[], sealed: number, values: ReadonlyMap<FieldId, readonly Value[]>) {
   const store = new MemoryStore(() => 0);
-  const workers = inlineWorkers({ ...loadTasks({ store }), ...vectorTasks() });
+  const workers = inlineWorkers({ ...sparseLoadTasks({ store }), ...vectorTasks() });
   const arena = new VectorArena({ maxBytes: 2 ** 26, memoryBytes: 2 ** 25, growBytes: 2 ** 20 });
   const engine = new ArenaEngine({ arena });
   const log = new PlainLog();

@@ -13,7 +13,6 @@ import { buildHnsw } from './hnsw-build.ts';
 import type { HnswParams } from './hnsw-file.ts';
 import { Kernels, type Scratch, type WasmMemory } from './kernels.ts';
 import type { Metric } from './metric.ts';
-import { buildBlocks, type SparseBlock, type SparseRows } from './sparse.ts';
 import { mergeTopK, type TopK } from './top-k.ts';
 
 /** Shared by the thread that builds and the one that waits for it. */
@@ -43,19 +42,6 @@ interface SearchHnswTask extends InMemory {
   readonly search: HnswSearch;
 }
 
-interface BuildSparseTask {
-  readonly rows: SparseRows;
-  readonly rowCount: number;
-}
-
-const arraysOfBlock = (block: SparseBlock): ArrayBuffer[] =>
-  [block.dims, block.starts, block.rows, block.values, block.highest, block.lowest, block.lengths].map(
-    ({ buffer }) => {
-      assert(buffer instanceof ArrayBuffer, 'posting lists are not in shared memory');
-      return buffer;
-    },
-  );
-
 const answer = (hits: TopK) => ({ output: hits, transfer: buffersOf(hits) });
 const buffersOf = (hits: TopK): ArrayBuffer[] =>
   [hits.counts, hits.rows, hits.scores].map(({ buffer }) => {
@@ -77,10 +63,6 @@ export const vectorTasks = (): WorkerTasks => ({
   },
   async 'scan-vectors'({ memory, scratch, scan }: ScanTask) {
     return answer(scanTopK(new Kernels(memory, scratch), scan));
-  },
-  async 'build-sparse'({ rows, rowCount }: BuildSparseTask) {
-    const blocks = buildBlocks(rows, rowCount);
-    return { output: blocks, transfer: blocks.flatMap(arraysOfBlock) };
   },
   async 'search-hnsw'({ memory, scratch, index, search }: SearchHnswTask) {
     return answer(searchHnsw(new Kernels(memory, scratch), index, search));
@@ -112,14 +94,6 @@ export function startHnswBuild(workers: Workers, task: Omit<BuildHnswTask, 'cont
     cancel: () => Atomics.store(words, 0, 1),
   };
 }
-
-/** Posting lists of all rows, made in a worker. */
-export const buildSparse = (
-  workers: Workers,
-  { offsets, data }: SparseRows,
-  rowCount: number,
-): Promise<SparseBlock[]> =>
-  workers.run<BuildSparseTask, SparseBlock[]>('build-sparse', { rows: { offsets, data }, rowCount });
 
 /** Scans in workers, the rows cut into `slices`, at most that many at once. `scan.vectorsOffset` lies in `vectors`. Throws `resource-exhausted`. */
 export async function scanInWorkers(

@@ -28,6 +28,15 @@ export interface SparseBlock {
   readonly lengths: Float32Array;
 }
 
+/** For moving a block between threads. */
+export const buffersOfBlock = (block: SparseBlock): ArrayBuffer[] =>
+  [block.dims, block.starts, block.rows, block.values, block.highest, block.lowest, block.lengths].map(
+    ({ buffer }) => {
+      assert(buffer instanceof ArrayBuffer, 'posting lists are not in shared memory');
+      return buffer;
+    },
+  );
+
 export interface Bm25 {
   readonly k1: number;
   readonly b: number;

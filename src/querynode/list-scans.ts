@@ -3,6 +3,9 @@ import type { ListColumn } from '../model/rows.ts';
 import type { VectorArena } from '../vector-index/arena.ts';
 import type { Kernels } from '../vector-index/kernels.ts';
 import {
+  addListKeys,
+  bestLists,
+  bestScratchBytes,
   itemScratchBytes,
   itemsOf,
   type ListBatch,
@@ -11,7 +14,6 @@ import {
   placesOfItems,
   queryValues,
   scanItemBatch,
-  scanListBatch,
 } from '../vector-index/lists.ts';
 import { mergeTopK, type TopK } from '../vector-index/top-k.ts';
 import type { ListRequest, NearestRequest, NearestRows } from './vectors.ts';
@@ -20,8 +22,8 @@ import type { ListRequest, NearestRequest, NearestRows } from './vectors.ts';
 const SLICE_BYTES = 16 * 2 ** 20;
 /** Bytes of items in a batch; a row with more is one by itself. */
 const BATCH_BYTES = 2 ** 20;
-/** Query vectors that share a batch; a query with more is alone. */
-const TILE_VECTORS = 32;
+/** Query vectors that share a batch in one slice. */
+const TILE_VECTORS = 64;
 const BYTES_PER_UNIT = 64;
 
 /** Scratch in some memory of the arena, for as long as `work` lasts. */
@@ -53,7 +55,7 @@ interface Tile {
   readonly queryCount: number;
   readonly vectors: number;
   readonly itemBytes: number;
-  search(batch: ListBatch): TopK;
+  search(batch: ListBatch): TopK | Promise<TopK>;
 }
 
 /** The best of all batches, the memory of two of them at once. */
@@ -63,16 +65,16 @@ async function scanTile(
   metric: ListRequest['metric'] | NearestRequest['metric'],
   { queryCount, vectors, itemBytes, search }: Tile,
 ): Promise<TopK> {
-  const bytes = Math.min(BATCH_BYTES, SLICE_BYTES / Math.max(1, vectors));
-  const maxItems = Math.max(1, Math.floor(bytes / itemBytes));
+  const together = Math.max(1, Math.min(vectors, TILE_VECTORS));
+  const maxItems = Math.max(1, Math.floor(Math.min(BATCH_BYTES, SLICE_BYTES / together) / itemBytes));
   let best: TopK = {
     counts: new Uint32Array(queryCount),
     rows: new Uint32Array(0),
     scores: new Float32Array(0),
   };
   for (const batch of listBatches(column, rowCount, allowed, maxItems)) {
-    if (batch.itemCount > 0) best = mergeTopK(metric, k, [best, search(batch)]);
-    await pacer.spend((batch.itemCount * itemBytes * vectors) / BYTES_PER_UNIT + batch.rows.length * 4);
+    if (batch.itemCount > 0) best = mergeTopK(metric, k, [best, await search(batch)]);
+    await pacer.spend((batch.itemCount * itemBytes * together) / BYTES_PER_UNIT + batch.rows.length * 4);
   }
   return best;
 }
@@ -82,23 +84,31 @@ export function scanLists(
   column: ListColumn,
   request: ListRequest,
 ): Promise<NearestRows> {
-  const { metric, k, radius, rangeFilter, queryCount } = request;
+  const { metric, k, radius, rangeFilter, queryCount, pacer } = request;
   const { offsets } = request.queries;
   const { dim } = itemsOf(request.queries);
   const values = queryValues(itemsOf(request.queries));
-  const itemBytes = (values.byteLength / Math.max(1, offsets[queryCount] ?? 1)) | 0;
+  const itemBytes = values.byteLength / Math.max(1, offsets[queryCount] ?? 1);
   return withKernels(arena, async (kernels) => {
     const answers: TopK[] = [];
     for (const [from, to] of tilesOf(offsets, queryCount)) {
       const queries = { metric, dim, values, offsets, from, to };
-      const vectors = (offsets[to] ?? 0) - (offsets[from] ?? 0);
-      const search = (batch: ListBatch): TopK => {
+      const [start, last] = [offsets[from] ?? 0, offsets[to] ?? 0];
+      const search = async (batch: ListBatch): Promise<TopK> => {
         const scan = { column, batch, k, radius, rangeFilter };
-        return scanListBatch(kernels(listScratchBytes(scan, queries)), scan, queries);
+        const sums = new Float32Array((to - from) * batch.rows.length);
+        const bytes = batch.itemCount * itemBytes;
+        const step = Math.max(1, Math.min(TILE_VECTORS, Math.floor(SLICE_BYTES / bytes)));
+        for (let first = start; first < last; first += step) {
+          const end = Math.min(last, first + step);
+          addListKeys(kernels(listScratchBytes(scan, queries)), scan, queries, sums, { first, end });
+          // The last step is paid for by the caller.
+          if (end < last) await pacer.spend((bytes * (end - first)) / BYTES_PER_UNIT);
+        }
+        return bestLists(kernels(bestScratchBytes(scan)), scan, queries, sums);
       };
-      answers.push(
-        await scanTile(column, request, metric, { queryCount: to - from, vectors, itemBytes, search }),
-      );
+      const tile = { queryCount: to - from, vectors: last - start, itemBytes, search };
+      answers.push(await scanTile(column, request, metric, tile));
     }
     return joined(answers);
   });
@@ -109,22 +119,20 @@ export function scanItems(
   column: ListColumn,
   request: NearestRequest,
 ): Promise<NearestRows> {
-  const { metric, dim, k, radius, rangeFilter, queryCount, rowCount } = request;
+  const { metric, dim, elementBits, k, radius, rangeFilter, queryCount, rowCount } = request;
   const width = request.queries.length / queryCount;
   return withKernels(arena, async (kernels) => {
     const answers: TopK[] = [];
     for (let from = 0; from < queryCount; from += TILE_VECTORS) {
       const count = Math.min(TILE_VECTORS, queryCount - from);
       const values = request.queries.subarray(from * width, (from + count) * width);
-      const queries = { metric, dim, queries: values, queryCount: count };
+      const queries = { metric, dim, elementBits, queries: values, queryCount: count };
       const search = (batch: ListBatch): TopK => {
         const scan = { column, batch, k, radius, rangeFilter };
         return scanItemBatch(kernels(itemScratchBytes(scan, queries)), scan, queries);
       };
-      const itemBytes = values.byteLength / count;
-      answers.push(
-        await scanTile(column, request, metric, { queryCount: count, vectors: count, itemBytes, search }),
-      );
+      const tile = { queryCount: count, vectors: count, itemBytes: values.byteLength / count, search };
+      answers.push(await scanTile(column, request, metric, tile));
     }
     const all = joined(answers);
     return { ...all, ...placesOfItems(column, rowCount, all.rows) };

@@ -46,6 +46,8 @@ const TERMS_PER_SLICE = 512;
 const WORDS_PER_SLICE = 128;
 /** A pair of a row that is scored by itself costs as much as so many postings. */
 const PAIR_COST = 6;
+/** Postings of a share of the rows below one to so many are gone through twice rather than all rows once. */
+const FEW_POSTINGS = 8;
 /** Looking a term up in a block costs as much as so many postings. */
 const LOOKUP_COST = 20;
 
@@ -111,8 +113,9 @@ class SparseSearch {
       return this.#scoreRows(block.firstRow, end, terms, best);
     }
     await this.#sum(block, found);
-    this.#collect(block, best);
-    await pacer.spend(block.rowCount / POSTINGS_PER_UNIT);
+    if (found.postings * FEW_POSTINGS < block.rowCount) this.#collectFew(block, found, best);
+    else this.#collect(block, best);
+    await pacer.spend((2 * block.rowCount) / POSTINGS_PER_UNIT);
   }
 
   async #sum(block: SparseBlock, found: BlockTerms): Promise<void> {
@@ -141,6 +144,21 @@ class SparseSearch {
       ({ threshold } = best);
     }
     sums.fill(0, 0, rowCount);
+  }
+
+  /** The same, looking only where something was added. */
+  #collectFew({ firstRow, rows, starts }: SparseBlock, { places }: BlockTerms, best: TopScores): void {
+    const sums = this.#sums ?? new Float32Array(0);
+    const { allowed, rowCount } = this.#request;
+    for (const place of places)
+      for (let p = starts[place] as number; p < (starts[place + 1] as number); p++) {
+        const i = rows[p] as number;
+        const score = sums[i] as number;
+        const row = firstRow + i;
+        sums[i] = 0;
+        if (score === 0 || score <= this.#above || score > this.#most || row >= rowCount) continue;
+        if ((((allowed[row >>> 5] as number) >>> (row & 31)) & 1) === 1) best.offer(score, row);
+      }
   }
 
   async #scoreRows(from: number, to: number, terms: SparseTerms, best: TopScores): Promise<void> {

@@ -113,49 +113,78 @@ export interface ListScan extends ScoreRange {
 const bytesOfItem = (metric: ScanMetric | ListMetric, dim: number): number =>
   rowBytes({ metric: isListMetric(metric) ? pairMetric[metric] : metric, dim });
 
-/** Scratch that `scanListBatch` needs. */
-export function listScratchBytes({ batch, k }: ListScan, { metric, dim }: ListQueries): number {
+/** Scratch that `addListKeys` needs. */
+export function listScratchBytes({ batch }: ListScan, { metric, dim }: ListQueries): number {
   const item = bytesOfItem(metric, dim);
-  const heap = Math.min(k, batch.rows.length);
   return (
     pieceBytes(batch.itemCount * item) +
     pieceBytes(item) +
     (pairMetric[metric] === 'COSINE' ? pieceBytes(batch.itemCount * 4) : 0) +
-    2 * pieceBytes(batch.rows.length * 4) +
-    pieceBytes(heap * 8) +
-    2 * pieceBytes(heap * 4)
+    2 * pieceBytes(batch.rows.length * 4)
   );
 }
 
-/** The `k` best rows of a batch for each query from `queries.from` to `queries.to`. */
-export function scanListBatch(kernels: Kernels, scan: ListScan, queries: ListQueries): TopK {
-  const { batch, column, k } = scan;
+/**
+ * Adds to `sums`, a float for each query from `queries.from` to `queries.to` and each row of the batch, the keys of the best items for the
+ * query vectors from `first` to `end`. To be called for all vectors of the queries in their order.
+ */
+export function addListKeys(
+  kernels: Kernels,
+  { column, batch }: ListScan,
+  queries: ListQueries,
+  sums: Float32Array,
+  { first, end }: { readonly first: number; readonly end: number },
+): void {
   const { metric, dim, offsets } = queries;
-  const { inner, outer } = keyRange(metric, scan);
   const rowCount = batch.rows.length;
-  const heapSize = Math.min(k, rowCount);
   const layout = kernels.layout();
   const items = layout.take(batch.itemCount * bytesOfItem(metric, dim));
   const query = layout.take(bytesOfItem(metric, dim));
   const norms = pairMetric[metric] === 'COSINE' ? layout.take(batch.itemCount * 4) : 0;
   const ends = layout.take(rowCount * 4);
-  const sums = layout.take(rowCount * 4);
-  const heap = layout.take(heapSize * 8);
-  const out = [layout.take(heapSize * 4), layout.take(heapSize * 4)] as const;
-  const hits = new HitWriter(kernels, metric, queries.to - queries.from, ...out);
+  const at = layout.take(rowCount * 4);
   layItems(kernels, items, column, batch);
   if (norms !== 0) kernels.run.writeInverseNorms(items, dim, batch.itemCount, norms);
   kernels.words(ends, rowCount).set(batch.ends);
   const pair = { metric: pairMetric[metric], dim, queries: queries.values };
-  const addBest = adder(kernels, pair.metric, { items, norms, dim, ends, rowCount, query, sums });
+  const addBest = adder(kernels, pair.metric, { items, norms, dim, ends, rowCount, query, sums: at });
+  const inMemory = kernels.floats(at, rowCount);
   for (let q = queries.from; q < queries.to; q++) {
-    kernels.floats(sums, rowCount).fill(0);
-    for (let i = offsets[q] ?? 0; i < (offsets[q + 1] ?? 0); i++) {
+    const from = Math.max(first, offsets[q] ?? 0);
+    const to = Math.min(end, offsets[q + 1] ?? 0);
+    if (from >= to) continue;
+    const own = sums.subarray((q - queries.from) * rowCount, (q - queries.from + 1) * rowCount);
+    inMemory.set(own);
+    for (let i = from; i < to; i++) {
       layQuery(kernels, pair, i, query);
       addBest();
     }
-    const size = kernels.run.offerKeys(sums, 0, rowCount, 0, heap, heapSize, 0, inner, outer);
-    hits.put(q - queries.from, heap, size, heapSize, outer);
+    own.set(inMemory);
+  }
+}
+
+/** Scratch that `bestLists` needs. */
+export function bestScratchBytes({ batch, k }: ListScan): number {
+  const heap = Math.min(k, batch.rows.length);
+  return pieceBytes(batch.rows.length * 4) + pieceBytes(heap * 8) + 2 * pieceBytes(heap * 4);
+}
+
+/** The `k` best rows of a batch for each query, by the sums of its keys. */
+export function bestLists(kernels: Kernels, scan: ListScan, queries: ListQueries, sums: Float32Array): TopK {
+  const { batch, k } = scan;
+  const { inner, outer } = keyRange(queries.metric, scan);
+  const rowCount = batch.rows.length;
+  const heapSize = Math.min(k, rowCount);
+  const layout = kernels.layout();
+  const keys = layout.take(rowCount * 4);
+  const heap = layout.take(heapSize * 8);
+  const out = [layout.take(heapSize * 4), layout.take(heapSize * 4)] as const;
+  const queryCount = queries.to - queries.from;
+  const hits = new HitWriter(kernels, queries.metric, queryCount, ...out);
+  for (let q = 0; q < queryCount; q++) {
+    kernels.floats(keys, rowCount).set(sums.subarray(q * rowCount, (q + 1) * rowCount));
+    const size = kernels.run.offerKeys(keys, 0, rowCount, 0, heap, heapSize, 0, inner, outer);
+    hits.put(q, heap, size, heapSize, outer);
   }
   const found = hits.finish();
   return { ...found, rows: found.rows.map((i) => batch.rows[i] ?? 0) };
@@ -192,6 +221,7 @@ function adder(
 export interface ItemQueries {
   readonly metric: ScanMetric;
   readonly dim: number;
+  readonly elementBits?: number | undefined;
   readonly queries: QueryValues;
   readonly queryCount: number;
 }

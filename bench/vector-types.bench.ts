@@ -11,14 +11,9 @@ import { searchSparse } from '../src/querynode/sparse-search.ts';
 import { seededRandom } from '../src/support/random.ts';
 import { VectorArena } from '../src/vector-index/arena.ts';
 import { scanScratchBytes, scanTopK } from '../src/vector-index/flat.ts';
-import {
-  addScores,
-  blockTerms,
-  buildBlocks,
-  SparseIndex,
-  type SparseRows,
-  termsOf,
-} from '../src/vector-index/sparse.ts';
+import { buildBlocks, SparseIndex } from '../src/vector-index/sparse.ts';
+import { type SparseRows, termsOf } from '../src/vector-index/sparse-rows.ts';
+import { addScores, blockTerms } from '../src/vector-index/sparse-scores.ts';
 import { bitmapOf } from '../tests/vectors.ts';
 
 const { values: flags } = parseArgs({ options: { rows: { type: 'string' } } });

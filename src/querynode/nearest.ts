@@ -1,6 +1,6 @@
 /** Nearest rows of one unit, whatever the type of its vectors: by graph, by posting lists, or by an exact scan. */
 import { DbError } from '../errors/db-error.ts';
-import { vectorWidth } from '../model/columns.ts';
+import { queryCountOf } from '../model/columns.ts';
 import { isListMetric, type MetricType, metricsOf } from '../model/metric.ts';
 import type { BytesColumn, ListColumn, QueryColumn } from '../model/rows.ts';
 import type { FieldSchema } from '../model/schema.ts';
@@ -36,8 +36,11 @@ export function checkQueries(field: FieldSchema, request: SearchRequest): Querie
   if (!isOf(field, queries)) throw new DbError('parameter-invalid', `field '${name}' has no such vectors`);
   if (!metricsOf(field).includes(metric))
     throw new DbError('parameter-invalid', `field '${name}' is not searched by ${metric}`);
-  if (rowsOf(queries) !== queryCount)
-    throw new DbError('parameter-invalid', `${queryCount} queries were announced, ${rowsOf(queries)} came`);
+  if (queryCountOf(queries) !== queryCount)
+    throw new DbError(
+      'parameter-invalid',
+      `${queryCount} queries were announced, ${queryCountOf(queries)} came`,
+    );
   if (queries.layout === 'vector') {
     const kind = field.dataType === 'ArrayOfVector' ? 'items' : 'vectors';
     if (!isScanMetric(metric))
@@ -65,11 +68,6 @@ function isOf({ dataType, elementType, dim }: FieldSchema, queries: QueryColumn)
     dataType === 'ArrayOfVector' && items.layout === 'vector' && items.type === type && items.dim === dim
   );
 }
-
-const rowsOf = (queries: QueryColumn): number =>
-  queries.layout === 'vector'
-    ? queries.values.length / vectorWidth(queries.type, queries.dim)
-    : queries.offsets.length - 1;
 
 export async function nearest(
   { engine, pacer }: NearestContext,

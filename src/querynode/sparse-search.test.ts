@@ -3,14 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { bitmapOf } from '../../tests/vectors.ts';
 import { type Random, seededRandom } from '../support/random.ts';
-import {
-  type Bm25,
-  buildBlock,
-  buildBlocks,
-  SparseIndex,
-  type SparseRows,
-  type SparseScorer,
-} from '../vector-index/sparse.ts';
+import { buildBlock, buildBlocks, SparseIndex } from '../vector-index/sparse.ts';
+import type { SparseRows } from '../vector-index/sparse-rows.ts';
+import type { Bm25, SparseScorer } from '../vector-index/sparse-scores.ts';
 import { Pacer, Turns } from './pacer.ts';
 import { type SparseRequest, searchSparse } from './sparse-search.ts';
 
@@ -145,8 +140,14 @@ test('a segment of many blocks, a growing one that is cut into blocks as it grow
       await check(index, vectors, queries, { keep, k, rowCount: vectors.length });
   const dims = Uint32Array.of(0, 7, 28, 63);
   const counted = [...dims].map((dim) => vectors.filter((vector) => vector.has(dim)).length);
-  for (const index of [flushed, growing, new SparseIndex()])
+  const length = vectors.reduce(
+    (total, vector) => total + Math.fround([...vector.values()].reduce((sum, value) => sum + value, 0)),
+    0,
+  );
+  for (const index of [flushed, growing, new SparseIndex()]) {
     assert.deepEqual([...index.frequencies(dims, rows, vectors.length)], counted);
+    assert.equal(index.totalLength(rows, vectors.length), length);
+  }
 });
 
 test('rows written after a read began are not in its answer, though posting lists have them', async () => {

@@ -1,19 +1,15 @@
 /** Best rows of a unit for sparse queries: block by block in slices, or row by row where few rows count. */
 import { DbError } from '../errors/db-error.ts';
+import { MAX_BLOCK_ROWS, type SparseBlock, type SparseIndex } from '../vector-index/sparse.ts';
+import { type SparseRows, type SparseTerms, termsOf } from '../vector-index/sparse-rows.ts';
 import {
   addScores,
   type BlockTerms,
   blockTerms,
   highestScore,
-  MAX_BLOCK_ROWS,
-  type SparseBlock,
-  type SparseIndex,
-  type SparseRows,
   type SparseScorer,
-  type SparseTerms,
   scoreRow,
-  termsOf,
-} from '../vector-index/sparse.ts';
+} from '../vector-index/sparse-scores.ts';
 import type { TopK } from '../vector-index/top-k.ts';
 import { TopScores } from '../vector-index/top-scores.ts';
 import { forEachRow } from './bitmap.ts';

@@ -1,15 +1,8 @@
 /**
- * Posting lists over sparse vectors, in blocks of rows that follow one another. Scores of a block are summed term by term, dimensions
- * rising, in 32-bit floats: the same row has the same score whatever block it is in, and also when it is in none yet.
- *
- * A scorer says what a term adds to a row. IP multiplies; BM25 takes the stored value for the term's frequency and the row's sum of
- * values for its length, the query's value for everything that is the same for all rows (idf and the term's weight in the query).
+ * Posting lists over sparse vectors, in blocks of rows that follow one another.
  */
-import type { BytesColumn } from '../model/rows.ts';
 import { assert } from '../support/assert.ts';
-
-/** Row `i` is pairs of dimension and value from byte `offsets[i]` to `offsets[i + 1]`, dimensions rising. */
-export type SparseRows = Pick<BytesColumn, 'offsets' | 'data'>;
+import { eachMatch, find, lengthOf, PAIR_BYTES, type SparseRows, wordsOf } from './sparse-rows.ts';
 
 export interface SparseBlock {
   readonly firstRow: number;
@@ -37,35 +30,10 @@ export const buffersOfBlock = (block: SparseBlock): ArrayBuffer[] =>
     },
   );
 
-export interface Bm25 {
-  readonly k1: number;
-  readonly b: number;
-  /** Over all rows of the collection, not of one segment. */
-  readonly averageLength: number;
-}
-
-/** Absent: inner product. */
-export type SparseScorer = Bm25 | undefined;
-
-/** The pairs of one query, dimensions rising. */
-export interface SparseTerms {
-  readonly dims: Uint32Array;
-  readonly weights: Float32Array;
-}
-
 /** Rows of a block of a flushed segment, unless its pairs are too many. */
 const BLOCK_ROWS = 32_768;
 const BLOCK_PAIRS = 2 ** 21;
 export const MAX_BLOCK_ROWS = 65_536;
-const PAIR_BYTES = 8;
-
-/** Words of the pairs between two bytes of the rows. */
-function wordsOf({ data }: SparseRows, from: number, to: number): Uint32Array {
-  const at = data.byteOffset + from;
-  const count = (to - from) / 4;
-  if (at % 4 === 0) return new Uint32Array(data.buffer, at, count);
-  return new Uint32Array(data.slice(from, to).buffer, 0, count);
-}
 
 /** Orders `keys`, equal ones as they stand: the places of the keys, lowest first. */
 function radixOrder(keys: Uint32Array): Uint32Array {
@@ -218,6 +186,15 @@ export class SparseIndex {
     }
   }
 
+  /** The sum of all values of the first `rowCount` rows. For BM25's average length. */
+  totalLength(rows: SparseRows, rowCount: number): number {
+    let total = 0;
+    for (const { firstRow, lengths } of this.#blocks)
+      for (let i = 0; i < lengths.length && firstRow + i < rowCount; i++) total += lengths[i] as number;
+    for (let row = this.rowCount; row < rowCount; row++) total += lengthOf(rows, row);
+    return total;
+  }
+
   /** How many of the first `rowCount` rows have each of the dimensions, which rise. For BM25's idf. */
   frequencies(dims: Uint32Array, rows: SparseRows, rowCount: number): Uint32Array {
     const counts = new Uint32Array(dims.length);
@@ -233,161 +210,4 @@ export class SparseIndex {
       });
     return counts;
   }
-}
-
-/** The place of `value` in rising numbers, or a negative number. */
-function find(numbers: Uint32Array, value: number): number {
-  let low = 0;
-  for (let high = numbers.length; low < high; ) {
-    const middle = (low + high) >>> 1;
-    if ((numbers[middle] as number) < value) low = middle + 1;
-    else high = middle;
-  }
-  return numbers[low] === value ? low : -1;
-}
-
-/** Row `query` of the queries. */
-export function termsOf(queries: SparseRows, query: number): SparseTerms {
-  const words = wordsOf(queries, queries.offsets[query] ?? 0, queries.offsets[query + 1] ?? 0);
-  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  const count = words.length / 2;
-  const dims = new Uint32Array(count);
-  const weights = new Float32Array(count);
-  for (let i = 0; i < count; i++) {
-    dims[i] = words[2 * i] as number;
-    weights[i] = floats[2 * i + 1] as number;
-  }
-  return { dims, weights };
-}
-
-/** The dimensions that a block and a query share: their places in the block, their weights, dimensions rising. */
-export interface BlockTerms {
-  readonly places: Uint32Array;
-  readonly weights: Float32Array;
-  /** Postings of all of them. */
-  readonly postings: number;
-}
-
-export function blockTerms({ dims, starts }: SparseBlock, terms: SparseTerms): BlockTerms {
-  const isShort = terms.dims.length <= dims.length;
-  const [few, many] = isShort ? [terms.dims, dims] : [dims, terms.dims];
-  const places = new Uint32Array(few.length);
-  const weights = new Float32Array(few.length);
-  let count = 0;
-  let postings = 0;
-  for (let i = 0; i < few.length; i++) {
-    const at = find(many, few[i] as number);
-    if (at < 0) continue;
-    const [place, term] = isShort ? [at, i] : [i, at];
-    places[count] = place;
-    weights[count++] = terms.weights[term] as number;
-    postings += (starts[place + 1] as number) - (starts[place] as number);
-  }
-  return { places: places.subarray(0, count), weights: weights.subarray(0, count), postings };
-}
-
-/** No row of the block has a higher score. */
-export function highestScore(
-  { highest, lowest }: SparseBlock,
-  { places, weights }: BlockTerms,
-  scorer: SparseScorer,
-): number {
-  let sum = 0;
-  for (let i = 0; i < places.length; i++) {
-    const place = places[i] as number;
-    const weight = weights[i] as number;
-    sum += Math.max(
-      0,
-      bound(weight, highest[place] as number, scorer),
-      bound(weight, lowest[place] as number, scorer),
-    );
-  }
-  // Sums of rounded floats may lie above the sum of their bounds.
-  return sum * (1 + 1e-5 * (1 + places.length / 100));
-}
-
-const bound = (weight: number, value: number, scorer: SparseScorer): number => {
-  if (scorer === undefined) return weight * value;
-  const saturation = value + scorer.k1 * (1 - scorer.b);
-  return saturation > 0 ? (weight * value * (scorer.k1 + 1)) / saturation : 0;
-};
-
-/** Adds the terms from `from` to `to` to the sums of the block's rows. */
-export function addScores(
-  block: SparseBlock,
-  { places, weights }: BlockTerms,
-  sums: Float32Array,
-  scorer: SparseScorer,
-  from = 0,
-  to: number = places.length,
-): void {
-  const { starts, rows, values, lengths } = block;
-  const { k1, constant, slope } = bm25Factors(scorer);
-  for (let i = from; i < to; i++) {
-    const place = places[i] as number;
-    const weight = weights[i] as number;
-    const end = starts[place + 1] as number;
-    if (scorer === undefined)
-      for (let p = starts[place] as number; p < end; p++) {
-        const row = rows[p] as number;
-        sums[row] = (sums[row] as number) + weight * (values[p] as number);
-      }
-    else
-      for (let p = starts[place] as number; p < end; p++) {
-        const row = rows[p] as number;
-        const frequency = values[p] as number;
-        const share = (frequency * (k1 + 1)) / (frequency + constant + slope * (lengths[row] as number));
-        sums[row] = (sums[row] as number) + weight * share;
-      }
-  }
-}
-
-function bm25Factors(scorer: SparseScorer): {
-  readonly k1: number;
-  readonly constant: number;
-  readonly slope: number;
-} {
-  if (scorer === undefined) return { k1: 0, constant: 0, slope: 0 };
-  const { k1, b, averageLength } = scorer;
-  return { k1, constant: k1 * (1 - b), slope: averageLength > 0 ? (k1 * b) / averageLength : 0 };
-}
-
-/** Calls `visit` with the place of each term that the row has, and the row's value. */
-function eachMatch(
-  rows: SparseRows,
-  row: number,
-  { dims }: SparseTerms,
-  visit: (term: number, value: number) => void,
-): void {
-  const words = wordsOf(rows, rows.offsets[row] ?? 0, rows.offsets[row + 1] ?? 0);
-  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  for (let i = 0, term = 0; i < words.length && term < dims.length; ) {
-    const here = words[i] as number;
-    const wanted = dims[term] as number;
-    if (here === wanted) visit(term, floats[i + 1] as number);
-    if (here <= wanted) i += 2;
-    if (wanted <= here) term++;
-  }
-}
-
-const one = new Float32Array(1);
-
-/** The score that `addScores` would give the row. */
-export function scoreRow(rows: SparseRows, row: number, terms: SparseTerms, scorer: SparseScorer): number {
-  const { k1, constant, slope } = bm25Factors(scorer);
-  const length = scorer === undefined ? 0 : lengthOf(rows, row);
-  one[0] = 0;
-  eachMatch(rows, row, terms, (term, value) => {
-    const share = scorer === undefined ? value : (value * (k1 + 1)) / (value + constant + slope * length);
-    one[0] = (one[0] as number) + (terms.weights[term] as number) * share;
-  });
-  return one[0] as number;
-}
-
-function lengthOf(rows: SparseRows, row: number): number {
-  const words = wordsOf(rows, rows.offsets[row] ?? 0, rows.offsets[row + 1] ?? 0);
-  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  let length = 0;
-  for (let i = 1; i < floats.length; i += 2) length += floats[i] as number;
-  return Math.fround(length);
 }

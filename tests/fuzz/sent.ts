@@ -8,6 +8,7 @@ import { checkIndexParams } from '../../src/coordinator/indexes/params.ts';
 import { isDbError } from '../../src/errors/db-error.ts';
 import { filterOf } from '../../src/expr/check.ts';
 import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import { queryCountOf } from '../../src/model/columns.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
 import { type CallContext, defaultLimits, userOf } from '../../src/proxy/context.ts';
 import { frameMessage, MessageReader, timeoutMs } from '../../src/proxy/grpc-frames.ts';
@@ -26,12 +27,7 @@ import {
 } from '../../src/proxy/wire/descriptor.ts';
 import { jsonEntries, jsonObjectText } from '../../src/proxy/wire/json-object.ts';
 import { flattenParams } from '../../src/proxy/wire/key-values.ts';
-import {
-  decodePlaceholders,
-  type Placeholders,
-  queriesFor,
-  queryCountOf,
-} from '../../src/proxy/wire/placeholder.ts';
+import { decodePlaceholders, type Placeholders, queriesFor } from '../../src/proxy/wire/placeholder.ts';
 import { checkedRows } from '../../src/proxy/wire/rows.ts';
 import { decodeSchema } from '../../src/proxy/wire/schema.ts';
 import { decodeWriteRequest, decodeWriteTarget } from '../../src/proxy/wire/write-request.ts';

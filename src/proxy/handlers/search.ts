@@ -1,5 +1,6 @@
 import type { CollectionName } from '../../coordinator/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
+import { queryCountOf } from '../../model/columns.ts';
 import { isSmallerBetter, type MetricType, metricsOf } from '../../model/metric.ts';
 import type { Properties } from '../../model/records.ts';
 import { type CollectionSchema, type FieldSchema, isVectorType } from '../../model/schema.ts';
@@ -8,7 +9,7 @@ import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
 import { flattenParams, integerParam, numberParam } from '../wire/key-values.ts';
-import { decodePlaceholders, queriesFor, queryCountOf } from '../wire/placeholder.ts';
+import { decodePlaceholders, queriesFor } from '../wire/placeholder.ts';
 import { encodeSearchResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
 import { requireMetric } from './index-params.ts';

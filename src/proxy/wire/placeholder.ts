@@ -1,5 +1,5 @@
 /** `common.PlaceholderGroup`: what a search looks for. */
-import { vectorArrays, vectorBytes, vectorWidth } from '../../model/columns.ts';
+import { vectorArrays, vectorBytes } from '../../model/columns.ts';
 import type { BytesColumn, QueryColumn, VectorColumn } from '../../model/rows.ts';
 import { type DataType, type FieldSchema, isDenseVector, type VectorType } from '../../model/schema.ts';
 import { invalid, requireNumbers } from './checks.ts';
@@ -163,9 +163,3 @@ function listQueries(
   });
   return { layout: 'list', type: 'ArrayOfVector', offsets, items: joined(field, type, dim, values) };
 }
-
-/** Rows of a query column. */
-export const queryCountOf = (queries: QueryColumn): number =>
-  queries.layout === 'vector'
-    ? queries.values.length / vectorWidth(queries.type, queries.dim)
-    : queries.offsets.length - 1;

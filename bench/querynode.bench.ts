@@ -35,7 +35,7 @@ import {
   VECTOR,
   viewOf,
 } from '../tests/query-world.ts';
-import { clusteredVectors } from '../tests/vectors.ts';
+import { clusteredVectors, floatQueries } from '../tests/vectors.ts';
 
 const COUNT = 100_000;
 const DIM = 100;
@@ -119,7 +119,7 @@ const search = (i: number, filter?: string, ef = 64) =>
   node.search({
     collectionId,
     fieldId: VECTOR,
-    queries: queries.subarray((i % 300) * DIM, ((i % 300) + 1) * DIM),
+    queries: floatQueries(DIM, queries.subarray((i % 300) * DIM, ((i % 300) + 1) * DIM)),
     queryCount: 1,
     topK: 10,
     offset: 0,

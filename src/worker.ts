@@ -2,6 +2,7 @@
 import { workerData } from 'node:worker_threads';
 import { indexBuildContext } from './datanode/indexbuild/context.ts';
 import { indexBuildTasks } from './datanode/indexbuild/task.ts';
+import { sparseLoadTasks } from './querynode/load-task.ts';
 import { compactTasks } from './segment/compact.ts';
 import { fingerprintTasks } from './segment/fingerprint.ts';
 import { flushTasks } from './segment/flush.ts';
@@ -22,6 +23,7 @@ const store = await LocalStore.attach(objects);
 serveTasks({
   ...flushTasks({ store, wal: new FileWalReader(wal) }),
   ...loadTasks({ store }),
+  ...sparseLoadTasks({ store }),
   ...compactTasks({ store }),
   ...indexBuildTasks(indexBuildContext(store)),
   ...vectorTasks(),

@@ -174,12 +174,21 @@ export class PlainEngine implements VectorEngine {
     return { values, free };
   }
 
+  async scanLists(): Promise<NearestRows> {
+    throw new DbError('unimplemented', 'lists of vectors in tests');
+  }
+
+  async scanItems(): Promise<NearestRows> {
+    throw new DbError('unimplemented', 'lists of vectors in tests');
+  }
+
   async scan({ values }: VectorBlock, request: NearestRequest): Promise<NearestRows> {
     this.scans++;
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
     const { dim, queries, queryCount, rowCount, allowed, k, metric } = request;
+    assert(queries instanceof Float32Array);
     const sign = metric === 'L2' ? 1 : -1;
     const isIn = (score: number) =>
       (request.radius === undefined || sign * score < sign * request.radius) &&

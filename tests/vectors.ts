@@ -1,5 +1,6 @@
 /** Vectors for tests and benches, and the slow, obvious search that everything is compared with. */
 
+import type { VectorColumn } from '../src/model/rows.ts';
 import { type Random, seededRandom } from '../src/support/random.ts';
 import type { Metric } from '../src/vector-index/metric.ts';
 
@@ -70,6 +71,14 @@ export function slowSearch(
     .filter(({ score }) => !Number.isNaN(score))
     .sort((a, b) => (metric === 'L2' ? a.score - b.score : b.score - a.score) || a.row - b.row);
 }
+
+/** Queries of a search for floats. */
+export const floatQueries = (dim: number, values: ArrayLike<number>): VectorColumn => ({
+  layout: 'vector',
+  type: 'FloatVector',
+  dim,
+  values: Float32Array.from(values),
+});
 
 /** Bits of the rows that `keep` names. */
 export function bitmapOf(rowCount: number, keep: (row: number) => boolean): Uint32Array {

@@ -30,6 +30,14 @@ function keysOf2(metric: u32, q: usize, atA: usize, atB: usize, a: u32, b: u32, 
   return keys2(metric, q, atA, atB, a, b, dim, inverseQuery);
 }
 
+/** `keys2` of items `a` and `b`; `norms` as in `scan`. */
+export function pairKeys(
+  metric: u32, q: usize, atA: usize, atB: usize, a: u32, b: u32, dim: u32, inverseQuery: f32, norms: usize,
+): v128 {
+  rowNorms = norms;
+  return keysOf2(metric, q, atA, atB, a, b, dim, inverseQuery);
+}
+
 /** 1 / |vector|, 0 for a zero vector. */
 export function inverseNorm(vector: usize, dim: u32): f32 {
   return f32x4.extract_lane(inverseNorms(dotx2(vector, vector, vector, dim)), 0);
@@ -51,6 +59,30 @@ let inner: f32 = 0;
 let outer: f32 = 0;
 /** Bitset that `offer` asks, or 0: distances of rows that do not count are cheaper than holes in a dense run. */
 let asked: usize = 0;
+
+/** Makes ready for `offer`. */
+export function begin(heap: usize, k: u32, size: u32, innerKey: f32, outerKey: f32): void {
+  heapAt = heap;
+  heapSize = size;
+  heapLimit = k;
+  inner = innerKey;
+  outer = outerKey;
+  asked = 0;
+  worst = size == k ? keyOf(load<u64>(heap)) : outerKey;
+}
+
+/** Entries of the heap. */
+// @ts-ignore: decorator
+@inline
+export function scanned(): u32 {
+  return heapSize;
+}
+
+// @ts-ignore: decorator
+@inline
+export function offerBelow(key: f32, row: u32): void {
+  if (key <= worst) offer(key, row);
+}
 
 /** Only keys in [inner, outer) count; a NaN is in no interval. Among equal keys the smaller row wins, whatever comes first. */
 function offer(key: f32, row: u32): void {
@@ -84,13 +116,7 @@ export function scan(
   query: usize, inverseQuery: f32, heap: usize, k: u32, size: u32, innerKey: f32, outerKey: f32,
 ): u32 {
   rowNorms = norms;
-  heapAt = heap;
-  heapSize = size;
-  heapLimit = k;
-  inner = innerKey;
-  outer = outerKey;
-  asked = 0;
-  worst = size == k ? keyOf(load<u64>(heap)) : outerKey;
+  begin(heap, k, size, innerKey, outerKey);
   if (allowed == 0) scanAll(metric, vectors, dim, from, to, query, inverseQuery);
   else
     for (let start = from; start < to; ) {

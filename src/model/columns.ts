@@ -5,6 +5,7 @@ import type {
   FixedType,
   FixedValues,
   PrimaryKeys,
+  QueryColumn,
   RowBatch,
   VectorValues,
 } from './rows.ts';
@@ -96,3 +97,9 @@ export function keysSizeBytes(keys: PrimaryKeys): number {
   for (const key of keys.values) sum += 2 * key.length + 8;
   return sum;
 }
+
+/** Rows of a query column. */
+export const queryCountOf = (queries: QueryColumn): number =>
+  queries.layout === 'vector'
+    ? queries.values.length / vectorWidth(queries.type, queries.dim)
+    : queries.offsets.length - 1;

@@ -68,6 +68,9 @@ export interface VectorColumn extends Nullable {
   readonly values: VectorValues;
 }
 
+/** What a search looks for, one row a query: of the type of the field, or vectors for a field of lists, each to be found by itself. */
+export type QueryColumn = VectorColumn | BytesColumn | ListColumn;
+
 export type Column = FixedColumn | BytesColumn | ListColumn | VectorColumn;
 
 /** Primary keys: Int64 as bigints in an array of machine words, VarChar as strings. */

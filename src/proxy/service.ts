@@ -67,7 +67,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateIndex: unary(
     'CreateIndex',
     indexes.createIndex,
-    'Every vector index type is accepted by name and searched exactly or by HNSW; scalar index types are kept and shown, filters scan. No JSON path indexes.',
+    'Vector index types are accepted by name for the types of vectors they are for, but IVF_RABITQ, HNSW_PQ, HNSW_PRQ, AISAQ and the GPU ones: dense vectors are searched by HNSW or exactly, binary vectors, sparse ones and lists exactly. Scalar index types are kept and shown, filters scan. No JSON path indexes.',
   ),
   DescribeIndex: unary('DescribeIndex', indexes.describeIndex),
   DropIndex: unary('DropIndex', indexes.dropIndex),
@@ -89,7 +89,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'FloatVector, range search, filter, offset and round_decimal. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric but BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
   ),
   Query: bytes(
     query,

@@ -6,8 +6,9 @@
 import type { CheckedFilter } from '../expr/check.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
+import type { MetricType } from '../model/metric.ts';
 import type { IndexRecord, SegmentRecord } from '../model/records.ts';
-import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
+import type { PrimaryKeys, QueryColumn, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 
 export interface CollectionView {
@@ -30,13 +31,16 @@ export interface SearchRequest {
   /** Absent: all. */
   readonly partitionIds?: readonly PartitionId[];
   readonly fieldId: FieldId;
-  /** `queryCount * dim` floats. */
-  readonly queries: Float32Array;
+  /** `queryCount` rows. */
+  readonly queries: QueryColumn;
   readonly queryCount: number;
   /** Nearest rows per query, offset included; 1 to 16384. */
   readonly topK: number;
   readonly offset: number;
-  readonly metric: 'L2' | 'IP' | 'COSINE';
+  /** One of the field's (`metricsOf`). */
+  readonly metric: MetricType;
+  /** For MHJACCARD: bits of an element of the signatures. Absent: 32. */
+  readonly elementBits?: number;
   /** Width of the graph search; the node raises it to `topK`. */
   readonly ef?: number;
   /** Range search, in the metric's own score; bounds as in Milvus. */
@@ -49,9 +53,11 @@ export interface SearchRequest {
 export interface SearchResult {
   /** Hits per query. */
   readonly counts: Uint32Array;
-  /** Keys and scores, queries one after another, best first. L2: squared distance; IP, COSINE: similarity. */
+  /** Keys and scores, queries one after another, best first. L2: squared distance. */
   readonly keys: PrimaryKeys;
   readonly scores: Float32Array;
+  /** Single vectors in a field of lists: which item of its row each hit is; a row may be hit several times. */
+  readonly elements?: Uint32Array;
   /** The output fields of the hits, in the same order. */
   readonly rows: RowBatch;
 }

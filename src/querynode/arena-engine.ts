@@ -4,15 +4,24 @@
  */
 
 import { isDbError } from '../errors/db-error.ts';
+import type { ListColumn } from '../model/rows.ts';
 import { assert } from '../support/assert.ts';
 import type { Workers } from '../support/workers.ts';
 import { type Block, floatsOf, type VectorArena } from '../vector-index/arena.ts';
-import { scanScratchBytes, scanTopK } from '../vector-index/flat.ts';
+import { rowBytes, scanScratchBytes, scanTopK } from '../vector-index/flat.ts';
 import { type HnswIndex, prefersScan } from '../vector-index/hnsw.ts';
 import { RowNorms } from '../vector-index/row-norms.ts';
 import { scanInWorkers } from '../vector-index/search-tasks.ts';
 import { mergeTopK, type TopK } from '../vector-index/top-k.ts';
-import type { GraphIndex, NearestRequest, NearestRows, VectorBlock, VectorEngine } from './vectors.ts';
+import { joined, scanItems, scanLists } from './list-scans.ts';
+import type {
+  GraphIndex,
+  ListRequest,
+  NearestRequest,
+  NearestRows,
+  VectorBlock,
+  VectorEngine,
+} from './vectors.ts';
 
 /** Bytes of vectors that one slice reads, over all its queries: about two milliseconds. */
 const SLICE_BYTES = 16 * 2 ** 20;
@@ -98,18 +107,26 @@ export class ArenaEngine implements VectorEngine {
 
   async scan(vectors: VectorBlock, request: NearestRequest): Promise<NearestRows> {
     assert(vectors instanceof ArenaVectors, 'vectors lie in the arena');
-    const { dim, queryCount, rowCount, allowedCount } = request;
+    const { queryCount, rowCount, allowedCount } = request;
     const normsOffset = await normsOf(vectors, request);
-    if (this.#workers !== undefined && allowedCount * dim * 4 * queryCount > WORKER_BYTES) {
+    if (this.#workers !== undefined && allowedCount * rowBytes(request) * queryCount > WORKER_BYTES) {
       const scan = { ...scanOf(request, vectors.block, normsOffset), from: 0, to: rowCount };
       return scanInWorkers(this.#workers, this.#arena, vectors.block, scan, this.#scanThreads);
     }
     return inTiles(request, TILE_QUERIES, (tile) => this.#scanTile(vectors.block, normsOffset, tile));
   }
 
+  scanLists(column: ListColumn, request: ListRequest): Promise<NearestRows> {
+    return scanLists(this.#arena, column, request);
+  }
+
+  scanItems(column: ListColumn, request: NearestRequest): Promise<NearestRows> {
+    return scanItems(this.#arena, column, request);
+  }
+
   async #scanTile(block: Block, normsOffset: number | undefined, request: NearestRequest): Promise<TopK> {
-    const { dim, metric, queryCount, rowCount, allowedCount, k } = request;
-    const bytesPerRow = dim * 4 * queryCount * Math.max(allowedCount / rowCount, 1 / 64);
+    const { metric, queryCount, rowCount, allowedCount, k } = request;
+    const bytesPerRow = rowBytes(request) * queryCount * Math.max(allowedCount / rowCount, 1 / 64);
     const sliceRows = Math.max(1024, Math.ceil(SLICE_BYTES / bytesPerRow / 32) * 32);
     const scan = scanOf(request, block, normsOffset);
     const parts: TopK[] = [];
@@ -134,7 +151,9 @@ export function graphOf(index: HnswIndex, vectors: ArenaVectors, engine: VectorE
       const bytesPerQuery = ef * ROWS_PER_RESULT * dim * 4;
       const tileQueries = Math.max(1, Math.floor(SLICE_BYTES / bytesPerQuery));
       return inTiles(request, tileQueries, async (tile) => {
-        const hits = index.search({ ...tile, ef });
+        const { queries } = tile;
+        assert(queries instanceof Float32Array, 'a graph is searched with floats');
+        const hits = index.search({ ...tile, queries, ef });
         await request.pacer.spend((tile.queryCount * bytesPerQuery) / BYTES_PER_UNIT);
         return hits;
       });
@@ -158,10 +177,11 @@ async function normsOf(vectors: ArenaVectors, request: NearestRequest): Promise<
 }
 
 const scanOf = (request: NearestRequest, block: Block, normsOffset: number | undefined) => {
-  const { dim, metric, queries, queryCount, allowed, k, radius, rangeFilter } = request;
+  const { dim, metric, elementBits, queries, queryCount, allowed, k, radius, rangeFilter } = request;
   return {
     dim,
     metric,
+    elementBits,
     queries,
     queryCount,
     allowed,
@@ -179,29 +199,14 @@ async function inTiles(
   tileQueries: number,
   work: (tile: NearestRequest) => Promise<TopK>,
 ): Promise<NearestRows> {
-  const { dim, queryCount } = request;
+  const { queryCount } = request;
+  const width = request.queries.length / queryCount;
   if (queryCount <= tileQueries) return work(request);
   const answers: TopK[] = [];
   for (let from = 0; from < queryCount; from += tileQueries) {
     const to = Math.min(queryCount, from + tileQueries);
-    const queries = request.queries.subarray(from * dim, to * dim);
+    const queries = request.queries.subarray(from * width, to * width);
     answers.push(await work({ ...request, queries, queryCount: to - from }));
   }
   return joined(answers);
-}
-
-function joined(answers: readonly TopK[]): NearestRows {
-  const total = answers.reduce((sum, { rows }) => sum + rows.length, 0);
-  const all = {
-    counts: Uint32Array.from(answers.flatMap(({ counts }) => [...counts])),
-    rows: new Uint32Array(total),
-    scores: new Float32Array(total),
-  };
-  let at = 0;
-  for (const { rows, scores } of answers) {
-    all.rows.set(rows, at);
-    all.scores.set(scores, at);
-    at += rows.length;
-  }
-  return all;
 }

@@ -16,7 +16,9 @@ import type {
   VectorValues,
 } from '../model/rows.ts';
 import { type DataType, type FieldSchema, isDenseVector, type VectorType } from '../model/schema.ts';
+import { type NumberValues, widen } from '../model/vector-floats.ts';
 import { assert } from '../support/assert.ts';
+import { blockColumn, blockFloats } from './vectors.ts';
 
 /** Zeros of a fixed type. */
 export const newFixed = (type: FixedType, length: number): FixedValues => new fixedArrays[type](length);
@@ -117,7 +119,39 @@ class BytesItems {
   }
 }
 
-/** Vectors, in memory of their own that grows, or in `room` that is large enough from the start. */
+/** Dense vectors in a block that is large enough from the start, as `blockColumn` keeps them. */
+class BlockItems {
+  readonly #type: VectorType;
+  readonly #column: VectorColumn;
+  readonly #width: number;
+  #length = 0;
+
+  constructor(type: VectorType, column: VectorColumn) {
+    this.#type = type;
+    this.#column = column;
+    this.#width = vectorWidth(type, column.dim);
+  }
+
+  append(source: VectorColumn, from: number, to: number): void {
+    const given = source.values.subarray(from * this.#width, to * this.#width);
+    const { values } = this.#column;
+    const at = this.#length * this.#width;
+    if (this.#type === 'BinaryVector') (values as Uint8Array).set(given as Uint8Array, at);
+    else widen(this.#type, given as NumberValues, values.subarray(at, at + given.length) as Float32Array);
+    this.#length += to - from;
+  }
+
+  skip(count: number): void {
+    this.#column.values.fill(0, this.#length * this.#width, (this.#length + count) * this.#width);
+    this.#length += count;
+  }
+
+  column(): VectorColumn {
+    return this.#column;
+  }
+}
+
+/** Vectors of lists, in memory that grows. */
 class VectorItems {
   readonly #type: VectorType;
   readonly #dim: number;
@@ -160,13 +194,14 @@ class VectorItems {
   }
 }
 
-type Items = FixedItems | BytesItems | VectorItems;
+type Items = FixedItems | BytesItems | VectorItems | BlockItems;
 type ItemColumn = FixedColumn | BytesColumn | VectorColumn;
 
 function appendItems(items: Items, source: ItemColumn, from: number, to: number): void {
   if (items instanceof FixedItems && source.layout === 'fixed') items.append(source.values, from, to);
   else if (items instanceof BytesItems && source.layout === 'bytes') items.append(source, from, to);
   else if (items instanceof VectorItems && source.layout === 'vector') items.append(source, from, to);
+  else if (items instanceof BlockItems && source.layout === 'vector') items.append(source, from, to);
   else assert(false, 'a column changed its layout');
 }
 
@@ -216,12 +251,12 @@ function newRows(field: FieldSchema, capacity: number, vectors: Float32Array | u
     const room = isDenseVector(elementType) ? 0 : capacity;
     return new ListRows(dataType, newItems(elementType, dim, room), capacity);
   }
-  if (dataType !== 'FloatVector') return newItems(dataType, dim, capacity);
+  if (!isDenseVector(dataType)) return newItems(dataType, dim, capacity);
   assert(dim > 0 && vectors !== undefined, `vector field ${field.fieldId} has no memory`);
-  return new VectorItems(dataType, dim, vectors);
+  return new BlockItems(dataType, blockColumn(dataType, dim, capacity, vectors));
 }
 
-/** `vectors`: memory of `capacity * dim` floats for a FloatVector field. */
+/** `vectors`: memory of `blockFloats` for a field of dense vectors. */
 export function columnWriter(
   field: FieldSchema,
   capacity: number,
@@ -257,7 +292,9 @@ export function columnWriter(
 
 /** A column of nulls, for a field that is younger than the rows. */
 export function nullColumn(field: FieldSchema, rowCount: number): Column {
-  const writer = columnWriter(field, rowCount, new Float32Array(rowCount * (field.dim ?? 0)));
+  const { dataType, dim = 0 } = field;
+  const room = isDenseVector(dataType) ? new Float32Array(blockFloats(dataType, dim, rowCount)) : undefined;
+  const writer = columnWriter(field, rowCount, room);
   writer.append(undefined, 0, rowCount);
   return writer.column;
 }

@@ -19,6 +19,7 @@ import {
   VECTOR,
   viewOf,
 } from '../../tests/query-world.ts';
+import { floatQueries } from '../../tests/vectors.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
 import { systemClock } from '../support/system-clock.ts';
 import type { SliceLimits } from './pacer.ts';
@@ -130,7 +131,7 @@ class World {
       this.node.search({
         collectionId,
         fieldId: VECTOR,
-        queries: new Float32Array([-1000, 0, 1]),
+        queries: floatQueries(3, [-1000, 0, 1]),
         queryCount: 1,
         topK: 100,
         offset: 0,

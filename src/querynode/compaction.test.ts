@@ -16,6 +16,7 @@ import {
   VECTOR,
   viewOf,
 } from '../../tests/query-world.ts';
+import { floatQueries } from '../../tests/vectors.ts';
 import { isDbError } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type SegmentId } from '../model/ids.ts';
@@ -188,7 +189,7 @@ test('a search that runs while its segments are compacted away reads their memor
   const found = node.search({
     collectionId,
     fieldId: VECTOR,
-    queries: new Float32Array([0, 0, 1]),
+    queries: floatQueries(3, [0, 0, 1]),
     queryCount: 1,
     topK: 20,
     offset: 0,

@@ -14,6 +14,7 @@ import type {
   VectorColumn,
 } from '../model/rows.ts';
 import { type FieldSchema, isDenseVector, type VectorType } from '../model/schema.ts';
+import { type NumberValues, narrow } from '../model/vector-floats.ts';
 import { assert } from '../support/assert.ts';
 import { newFixed } from './column-writer.ts';
 import type { Pacer } from './pacer.ts';
@@ -158,7 +159,12 @@ class Gatherer {
     const target = values as Uint8Array;
     await this.#each(sources, COST_PER_VALUE + width / 16, (source, row, at) => {
       assert(source.layout === 'vector', 'a vector field has vectors');
-      target.set(source.values.subarray(row * width, (row + 1) * width) as Uint8Array, at * width);
+      const found = source.values.subarray(row * width, (row + 1) * width);
+      if (source.type === type) target.set(found as Uint8Array, at * width);
+      else {
+        assert(type !== 'BinaryVector' && found instanceof Float32Array, 'numbers are kept as floats');
+        narrow(type, found, values.subarray(at * width, (at + 1) * width) as NumberValues);
+      }
     });
     return { layout: 'vector', type, dim, values };
   }

@@ -8,9 +8,12 @@ import type { FieldId } from '../model/ids.ts';
 import type { Column, RowBatch } from '../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
+import { assert } from '../support/assert.ts';
+import { SparseIndex } from '../vector-index/sparse.ts';
+import type { SparseRows } from '../vector-index/sparse-rows.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';
 import { Unit, type UnitPlace } from './unit.ts';
-import type { VectorBlock, VectorEngine } from './vectors.ts';
+import { blockFloats, type VectorBlock, type VectorEngine } from './vectors.ts';
 
 const MIN_ROWS = 64;
 const MAX_ROWS = 65_536;
@@ -23,6 +26,7 @@ interface Chunk {
   readonly unit: Unit;
   readonly timestamps: BigInt64Array;
   readonly writers: ReadonlyMap<FieldId, ColumnWriter>;
+  readonly sparse: ReadonlyMap<FieldId, SparseIndex>;
   textBytes: number;
 }
 
@@ -55,6 +59,8 @@ export class GrowingSegment {
       for (const [fieldId, writer] of chunk.writers) writer.append(rows.columns.get(fieldId), from, to);
       for (const column of rows.columns.values()) chunk.textBytes += textBytes(column, from, to);
       chunk.timestamps.fill(ts, start, start + to - from);
+      for (const [fieldId, index] of chunk.sparse)
+        index.extend(sparseRows(chunk.writers.get(fieldId)), start + to - from);
       chunk.unit.reveal(start + to - from, deletes);
       from = to;
     }
@@ -83,7 +89,8 @@ export class GrowingSegment {
     const writers = new Map<FieldId, ColumnWriter>();
     try {
       for (const { fieldId, dataType, dim = 0 } of schema.fields)
-        if (dataType === 'FloatVector') vectors.set(fieldId, this.#engine.allocate(capacity * dim));
+        if (isDenseVector(dataType))
+          vectors.set(fieldId, this.#engine.allocate(blockFloats(dataType, dim, capacity)));
     } catch (error) {
       for (const block of vectors.values()) block.free();
       throw error;
@@ -92,17 +99,28 @@ export class GrowingSegment {
       writers.set(field.fieldId, columnWriter(field, capacity, vectors.get(field.fieldId)?.values));
     const timestamps = new BigInt64Array(capacity);
     const { place } = this;
-    const unit = new Unit({ place, schema, capacity, columns: writers, timestamps, vectors });
-    return { unit, timestamps, writers, textBytes: 0 };
+    const sparse = new Map(
+      schema.fields
+        .filter(({ dataType }) => dataType === 'SparseFloatVector')
+        .map(({ fieldId }) => [fieldId, new SparseIndex()] as const),
+    );
+    const unit = new Unit({ place, schema, capacity, columns: writers, timestamps, vectors, sparse });
+    return { unit, timestamps, writers, sparse, textBytes: 0 };
   }
+}
+
+function sparseRows(writer: ColumnWriter | undefined): SparseRows {
+  const column = writer?.column;
+  assert(column?.layout === 'bytes', 'sparse vectors are bytes');
+  return column;
 }
 
 const knowsFields = ({ writers }: Chunk, schema: CollectionSchema): boolean =>
   schema.fields.every(({ fieldId }) => writers.has(fieldId));
 
-/** Bytes of the vector that every row has. */
+/** Bytes of the vector that every row has in memory. */
 const denseBytes = ({ dataType, dim = 0 }: FieldSchema): number =>
-  isDenseVector(dataType) ? vectorBytes(dataType, dim) : 0;
+  isDenseVector(dataType) ? 4 * blockFloats(dataType, dim, 1) : 0;
 
 /** Bytes of what has no fixed size in a row: text, and lists of vectors. */
 function textBytes(column: Column, from: number, to: number): number {

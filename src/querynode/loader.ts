@@ -1,22 +1,24 @@
 /** From a view of the catalog to units: decides what has changed, loads it, hands it over in one step. */
 import { DbError } from '../errors/db-error.ts';
 import type { FieldId, SegmentId } from '../model/ids.ts';
+import type { DenseMetric } from '../model/metric.ts';
 import type { SegmentIndex, SegmentRecord } from '../model/records.ts';
 import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
-import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import { keyList } from '../segment/key-column.ts';
 import { mapLimited } from '../support/limiter.ts';
-import type { CollectionView, SearchRequest } from './api.ts';
+import type { SparseIndex } from '../vector-index/sparse.ts';
+import type { CollectionView } from './api.ts';
 import type { CollectionRows, SealedSegment } from './collection.ts';
 import type { Pacer } from './pacer.ts';
 import { keyFieldOf, requireField, Shared, Unit, type UnitIndex } from './unit.ts';
-import type { GraphIndex, VectorBlock, VectorEngine } from './vectors.ts';
+import { blockFloats, type GraphIndex, type VectorBlock, type VectorEngine } from './vectors.ts';
 import { diffSegments, type SegmentsDiff } from './view-diff.ts';
 
 export interface GraphShape {
   readonly rowCount: number;
   readonly dim: number;
-  readonly metric: SearchRequest['metric'];
+  readonly metric: DenseMetric;
 }
 
 /** Reads the files of flushed segments, checksums verified, off the event loop. Throws `data-integrity`, `object-not-found`. */
@@ -26,7 +28,12 @@ export interface SegmentFiles {
     record: SegmentRecord,
     schema: CollectionSchema,
     vectors: ReadonlyMap<FieldId, VectorBlock>,
-  ): Promise<{ readonly batch: RowBatch; readonly timestamps: BigInt64Array }>;
+  ): Promise<{
+    readonly batch: RowBatch;
+    readonly timestamps: BigInt64Array;
+    /** Posting lists of the fields of sparse vectors. */
+    readonly sparse?: ReadonlyMap<FieldId, SparseIndex>;
+  }>;
   deletes(
     record: SegmentRecord,
     keyField: FieldSchema,
@@ -151,16 +158,17 @@ async function loadUnit(record: SegmentRecord, view: CollectionView, options: Lo
   let unit: Unit | undefined;
   try {
     for (const { fieldId, dataType, dim = 0 } of schema.fields)
-      if (dataType === 'FloatVector') {
-        const graph = record.indexes.find((index) => index.fieldId === fieldId);
-        vectors.set(fieldId, options.engine.allocate(rowCount * dim, graph?.file.sizeBytes));
+      if (isDenseVector(dataType)) {
+        const graph = record.indexes.find((index) => index.fieldId === fieldId && index.kind === 'HNSW');
+        const floats = blockFloats(dataType, dim, rowCount);
+        vectors.set(fieldId, options.engine.allocate(floats, graph?.file.sizeBytes));
       }
-    const { batch, timestamps } = await options.files.rows(record, schema, vectors);
+    const { batch, timestamps, sparse = new Map() } = await options.files.rows(record, schema, vectors);
     if (batch.rowCount !== rowCount || timestamps.length !== rowCount)
       throw damaged(record, `holds ${batch.rowCount} rows instead of ${rowCount}`);
     const place = { segmentId, partitionId, channel };
     const columns = new Map([...batch.columns].map(([fieldId, column]) => [fieldId, { column }]));
-    unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors });
+    unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors, sparse });
     unit.setIndexes(await loadIndexes(record, unit, view, options));
     return unit;
   } catch (error) {
@@ -170,12 +178,13 @@ async function loadUnit(record: SegmentRecord, view: CollectionView, options: Lo
   }
 }
 
-const metrics: readonly string[] = ['L2', 'IP', 'COSINE'] satisfies SearchRequest['metric'][];
+const isDenseMetric = (name: string): name is DenseMetric =>
+  name === 'L2' || name === 'IP' || name === 'COSINE';
 
 /** The metric the user built the index for; undefined when its definition is gone or names another. */
-function metricOf(view: CollectionView, { indexId }: SegmentIndex): SearchRequest['metric'] | undefined {
+function metricOf(view: CollectionView, { indexId }: SegmentIndex): DenseMetric | undefined {
   const metric = view.indexes.find((each) => each.indexId === indexId)?.params['metric_type'];
-  return metric !== undefined && metrics.includes(metric) ? (metric as SearchRequest['metric']) : undefined;
+  return metric !== undefined && isDenseMetric(metric) ? metric : undefined;
 }
 
 /** Indexes the unit already has are taken over. */

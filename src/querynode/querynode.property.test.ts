@@ -27,6 +27,7 @@ import {
   VECTOR,
   viewOf,
 } from '../../tests/query-world.ts';
+import { floatQueries } from '../../tests/vectors.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import { systemClock } from '../support/system-clock.ts';
@@ -172,7 +173,7 @@ class World {
       collectionId,
       partitionIds: [partition],
       fieldId: VECTOR,
-      queries: new Float32Array([target, 0, 1, target + 7, 0, 1]),
+      queries: floatQueries(3, [target, 0, 1, target + 7, 0, 1]),
       queryCount: 2,
       topK: 5,
       offset: 1,

@@ -26,6 +26,7 @@ import {
   VECTOR,
   viewOf,
 } from '../../tests/query-world.ts';
+import { floatQueries } from '../../tests/vectors.ts';
 import { isDbError } from '../errors/db-error.ts';
 import {
   ALL_PARTITIONS,
@@ -119,7 +120,7 @@ const search = (node: LocalQueryNode, target: number, more = {}) =>
   node.search({
     collectionId,
     fieldId: VECTOR,
-    queries: new Float32Array([target, 0, 1]),
+    queries: floatQueries(3, [target, 0, 1]),
     queryCount: 1,
     topK: 3,
     offset: 0,

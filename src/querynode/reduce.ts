@@ -6,6 +6,8 @@ export interface UnitHits {
   readonly unit: number;
   readonly rows: Uint32Array;
   readonly scores: Float32Array;
+  /** Single vectors of lists: which item of its row each hit is. */
+  readonly elements?: Uint32Array | undefined;
   /** Key of row `r` at `r`. */
   readonly keys: KeyColumn;
 }
@@ -14,13 +16,14 @@ export interface Hit {
   readonly unit: number;
   readonly row: number;
   readonly score: number;
+  readonly element?: number;
 }
 
 export interface ReduceOptions {
   readonly offset: number;
   /** Hits wanted behind the offset. */
   readonly limit: number;
-  /** True for IP and COSINE. */
+  /** True for similarities. */
   readonly isLargerBetter: boolean;
 }
 
@@ -30,11 +33,12 @@ interface Cursor {
 }
 
 const rowAt = ({ hits, at }: Cursor): number => hits.rows[at] ?? 0;
+const elementAt = ({ hits, at }: Cursor): number | undefined => hits.elements?.[at];
 const scoreAt = ({ hits, at }: Cursor): number => hits.scores[at] ?? 0;
 
 /**
- * Merges by score, equal scores by key ascending, a key at most once (its best hit). Sorting each list by (score, key) first
- * makes the answer independent of how rows are spread over units.
+ * Merges by score, equal scores by key ascending, a key at most once (its best hit), or each of its items once. Sorting each list by
+ * (score, key, item) first makes the answer independent of how rows are spread over units.
  */
 export function reduceHits(lists: readonly UnitHits[], options: ReduceOptions): Hit[] {
   const sign = options.isLargerBetter ? -1 : 1;
@@ -47,10 +51,13 @@ export function reduceHits(lists: readonly UnitHits[], options: ReduceOptions): 
     const best = heap.top();
     if (best === undefined) break;
     const row = rowAt(best);
+    const element = elementAt(best);
     const key = seenKey(best.hits.keys, row);
-    if (!seen.has(key)) {
-      seen.add(key);
-      hits.push({ unit: best.hits.unit, row, score: scoreAt(best) });
+    const once = element === undefined ? key : `${key}/${element}`;
+    if (!seen.has(once)) {
+      seen.add(once);
+      const hit = { unit: best.hits.unit, row, score: scoreAt(best) };
+      hits.push(element === undefined ? hit : { ...hit, element });
     }
     heap.advance();
   }
@@ -69,7 +76,8 @@ function seenKey(keys: KeyColumn, row: number): string | bigint {
 
 /** The list with runs of one score in key order. */
 function orderTies(list: UnitHits): UnitHits {
-  const { rows, scores, keys } = list;
+  const { rows, scores, keys, elements } = list;
+  if (elements !== undefined) return orderItems(list, elements);
   let ordered: Uint32Array | undefined;
   for (let from = 0; from < rows.length; ) {
     let to = from + 1;
@@ -81,6 +89,25 @@ function orderTies(list: UnitHits): UnitHits {
     from = to;
   }
   return ordered === undefined ? list : { ...list, rows: ordered };
+}
+
+/** Hits of items: few, and rarely of one score. */
+function orderItems(list: UnitHits, elements: Uint32Array): UnitHits {
+  const { rows, scores, keys } = list;
+  const order = Uint32Array.from(rows, (_, i) => i);
+  const rank = (a: number, b: number): number =>
+    compareKeys(keys, rows[a] ?? 0, keys, rows[b] ?? 0) || (elements[a] ?? 0) - (elements[b] ?? 0);
+  for (let from = 0; from < rows.length; ) {
+    let to = from + 1;
+    while (to < rows.length && scores[to] === scores[from]) to++;
+    order.subarray(from, to).sort(rank);
+    from = to;
+  }
+  return {
+    ...list,
+    rows: order.map((i) => rows[i] ?? 0),
+    elements: order.map((i) => elements[i] ?? 0),
+  };
 }
 
 /** A binary heap of cursors, the best hit on top. */
@@ -139,7 +166,8 @@ class MergeHeap {
     if (a === undefined || b === undefined) return false;
     const byScore = this.#sign * (scoreAt(a) - scoreAt(b));
     if (byScore !== 0) return byScore < 0;
-    return compareKeys(a.hits.keys, rowAt(a), b.hits.keys, rowAt(b)) < 0;
+    const byKey = compareKeys(a.hits.keys, rowAt(a), b.hits.keys, rowAt(b));
+    return byKey !== 0 ? byKey < 0 : (elementAt(a) ?? 0) < (elementAt(b) ?? 0);
   }
 
   #swap(i: number, j: number): void {

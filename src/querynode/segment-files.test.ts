@@ -15,6 +15,7 @@ import {
   VECTOR,
   viewOf,
 } from '../../tests/query-world.ts';
+import { floatQueries } from '../../tests/vectors.ts';
 import { isDbError } from '../errors/db-error.ts';
 import { filterOf } from '../expr/check.ts';
 import { compileFilter } from '../expr/evaluate.ts';
@@ -111,7 +112,7 @@ const nearest = async (node: LocalQueryNode, filter?: string) => {
   const found = await node.search({
     collectionId,
     fieldId: VECTOR,
-    queries: new Float32Array([11, 0, 1, 500, 2, 1]),
+    queries: floatQueries(3, [11, 0, 1, 500, 2, 1]),
     queryCount: 2,
     topK: 5,
     offset: 0,

@@ -3,7 +3,7 @@ import { DbError } from '../errors/db-error.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile, SegmentIndex, SegmentRecord } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
-import type { CollectionSchema } from '../model/schema.ts';
+import { type CollectionSchema, isDenseVector } from '../model/schema.ts';
 import type { Deletes } from '../segment/deletes-file.ts';
 import {
   LOAD_DELETES,
@@ -18,9 +18,11 @@ import { crc32 } from '../support/crc32.ts';
 import type { Workers } from '../support/workers.ts';
 import { bytesOf } from '../vector-index/arena.ts';
 import { HnswIndex } from '../vector-index/hnsw.ts';
+import { SparseIndex } from '../vector-index/sparse.ts';
 import { ArenaVectors, graphOf } from './arena-engine.ts';
+import { LOAD_SPARSE_SEGMENT, type LoadedSparse } from './load-task.ts';
 import type { GraphShape, SegmentFiles } from './loader.ts';
-import type { VectorBlock, VectorEngine } from './vectors.ts';
+import { blockColumn, type VectorBlock, type VectorEngine } from './vectors.ts';
 
 /** Bytes of a graph read and checked at once: some milliseconds. */
 const WINDOW_BYTES = 4 * 2 ** 20;
@@ -53,23 +55,27 @@ export class WorkerFiles implements SegmentFiles {
       buffer: values.buffer,
       byteOffset: values.byteOffset,
     }));
-    const { rowCount, timestamps, columns, vectorValid } = await this.#workers.run<LoadInput, LoadedSegment>(
-      LOAD_SEGMENT,
-      { files, fields, vectors: targets },
-    );
+    const { rowCount, timestamps, columns, vectorValid, blocks } = await this.#load({
+      files,
+      fields,
+      vectors: targets,
+    });
     const all = new Map<FieldId, Column>(columns);
-    for (const { fieldId, dim } of fields) {
+    for (const { fieldId, dataType, dim = 0 } of fields) {
       const values = vectors.get(fieldId)?.values;
-      if (values === undefined || dim === undefined) continue;
-      all.set(fieldId, {
-        layout: 'vector',
-        type: 'FloatVector',
-        dim,
-        values,
-        valid: vectorValid.get(fieldId),
-      });
+      if (values === undefined || !isDenseVector(dataType)) continue;
+      const valid = vectorValid.get(fieldId);
+      all.set(fieldId, { ...blockColumn(dataType, dim, rowCount, values), valid });
     }
-    return { batch: { rowCount, columns: all }, timestamps };
+    const sparse = new Map([...blocks].map(([fieldId, each]) => [fieldId, new SparseIndex(each)]));
+    return { batch: { rowCount, columns: all }, timestamps, sparse };
+  }
+
+  async #load(input: LoadInput): Promise<LoadedSparse> {
+    if (input.fields.some(({ dataType }) => dataType === 'SparseFloatVector'))
+      return this.#workers.run<LoadInput, LoadedSparse>(LOAD_SPARSE_SEGMENT, input);
+    const loaded = await this.#workers.run<LoadInput, LoadedSegment>(LOAD_SEGMENT, input);
+    return { ...loaded, blocks: new Map() };
   }
 
   deletes({ files }: SegmentRecord): ReturnType<SegmentFiles['deletes']> {

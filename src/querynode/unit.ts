@@ -10,6 +10,7 @@ import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
 import { assert, present } from '../support/assert.ts';
+import type { SparseIndex } from '../vector-index/sparse.ts';
 import { LiveRows } from './bitmap.ts';
 import { KeyIndex } from './key-index.ts';
 import type { Pacer } from './pacer.ts';
@@ -64,6 +65,8 @@ export interface UnitParts {
   readonly timestamps: BigInt64Array;
   /** Vectors by field: `capacity * dim` floats. */
   readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
+  /** Posting lists by field of sparse vectors. */
+  readonly sparse?: ReadonlyMap<FieldId, SparseIndex>;
 }
 
 /** What a reader sees of a unit: rows and deletes that arrive later do not change it. To be released. */
@@ -97,6 +100,7 @@ export class Unit {
   readonly place: UnitPlace;
   readonly capacity: number;
   readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
+  readonly sparse: ReadonlyMap<FieldId, SparseIndex>;
   readonly #keyField: FieldId;
   readonly #columns: UnitParts['columns'];
   readonly #timestamps: BigInt64Array;
@@ -113,6 +117,7 @@ export class Unit {
     this.place = parts.place;
     this.capacity = parts.capacity;
     this.vectors = parts.vectors;
+    this.sparse = parts.sparse ?? new Map();
     this.#keyField = keyFieldOf(parts.schema).fieldId;
     this.#columns = parts.columns;
     this.#timestamps = parts.timestamps;

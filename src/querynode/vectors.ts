@@ -1,8 +1,16 @@
 /** What the query node needs of the vector room: memory for vectors, exact scans, graph indexes. */
-import type { SearchRequest } from './api.ts';
+import { vectorBytes } from '../model/columns.ts';
+import type { DenseMetric, ListMetric } from '../model/metric.ts';
+import type { ListColumn, VectorColumn } from '../model/rows.ts';
+import type { VectorType } from '../model/schema.ts';
+import type { QueryValues } from '../vector-index/flat.ts';
+import type { ScanMetric } from '../vector-index/metric.ts';
 import type { Pacer } from './pacer.ts';
 
-/** Floats in memory that worker threads and kernels see. Undefined until written. */
+/**
+ * Memory that worker threads and kernels see; undefined until written. Vectors of numbers of every type lie there as floats, bits
+ * as bytes (`bitsOf`).
+ */
 export interface VectorBlock {
   readonly values: Float32Array<SharedArrayBuffer>;
   free(): void;
@@ -11,9 +19,11 @@ export interface VectorBlock {
 /** Nearest rows of one unit. */
 export interface NearestRequest {
   readonly dim: number;
-  readonly metric: SearchRequest['metric'];
-  /** `queryCount * dim` floats. */
-  readonly queries: Float32Array;
+  readonly metric: ScanMetric;
+  /** For MHJACCARD: bits of an element. */
+  readonly elementBits?: number | undefined;
+  /** `queryCount` vectors of floats or bits. */
+  readonly queries: QueryValues;
   readonly queryCount: number;
   readonly rowCount: number;
   /** Rows to consider. Absent: all. */
@@ -33,11 +43,19 @@ export interface NearestRows {
   readonly counts: Uint32Array;
   readonly rows: Uint32Array;
   readonly scores: Float32Array;
+  /** Single vectors of lists: which item of its row each hit is. */
+  readonly elements?: Uint32Array;
+}
+
+/** Rows of lists whose vectors are together nearest to a list of vectors. */
+export interface ListRequest extends Omit<NearestRequest, 'metric' | 'elementBits' | 'dim' | 'queries'> {
+  readonly metric: ListMetric;
+  readonly queries: ListColumn;
 }
 
 /** A loaded graph. */
 export interface GraphIndex {
-  readonly metric: SearchRequest['metric'];
+  readonly metric: DenseMetric;
   /** Nearest rows as far as a search of width `ef` finds them. */
   search(request: NearestRequest & { readonly ef: number }): Promise<NearestRows>;
 }
@@ -47,4 +65,27 @@ export interface VectorEngine {
   allocate(floats: number, graphBytes?: number): VectorBlock;
   /** Exact. Never holds the event loop for long. */
   scan(vectors: VectorBlock, request: NearestRequest): Promise<NearestRows>;
+  /** Exact, over the rows of a column of lists. */
+  scanLists(column: ListColumn, request: ListRequest): Promise<NearestRows>;
+  /** Exact, over every vector in the lists; says which it was. */
+  scanItems(column: ListColumn, request: NearestRequest): Promise<NearestRows>;
+}
+
+/** Floats of memory that `rowCount` vectors take in a block. */
+export const blockFloats = (type: VectorType, dim: number, rowCount: number): number =>
+  type === 'BinaryVector' ? Math.ceil((rowCount * vectorBytes(type, dim)) / 4) : rowCount * dim;
+
+/** The vectors of a block as the column that is kept: bits, or floats whatever the type of the numbers is. */
+export function blockColumn(
+  type: VectorType,
+  dim: number,
+  rowCount: number,
+  { buffer, byteOffset }: Float32Array,
+): VectorColumn {
+  if (type === 'BinaryVector') {
+    const values = new Uint8Array(buffer, byteOffset, rowCount * vectorBytes(type, dim));
+    return { layout: 'vector', type, dim, values };
+  }
+  const values = new Float32Array(buffer, byteOffset, rowCount * dim);
+  return { layout: 'vector', type: 'FloatVector', dim, values };
 }

@@ -3,23 +3,24 @@
  * and checksum in its record before anything is handed out.
  */
 
-import { arraysOf } from '../model/columns.ts';
+import { arraysOf, vectorArrays, vectorWidth } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
-import type { FieldSchema } from '../model/schema.ts';
+import { type FieldSchema, isDenseVector } from '../model/schema.ts';
+import { type NumberValues, widen } from '../model/vector-floats.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { assert } from '../support/assert.ts';
 import type { WorkerTasks } from '../support/workers.ts';
 import { fileOf, readChecked } from './checked-file.ts';
 import type { ColumnPlan } from './decode-column.ts';
 import { type DeleteColumns, deletesOf, planDeletes } from './deletes-file.ts';
-import { planField, planTimestamps, planVectorField, readRowsMeta } from './rows-file.ts';
+import { planField, planTimestamps, planVectorField, type RowsMeta, readRowsMeta } from './rows-file.ts';
 
 export const LOAD_SEGMENT = 'load-segment';
 export const LOAD_DELETES = 'load-deletes';
 
-/** Where the vectors of a field go: `rowCount * dim` floats. */
+/** Where the vectors of a field go: `rowCount * dim` floats whatever the type of the numbers is, or bits of a BinaryVector. */
 export interface VectorTarget {
   readonly fieldId: FieldId;
   readonly buffer: SharedArrayBuffer;
@@ -92,7 +93,7 @@ export function loadSegment(
     for (const field of fields) {
       const target = targets.get(field.fieldId);
       if (target === undefined) columns.set(field.fieldId, planField(meta, field));
-      else filled.set(field.fieldId, planVectorField(meta, field, floatsOf(target, field, meta.rowCount)));
+      else filled.set(field.fieldId, planTarget(meta, field, target));
     }
     const plans = [timestamps, ...columns.values(), ...filled.values()];
     return {
@@ -121,10 +122,30 @@ function decodeSegment(
   };
 }
 
-function floatsOf({ buffer, byteOffset }: VectorTarget, field: FieldSchema, rowCount: number): Float32Array {
-  const length = rowCount * (field.dim ?? 0);
-  assert(byteOffset + length * 4 <= buffer.byteLength, `room for the vectors of field '${field.name}'`);
-  return new Float32Array(buffer, byteOffset, length);
+function planTarget(
+  meta: RowsMeta,
+  field: FieldSchema,
+  { buffer, byteOffset }: VectorTarget,
+): ColumnPlan<Uint8Array | undefined> {
+  const { dataType, dim = 0, name } = field;
+  assert(isDenseVector(dataType), `field '${name}' has dense vectors`);
+  const length = meta.rowCount * vectorWidth(dataType, dim);
+  const bytes = dataType === 'BinaryVector' ? length : length * 4;
+  assert(byteOffset + bytes <= buffer.byteLength, `room for the vectors of field '${name}'`);
+  if (dataType === 'BinaryVector')
+    return planVectorField(meta, field, new Uint8Array(buffer, byteOffset, length));
+  const floats = new Float32Array(buffer, byteOffset, length);
+  if (dataType === 'FloatVector') return planVectorField(meta, field, floats);
+  const stored = new vectorArrays[dataType](length);
+  const plan = planVectorField(meta, field, stored);
+  return {
+    fetches: plan.fetches,
+    decode() {
+      const valid = plan.decode();
+      widen(dataType, stored as NumberValues, floats);
+      return valid;
+    },
+  };
 }
 
 /** Every byte of the file is checked before anything is handed out. Throws `data-integrity`, `object-not-found`. */

@@ -114,7 +114,7 @@ export function hnswScratchBytes(header: HnswHeader, search: HnswSearch): number
 }
 
 function checkSearch(header: HnswHeader, search: HnswSearch): void {
-  checkShape({ ...search, dim: header.dim });
+  checkShape({ ...search, dim: header.dim, metric: header.metric });
   const { ef, allowed } = search;
   if (!(Number.isInteger(ef) && ef >= 1 && ef <= HNSW_MAX_EF))
     throw new DbError('parameter-invalid', `ef ${ef} is not between 1 and ${HNSW_MAX_EF}`);

@@ -36,6 +36,51 @@ export interface KernelExports {
     inner: number,
     outer: number,
   ): number;
+  scanBits(
+    kind: number,
+    vectors: number,
+    bytes: number,
+    from: number,
+    to: number,
+    allowed: number,
+    query: number,
+    heap: number,
+    k: number,
+    size: number,
+    inner: number,
+    outer: number,
+  ): number;
+  addBestKeys(
+    metric: number,
+    items: number,
+    norms: number,
+    dim: number,
+    ends: number,
+    rowCount: number,
+    query: number,
+    inverseQuery: number,
+    sums: number,
+  ): void;
+  addBestBitKeys(
+    kind: number,
+    items: number,
+    bytes: number,
+    ends: number,
+    rowCount: number,
+    query: number,
+    sums: number,
+  ): void;
+  offerKeys(
+    keys: number,
+    first: number,
+    count: number,
+    allowed: number,
+    heap: number,
+    k: number,
+    size: number,
+    inner: number,
+    outer: number,
+  ): number;
   drain(heap: number, size: number, rows: number, keys: number): void;
   readPass(at: number, bytes: number): number;
   chainDuplicates(
@@ -120,6 +165,10 @@ export class Kernels {
 
   floats(byteOffset: number, length: number): Float32Array {
     return new Float32Array(this.memory.buffer, byteOffset, length);
+  }
+
+  bytes(byteOffset: number, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, byteOffset, length);
   }
 
   words(byteOffset: number, length: number): Uint32Array {

@@ -1,6 +1,8 @@
 /** Hits of several queries, and how partial ones become one answer. */
+
+import type { MetricType } from '../model/metric.ts';
 import { assert } from '../support/assert.ts';
-import { compareScores, type Metric } from './metric.ts';
+import { compareScores } from './metric.ts';
 
 /** Queries one after another, best first, `counts[q]` hits for query `q`; equal scores in row order. */
 export interface TopK {
@@ -15,7 +17,7 @@ export interface MergedTopK extends TopK {
 }
 
 /** Best `k` per query over `parts` of the same queries (slices of one segment, or segments). Equal scores keep the order of the parts. */
-export function mergeTopK(metric: Metric, k: number, parts: readonly TopK[]): MergedTopK {
+export function mergeTopK(metric: MetricType, k: number, parts: readonly TopK[]): MergedTopK {
   const queryCount = parts[0]?.counts.length ?? 0;
   assert(
     parts.every((part) => part.counts.length === queryCount),
@@ -49,7 +51,7 @@ export function mergeTopK(metric: Metric, k: number, parts: readonly TopK[]): Me
 
 /** Moves the best of the parts' heads to `merged[at]`. Linear in the parts: there are few, and hits are fewer still. */
 function takeBest(
-  metric: Metric,
+  metric: MetricType,
   parts: readonly TopK[],
   next: Uint32Array,
   ends: Uint32Array,

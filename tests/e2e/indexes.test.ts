@@ -189,7 +189,7 @@ describe('indexes', () => {
     const request = { collection_name, field_name: 'vector', index_type: 'HNSW', metric_type: 'L2' };
     const unexpected = 'UnexpectedError';
     await refused(client.createIndex({ ...request, index_type: 'HNWS' }), {
-      code: 10,
+      code: 1100,
       words: 'HNWS',
       legacy: unexpected,
     });

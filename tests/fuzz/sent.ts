@@ -9,6 +9,7 @@ import { checkIndexParams } from '../../src/coordinator/indexes/params.ts';
 import { isDbError } from '../../src/errors/db-error.ts';
 import { filterOf } from '../../src/expr/check.ts';
 import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import { queryCountOf } from '../../src/model/columns.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
 import { type CallContext, defaultLimits, userOf } from '../../src/proxy/context.ts';
 import { frameMessage, MessageReader, timeoutMs } from '../../src/proxy/grpc-frames.ts';
@@ -27,7 +28,7 @@ import {
 } from '../../src/proxy/wire/descriptor.ts';
 import { jsonEntries, jsonObjectText } from '../../src/proxy/wire/json-object.ts';
 import { flattenParams } from '../../src/proxy/wire/key-values.ts';
-import { decodeQueryVectors } from '../../src/proxy/wire/placeholder.ts';
+import { decodePlaceholders, type Placeholders, queriesFor } from '../../src/proxy/wire/placeholder.ts';
 import { checkedRows } from '../../src/proxy/wire/rows.ts';
 import { decodeSchema } from '../../src/proxy/wire/schema.ts';
 import { decodeWriteRequest, decodeWriteTarget } from '../../src/proxy/wire/write-request.ts';
@@ -35,7 +36,9 @@ import type { QueryRequest, SearchRequest } from '../../src/querynode/api.ts';
 import { parseJson } from '../../src/support/json.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { systemClock } from '../../src/support/system-clock.ts';
+import { buildBlocks, SparseIndex } from '../../src/vector-index/sparse.ts';
 import { FakeDoor } from '../admin/fake-door.ts';
+import { fieldSchema } from '../field-schema.ts';
 import { FakePlanes } from '../proxy/fake-planes.ts';
 import { batchOf } from '../proxy/fake-rows.ts';
 import type { Decoder } from './harness.ts';
@@ -322,24 +325,39 @@ const collectionSchema: Decoder = {
   refuses: isTyped,
 };
 
+const placeholders = (type: number, values: readonly Uint8Array[]): Uint8Array =>
+  encodeMessage('milvus.proto.common.PlaceholderGroup', { placeholders: [{ tag: '$0', type, values }] });
 const vectorsMessage = (count: number): Uint8Array =>
-  encodeMessage('milvus.proto.common.PlaceholderGroup', {
-    placeholders: [
-      {
-        tag: '$0',
-        type: 101,
-        values: Array.from({ length: count }, () => new Uint8Array(new Float32Array(2).buffer)),
-      },
-    ],
-  });
+  placeholders(
+    101,
+    Array.from({ length: count }, () => new Uint8Array(new Float32Array(2).buffer)),
+  );
+const queriedFields = [
+  fieldSchema('v', { dataType: 'FloatVector', dim: 2 }),
+  fieldSchema('b', { dataType: 'BinaryVector', dim: 16 }),
+  fieldSchema('s', { dataType: 'SparseFloatVector' }),
+  fieldSchema('l', { dataType: 'ArrayOfVector', elementType: 'FloatVector', dim: 2 }),
+];
+const queriedType = ({ type }: Placeholders): string => (type.kind === 'list' ? 'ArrayOfVector' : type.type);
 const queryVectors: Decoder = {
   name: 'query-vectors',
   covers: ['proxy/wire/placeholder.ts'],
-  corpus: [vectorsMessage(1), vectorsMessage(3)],
+  corpus: [
+    vectorsMessage(1),
+    vectorsMessage(3),
+    placeholders(104, [Uint8Array.of(7, 0, 0, 0, 0, 0, 128, 63, 9, 0, 0, 0, 0, 0, 0, 64), new Uint8Array(0)]),
+    placeholders(301, [new Uint8Array(24).fill(60), new Uint8Array(8)]),
+    placeholders(100, [new Uint8Array(2)]),
+    placeholders(21, [utf8('text')]),
+  ],
   words: protobufWords,
   decode: (bytes) => {
-    const { values, count } = decodeQueryVectors(bytes, 'v', 2);
-    assert.equal(values.length, count * 2);
+    const sent = decodePlaceholders(bytes);
+    const field = queriedFields.find(({ dataType }) => dataType === queriedType(sent)) ?? queriedFields[0];
+    assert.ok(field !== undefined);
+    const queries = queriesFor(field, sent);
+    assert.equal(queryCountOf(queries), sent.values.length);
+    if (queries.layout === 'bytes') new SparseIndex(buildBlocks(queries, sent.values.length));
   },
   refuses: isTyped,
 };

@@ -2,6 +2,7 @@
  * Coordinator, streaming node and query node in memory, behind the proxy's tests: small, but they keep rows, search them
  * exactly and know what exists. What the proxy does not reach is not there and fails by name.
  */
+import assert from 'node:assert/strict';
 import type {
   CollectionInfo,
   CollectionName,
@@ -438,9 +439,11 @@ export class FakePlanes {
     count: async (request: QueryRequest) => this.#visible(request).length,
     search: async (request: SearchRequest): Promise<SearchResult> => {
       const { schema } = this.#byId(request.collectionId).info.collection;
-      const dim = request.queries.length / request.queryCount;
+      const { queries } = request;
+      assert(queries.layout === 'vector', 'the fake searches dense vectors');
+      const { dim } = queries;
       const hits = Array.from({ length: request.queryCount }, (_, q) => {
-        const query = request.queries.subarray(q * dim, (q + 1) * dim);
+        const query = queries.values.subarray(q * dim, (q + 1) * dim);
         return this.#visible(request)
           .map((row) => {
             const vector = row.get(request.fieldId) as Float32Array;

@@ -1,7 +1,9 @@
 /** Reads of every kind, each against the rows of one moment between its call and its answer. */
+
 import { type CheckedFilter, filterOf } from '../../src/expr/check.ts';
 import type { PartitionId } from '../../src/model/ids.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
+import { floatQueries } from '../vectors.ts';
 import { Clients } from './clients.ts';
 import type { Life } from './life.ts';
 import { at, type Coll } from './model.ts';
@@ -186,7 +188,7 @@ async function hitsAsked(
   const { rows, keys, scores } = await life.planes.queryNode.search({
     ...request,
     fieldId: fieldIdOf(of, 'vec'),
-    queries: Float32Array.from(query),
+    queries: floatQueries(query.length, query),
     queryCount: 1,
     topK,
     offset: 0,

@@ -7,6 +7,7 @@ import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import type { BuildIndexOutput, NodeWork } from '../../datanode/api.ts';
 import type { BuildId, CollectionId, IndexId, SegmentId, TaskId } from '../../model/ids.ts';
 import type { IndexRecord, SegmentRecord } from '../../model/records.ts';
+import type { FieldSchema } from '../../model/schema.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { Signal } from '../../support/signal.ts';
@@ -93,7 +94,7 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
   /** Whether this segment counts as indexed: it has the file, or will never have one. */
   isBuilt(segment: SegmentRecord, index: IndexRecord): boolean {
     return (
-      !lacksFile(segment, index, this.#parts.minRows) ||
+      !lacksFile(segment, index, this.#fieldOf(index), this.#parts.minRows) ||
       this.#builds.get(keyOf({ ...segment, ...index }))?.state === 'needless'
     );
   }
@@ -177,7 +178,7 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
         const segment = catalog.get(segments, segmentId);
         const index = catalog.get(indexes, indexId);
         if (segment === undefined || index === undefined || this.#builds.has(keyOf(target))) continue;
-        if (lacksFile(segment, index, minRows)) await this.#enqueue(target);
+        if (lacksFile(segment, index, this.#fieldOf(index), minRows)) await this.#enqueue(target);
       }
   }
 
@@ -211,7 +212,7 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
       partitionId: segment.partitionId,
       segmentId: segment.segmentId,
     };
-    const params = { ...flatParams(index.params), index_type: builtKind(index) };
+    const params = { ...flatParams(index.params), index_type: builtKind(index, field) };
     const { rowCount } = segment;
     return { buildId, work: { kind: 'build-index', place, rowsFile, rowCount, field, buildId, params } };
   }
@@ -223,10 +224,15 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
     const segment = catalog.get(segments, target.segmentId);
     const index = catalog.get(indexes, target.indexId);
     if (build?.state !== 'running' || build.taskId !== taskId) return undefined;
-    if (segment === undefined || index === undefined || !lacksFile(segment, index, minRows)) return undefined;
-    const schema = catalog.get(collections, segment.collectionId)?.schema;
-    const field = schema?.fields.find(({ fieldId }) => fieldId === index.fieldId);
-    return field === undefined ? undefined : { segment, index, field };
+    if (segment === undefined || index === undefined) return undefined;
+    const field = this.#fieldOf(index);
+    if (field === undefined || !lacksFile(segment, index, field, minRows)) return undefined;
+    return { segment, index, field };
+  }
+
+  #fieldOf({ collectionId, fieldId }: IndexRecord): FieldSchema | undefined {
+    const schema = this.#parts.catalog.get(collections, collectionId)?.schema;
+    return schema?.fields.find((field) => field.fieldId === fieldId);
   }
 
   async #finish(
@@ -243,8 +249,9 @@ export class IndexBuilder implements IndexBuilds, OutputIndexes {
         this.#wakeWaiting();
         return;
       }
-      const { segment, index } = found;
-      const entry = { ...target, buildId, fieldId: index.fieldId, kind: builtKind(index), file };
+      const { segment, index, field } = found;
+      const kind = builtKind(index, field);
+      const entry = { ...target, buildId, fieldId: index.fieldId, kind, file };
       const { segmentId: _, ...built } = entry;
       const is = { ...segment, indexes: [...segment.indexes, built] };
       // The index stands in the commit too: dropped in the same moment, it must not leave an entry.

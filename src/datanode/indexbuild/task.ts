@@ -5,6 +5,7 @@ import type { FieldSchema } from '../../model/schema.ts';
 import { indexKey } from '../../storage/keys.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
+import { HNSW_MAX_EF } from '../../vector-index/hnsw-file.ts';
 import type { BuildIndexOutput, BuildIndexWork } from '../api.ts';
 
 export const BUILD_INDEX = 'build-index';
@@ -41,7 +42,8 @@ export function graphParamsOf(params: BuildIndexWork['params']): GraphParams {
   return {
     metric,
     M: numberOf('M', DEFAULT_M),
-    efConstruction: numberOf('efConstruction', DEFAULT_EF_CONSTRUCTION),
+    // Milvus takes any width; beyond this one a graph gets no better.
+    efConstruction: Math.min(HNSW_MAX_EF, numberOf('efConstruction', DEFAULT_EF_CONSTRUCTION)),
   };
 }
 

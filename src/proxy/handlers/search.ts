@@ -1,15 +1,18 @@
 import type { CollectionName } from '../../coordinator/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
+import { queryCountOf } from '../../model/columns.ts';
+import { isSmallerBetter, type MetricType, metricsOf } from '../../model/metric.ts';
 import type { Properties } from '../../model/records.ts';
-import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
+import { type CollectionSchema, type FieldSchema, isVectorType } from '../../model/schema.ts';
+import { checkVectorSearchParams } from '../../model/vector-index-types.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
 import { flattenParams, integerParam, numberParam } from '../wire/key-values.ts';
-import { decodeQueryVectors } from '../wire/placeholder.ts';
+import { decodePlaceholders, queriesFor } from '../wire/placeholder.ts';
 import { encodeSearchResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
-import { type Metric, requireMetric } from './index-params.ts';
+import { requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionIdsOf } from './partitions.ts';
 import { primaryKeyOf } from './prepared-write.ts';
@@ -50,7 +53,7 @@ function refuseUnserved(request: MilvusSearchRequest, params: Properties): void 
 
 /** The field to search: named, or the only vector field. */
 function vectorField({ fields }: CollectionSchema, name: string | undefined): FieldSchema {
-  const vectors = fields.filter(({ dataType }) => dataType === 'FloatVector');
+  const vectors = fields.filter(({ dataType }) => isVectorType(dataType));
   const [first] = vectors;
   if (name === undefined || name === '') {
     if (vectors.length > 1 || first === undefined)
@@ -59,22 +62,31 @@ function vectorField({ fields }: CollectionSchema, name: string | undefined): Fi
   }
   const named = fields.find((field) => field.name === name);
   if (named === undefined) throw invalid(`failed to get field schema by name: fieldName(${name}) not found`);
-  if (named.dataType !== 'FloatVector') throw invalid(`field (${name}) to search is not of vector data type`);
+  if (!isVectorType(named.dataType)) throw invalid(`field (${name}) to search is not of vector data type`);
   return named;
 }
 
-/** The metric of the field's index. Throws `parameter-invalid` when the request names another one. */
-function metricOf(
+interface Compared {
+  readonly metric: MetricType;
+  /** For MHJACCARD: bits of an element of the signatures. */
+  readonly elementBits?: number;
+}
+
+/** How the field's index compares. Throws `parameter-invalid` when the request names another metric. */
+function comparedBy(
   call: CallContext,
   at: CollectionName,
   field: FieldSchema,
   asked: string | undefined,
-): Metric {
+): Compared {
   const index = indexesOf(call, at).find(({ fieldName }) => fieldName === field.name)?.index;
-  const built = requireMetric(flattenOf(index?.params ?? {})['metric_type'] ?? asked ?? 'COSINE');
+  const params = flattenOf(index?.params ?? {});
+  const [fallback = 'COSINE'] = metricsOf(field);
+  const built = requireMetric(params['metric_type'] ?? asked ?? fallback);
   if (asked !== undefined && requireMetric(asked) !== built)
     throw invalid(`metric type not match: invalid parameter[expected=${built}][actual=${asked}]`);
-  return built;
+  const elementBits = integerParam(params, 'mh_element_bit_width');
+  return elementBits === undefined ? { metric: built } : { metric: built, elementBits };
 }
 
 function indexesOf(call: CallContext, at: CollectionName) {
@@ -116,10 +128,10 @@ function efOf(params: Properties): { readonly ef?: number } {
   return { ef };
 }
 
-/** Bounds of a range search. L2: range_filter <= distance < radius; IP, COSINE: radius < similarity <= range_filter. */
+/** Bounds of a range search: range_filter <= distance < radius; radius < similarity <= range_filter. */
 function rangeOf(
   params: Properties,
-  metric: Metric,
+  metric: MetricType,
 ): { readonly radius?: number; readonly rangeFilter?: number } {
   const radius = numberParam(params, 'radius');
   const rangeFilter = numberParam(params, 'range_filter');
@@ -128,10 +140,11 @@ function rangeOf(
     return {};
   }
   if (rangeFilter === undefined) return { radius };
-  const isEmpty = metric === 'L2' ? rangeFilter >= radius : rangeFilter <= radius;
+  const isDistance = isSmallerBetter(metric);
+  const isEmpty = isDistance ? rangeFilter >= radius : rangeFilter <= radius;
   if (isEmpty)
     throw invalid(
-      `range_filter(${rangeFilter}) must be ${metric === 'L2' ? 'less' : 'greater'} than radius(${radius}) for ${metric}`,
+      `range_filter(${rangeFilter}) must be ${isDistance ? 'less' : 'greater'} than radius(${radius}) for ${metric}`,
     );
   return { radius, rangeFilter };
 }
@@ -161,19 +174,17 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   const { schema } = collection;
   const field = vectorField(schema, params['anns_field']);
   const page = pageOf(params);
-  const queries = decodeQueryVectors(
-    request.placeholder_group ?? new Uint8Array(0),
-    field.name,
-    field.dim ?? 0,
-  );
-  if (request.nq > 0n && request.nq !== BigInt(queries.count))
-    throw invalid(`nq [${request.nq}] is invalid: the request holds ${queries.count} vectors`);
-  if (queries.count * page.topK > MAX_HITS)
+  checkVectorSearchParams(params);
+  const queries = queriesFor(field, decodePlaceholders(request.placeholder_group ?? new Uint8Array(0)));
+  const queryCount = queryCountOf(queries);
+  if (request.nq > 0n && request.nq !== BigInt(queryCount))
+    throw invalid(`nq [${request.nq}] is invalid: the request holds ${queryCount} vectors`);
+  if (queryCount * page.topK > MAX_HITS)
     throw new DbError(
       'parameter-too-large',
       `number of total results (nq*topk) exceeds the limit ${MAX_HITS}`,
     );
-  const metric = metricOf(call, at, field, params['metric_type']);
+  const compared = comparedBy(call, at, field, params['metric_type']);
   const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
   const partitionIds = partitionIdsOf(info, request.partition_names);
   const key = primaryKeyOf(schema);
@@ -185,13 +196,13 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   const result = await call.queryNode.search({
     collectionId: collection.collectionId,
     fieldId: field.fieldId,
-    queries: queries.values,
-    queryCount: queries.count,
+    queries,
+    queryCount,
     topK: page.topK,
     offset: page.offset,
-    metric,
+    ...compared,
     ...efOf(params),
-    ...rangeOf(params, metric),
+    ...rangeOf(params, compared.metric),
     ...(filter === undefined ? {} : { filter }),
     ...(partitionIds === undefined ? {} : { partitionIds }),
     outputFields: fieldIdsOf(output),
@@ -206,5 +217,6 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
     counts: result.counts,
     keys: result.keys,
     scores: rounded(result.scores, decimals),
+    elements: result.elements,
   });
 }

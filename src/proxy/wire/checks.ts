@@ -1,6 +1,7 @@
 /** Rules that hold for values of every kind, and how their breach is told. */
 import { DbError } from '../../errors/db-error.ts';
-import type { FieldSchema } from '../../model/schema.ts';
+import type { VectorValues } from '../../model/rows.ts';
+import type { FieldSchema, VectorType } from '../../model/schema.ts';
 import type { WireData } from './field-data-decode.ts';
 
 export const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
@@ -30,4 +31,20 @@ export function requireFinite(field: FieldSchema, values: Float32Array | Float64
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += (values[i] as number) * 0;
   if (sum !== 0) throw invalid(`value of field ${field.name} is not a number or infinity`);
+}
+
+/** The bits of an exponent that says "not a number" or "infinity". */
+const notFinite: Partial<Readonly<Record<VectorType, number>>> = {
+  Float16Vector: 0x7c00,
+  BFloat16Vector: 0x7f80,
+};
+
+/** Throws `parameter-invalid` for vectors with a value that is not a finite number. */
+export function requireNumbers(field: FieldSchema, type: VectorType, values: VectorValues): void {
+  if (values instanceof Float32Array) requireFinite(field, values);
+  const mask = notFinite[type];
+  if (mask === undefined) return;
+  for (let i = 0; i < values.length; i++)
+    if (((values[i] as number) & mask) === mask)
+      throw invalid(`value of field ${field.name} is not a number or infinity`);
 }

@@ -101,6 +101,8 @@ export interface Hits extends Rows {
   readonly counts: Uint32Array;
   readonly keys: PrimaryKeys;
   readonly scores: Float32Array;
+  /** Single vectors of lists: which item of its row each hit is. */
+  readonly elements?: Uint32Array | undefined;
 }
 
 export const encodeSearchResults = (answer: Hits): Uint8Array =>
@@ -118,6 +120,7 @@ export const encodeSearchResults = (answer: Hits): Uint8Array =>
           packed(6, part(packVarints(answer.counts))),
           join(...answer.outputNames.map((name) => textItem(7, name))),
           text(13, answer.primaryField),
+          answer.elements === undefined ? nothing : nested(15, packed(1, part(packVarints(answer.elements)))),
         ),
       ),
       text(3, answer.collectionName),

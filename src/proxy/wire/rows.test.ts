@@ -10,7 +10,7 @@ import { decodeMessage, encodeMessage, type Outgoing } from './descriptor.ts';
 import { encodeFieldData, encodeIds } from './field-data-encode.ts';
 import { takeRows } from './fill.ts';
 import { toBytes } from './parts.ts';
-import { decodeQueryVectors } from './placeholder.ts';
+import { decodePlaceholders } from './placeholder.ts';
 import { checkedRows } from './rows.ts';
 import { decodeSchema } from './schema.ts';
 import { decodeWriteRequest } from './write-request.ts';
@@ -373,7 +373,7 @@ test('damaged requests end in an error, never in anything else', () => {
     const noise = Uint8Array.from({ length: random.below(60) }, () => random.below(256));
     for (const decode of [
       () => decodeWriteRequest('insert', noise),
-      () => decodeQueryVectors(noise, 'v', 2),
+      () => decodePlaceholders(noise),
       () => decodeSchema(noise),
     ])
       try {

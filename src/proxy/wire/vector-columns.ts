@@ -1,9 +1,9 @@
 /** Pure: vectors as sent to columns of the model, every value checked against its field. */
 import { vectorArrays, vectorBytes, vectorWidth } from '../../model/columns.ts';
-import type { BytesColumn, Column, VectorColumn, VectorValues } from '../../model/rows.ts';
+import type { BytesColumn, Column, VectorColumn } from '../../model/rows.ts';
 import { type FieldSchema, isDenseVector, type VectorType } from '../../model/schema.ts';
 import { assert } from '../../support/assert.ts';
-import { describe, invalid, mismatch, requireCapacity, requireFinite } from './checks.ts';
+import { describe, invalid, mismatch, requireCapacity, requireNumbers } from './checks.ts';
 import type { WireData } from './field-data-decode.ts';
 import { sortedSparse } from './sparse.ts';
 
@@ -30,21 +30,6 @@ function denseColumn(field: FieldSchema, type: VectorType, data: WireData): Vect
     );
   requireNumbers(field, type, values);
   return { layout: 'vector', type, dim, values };
-}
-
-/** The bits of an exponent that says "not a number" or "infinity". */
-const notFinite: Partial<Readonly<Record<VectorType, number>>> = {
-  Float16Vector: 0x7c00,
-  BFloat16Vector: 0x7f80,
-};
-
-function requireNumbers(field: FieldSchema, type: VectorType, values: VectorValues): void {
-  if (values instanceof Float32Array) requireFinite(field, values);
-  const mask = notFinite[type];
-  if (mask === undefined) return;
-  for (let i = 0; i < values.length; i++)
-    if (((values[i] as number) & mask) === mask)
-      throw invalid(`value of field ${field.name} is not a number or infinity`);
 }
 
 function sparseColumn(field: FieldSchema, data: WireData): BytesColumn {

@@ -17,7 +17,7 @@ const served = `
   GetCollectionStatistics
   LoadCollection ReleaseCollection GetLoadState GetLoadingProgress LoadPartitions ReleasePartitions
   CreatePartition DropPartition HasPartition ShowPartitions GetPartitionStatistics
-  ListAliases
+  CreateAlias AlterAlias DropAlias DescribeAlias ListAliases
   CreateIndex DescribeIndex DropIndex GetIndexState GetIndexBuildProgress GetIndexStatistics
   Insert Upsert Delete Flush GetFlushState FlushAll GetFlushAllState
   Search Query

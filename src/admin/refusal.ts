@@ -38,6 +38,8 @@ const statuses = {
   'parameter-missing': 400,
   'parameter-too-large': 413,
   'alias-not-found': 404,
+  'alias-conflict': 409,
+  'alias-duplicate': 409,
   'job-not-found': 404,
   'compaction-not-found': 404,
   'snapshot-not-found': 404,

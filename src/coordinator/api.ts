@@ -38,6 +38,8 @@ export interface CollectionInfo {
   readonly collection: CollectionRecord;
   readonly databaseName: string;
   readonly partitions: readonly PartitionRecord[];
+  /** Its other names, in order. Absent: none. */
+  readonly aliases?: readonly string[];
   /** The restore that still fills it: until that is completed nothing of it can be used. */
   readonly restoringJobId?: JobId;
 }
@@ -105,6 +107,23 @@ export interface Collections {
     readonly state: 'not-exist' | 'not-load' | 'loading' | 'loaded';
     readonly progress: number;
   };
+}
+
+/** Wherever a collection is named, an alias of it will do; to drop and to rename it takes its own name. */
+export interface Aliases {
+  /** The same again is success. Throws `alias-conflict` or `alias-duplicate`. */
+  createAlias(at: CollectionName, alias: string): Promise<void>;
+  /** From now on the alias is of `at`. Throws `alias-not-found`. */
+  alterAlias(at: CollectionName, alias: string): Promise<void>;
+  /** An unknown alias is no error, as in Milvus. */
+  dropAlias(database: string, alias: string): Promise<void>;
+  /** Throws `alias-not-found`. */
+  describeAlias(
+    database: string,
+    alias: string,
+  ): { readonly databaseName: string; readonly collectionName: string };
+  /** Of one collection, or of all in the database when `collection` is empty. In order. */
+  listAliases(database: string, collection: string): readonly string[];
 }
 
 export interface Indexes {
@@ -306,6 +325,7 @@ export interface Health {
 export interface Coordinator
   extends Databases,
     Collections,
+    Aliases,
     Indexes,
     Segments,
     Snapshots,

@@ -13,6 +13,7 @@ import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
 import { IdSource, TimeSource } from './allocator.ts';
 import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
+import { AliasRoom } from './collections/aliases.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
@@ -123,6 +124,7 @@ export interface CoordinatorParts extends Foundations {
 export interface Rooms {
   readonly databases: DatabaseRoom;
   readonly collections: CollectionRoom;
+  readonly aliases: AliasRoom;
   readonly drops: DropCascade;
   readonly segments: SegmentRoom;
   readonly flusher: Flusher;
@@ -140,8 +142,22 @@ const gateOf = (room: () => SnapshotRoom): RestoreGate => ({
   progress: (jobId) => room().gate.progress(jobId),
 });
 
+/** What keeps the records of what users name. */
+function namedRooms(
+  { catalog, ids, time }: CoordinatorParts,
+  limits: CoordinatorLimits,
+  gate: RestoreGate,
+  drops: DropCascade,
+): Pick<Rooms, 'databases' | 'collections' | 'aliases'> {
+  const parts = { catalog, ids, time, limits: limits.catalog };
+  const collections = new CollectionRoom({ ...parts, gate, drops });
+  const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
+  const aliases = new AliasRoom({ ...parts, requireReady });
+  return { databases: new DatabaseRoom(catalog, ids, time, limits.catalog), collections, aliases };
+}
+
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {
-  const { catalog, ids, time, clock, log, streamingNode } = parts;
+  const { catalog, clock, log, streamingNode } = parts;
   // The rooms below ask the gate, which stands on a room above them.
   const gate = gateOf(() => snapshots);
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
@@ -187,7 +203,8 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
       collectionDropped: (collectionId) => snapshots.collectionDropped(collectionId),
     },
   });
-  const collections = new CollectionRoom({ catalog, ids, time, gate, drops, limits: limits.catalog });
+  const names = namedRooms(parts, limits, gate, drops);
+  const { collections } = names;
   const indexes = new IndexRoom({
     ...parts,
     gate,
@@ -195,10 +212,8 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
     requireReady,
     isLoaded: (collectionId) => load.isLoaded(collectionId),
   });
-  const databases = new DatabaseRoom(catalog, ids, time, limits.catalog);
   return {
-    databases,
-    collections,
+    ...names,
     drops,
     segments,
     flusher,

@@ -28,6 +28,7 @@ import type {
 } from './admin-api.ts';
 import { TimestampLease } from './allocator.ts';
 import type {
+  Aliases,
   CollectionInfo,
   CollectionName,
   Collections,
@@ -208,6 +209,21 @@ class LocalCoordinator implements Coordinator {
   }
   renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void> {
     return this.#operations.run(() => this.#rooms.collections.renameCollection(at, newName, newDatabase));
+  }
+  createAlias(at: CollectionName, alias: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.aliases.createAlias(at, alias));
+  }
+  alterAlias(at: CollectionName, alias: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.aliases.alterAlias(at, alias));
+  }
+  dropAlias(database: string, alias: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.aliases.dropAlias(database, alias));
+  }
+  describeAlias(database: string, alias: string): ReturnType<Aliases['describeAlias']> {
+    return this.#rooms.aliases.describeAlias(database, alias);
+  }
+  listAliases(database: string, collection: string): readonly string[] {
+    return this.#rooms.aliases.listAliases(database, collection);
   }
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
     return this.#rooms.segments.rowCount(collectionId, partitionId);

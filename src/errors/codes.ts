@@ -56,6 +56,8 @@ export const errorCodes = {
   'parameter-missing': caller(1101, 'Give the parameter named in the message.', 'IllegalArgument'),
   'parameter-too-large': caller(1102, 'Send less in one request.', 'IllegalArgument'),
   'alias-not-found': caller(1600, 'Check the alias.'),
+  'alias-conflict': caller(1601, 'Choose another alias: a collection has the name.'),
+  'alias-duplicate': caller(1602, 'Drop the alias first, or alter it.'),
   'job-not-found': caller(2101, 'Finished jobs are forgotten after their retention.'),
   'compaction-not-found': caller(2102, 'Ended compactions are forgotten after some hours and by a restart.'),
   'snapshot-not-found': caller(2600, 'List the snapshots of the collection.'),

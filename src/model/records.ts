@@ -40,6 +40,14 @@ export interface CollectionRecord {
   readonly load: 'none' | 'loaded';
 }
 
+/** Another name of a collection. In its database nothing else has the name: no alias, no collection. */
+export interface AliasRecord {
+  readonly databaseId: DatabaseId;
+  readonly name: string;
+  readonly collectionId: CollectionId;
+  readonly createdTs: HybridTime;
+}
+
 export interface PartitionRecord {
   readonly partitionId: PartitionId;
   readonly collectionId: CollectionId;

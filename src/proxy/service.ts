@@ -1,4 +1,5 @@
 /** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
+import * as aliases from './handlers/aliases.ts';
 import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
@@ -41,7 +42,12 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ShowCollections: unary('ShowCollections', collections.showCollections),
   RenameCollection: unary('RenameCollection', collections.renameCollection),
   GetCollectionStatistics: unary('GetCollectionStatistics', collections.getCollectionStatistics),
-  ListAliases: unary('ListAliases', collections.listAliases, 'There are no aliases: always empty.'),
+
+  CreateAlias: unary('CreateAlias', aliases.createAlias),
+  AlterAlias: unary('AlterAlias', aliases.alterAlias),
+  DropAlias: unary('DropAlias', aliases.dropAlias),
+  DescribeAlias: unary('DescribeAlias', aliases.describeAlias),
+  ListAliases: unary('ListAliases', aliases.listAliases),
 
   LoadCollection: unary(
     'LoadCollection',

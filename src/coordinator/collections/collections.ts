@@ -14,17 +14,20 @@ import { collections, databases, partitions } from '../tables.ts';
 import type { CatalogLimits } from './databases.ts';
 import type { DropCascade } from './drop.ts';
 import {
+  aliasesOf,
   checkCollectionName,
   claimNames,
   claimNamesIn,
   collectionGone,
   DEFAULT_PARTITION,
+  findAlias,
   findCollection,
   findPartition,
   isAside,
   requireCollection,
   requireCollectionById,
   requireDatabase,
+  resolveCollection,
 } from './names.ts';
 import { assignFields, channelsOf, checkShards } from './schema.ts';
 
@@ -67,6 +70,11 @@ export class CollectionRoom {
       const database = requireDatabase(this.#catalog, request.database);
       const existing = findCollection(this.#catalog, database, request.name);
       if (existing !== undefined) return this.#same(existing, request, schema);
+      if (findAlias(this.#catalog, database, request.name) !== undefined)
+        throw new DbError(
+          'collection-duplicate',
+          `collection name [${request.name}] conflicts with an existing alias, please choose a unique name`,
+        );
       const { maxCollectionsPerDatabase } = this.#limits;
       if (
         this.#catalog.find(collections, 'database', database.databaseId).length >= maxCollectionsPerDatabase
@@ -103,7 +111,11 @@ export class CollectionRoom {
     for (;;) {
       const database = requireDatabase(this.#catalog, at.database);
       const found = findCollection(this.#catalog, database, at.name);
-      if (found === undefined) return;
+      if (found === undefined) {
+        if (findAlias(this.#catalog, database, at.name) === undefined) return;
+        throw new DbError('parameter-invalid', `cannot drop the collection via alias = ${at.name}`);
+      }
+      this.#refuseAliased(found);
       if ((await this.#catalog.commit([remove(collections, found)])) === 'stale') continue;
       return this.#drops.finishCollection(found.collectionId);
     }
@@ -135,9 +147,19 @@ export class CollectionRoom {
   async renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void> {
     checkCollectionName(newName);
     for (;;) {
-      const was = this.requireReady(at).collection;
+      const { collection: was, aliases = [] } = this.requireReady(at);
+      if (was.name !== at.name)
+        throw new DbError(
+          'parameter-invalid',
+          `unsupported use an alias to rename collection, alias:${at.name}`,
+        );
       const target = requireDatabase(this.#catalog, newDatabase === '' ? at.database : newDatabase);
-      if (findCollection(this.#catalog, target, newName) !== undefined)
+      if (target.databaseId !== was.databaseId && aliases.length > 0)
+        throw new DbError(
+          'parameter-invalid',
+          `fail to rename db name, must drop all aliases of this collection before rename: ${aliases.join(', ')}`,
+        );
+      if (resolveCollection(this.#catalog, target, newName) !== undefined)
         throw new DbError(
           'collection-duplicate',
           `duplicated new collection name ${target.name}:${newName} with other collection name or alias`,
@@ -206,6 +228,16 @@ export class CollectionRoom {
     );
   }
 
+  /** An alias never points at nothing: an alias that is made now replaces the collection's record. */
+  #refuseAliased({ collectionId, name }: CollectionRecord): void {
+    const names = aliasesOf(this.#catalog, collectionId).map((alias) => alias.name);
+    if (names.length === 0) return;
+    throw new DbError(
+      'parameter-invalid',
+      `unable to drop the collection [${name}] because it has associated aliases [${names.join(' ')}], please remove all aliases before dropping the collection`,
+    );
+  }
+
   #refuseRestoring({ name, restoreJobId }: CollectionRecord): void {
     if (restoreJobId === undefined || this.#gate.isCompleted(restoreJobId)) return;
     throw new DbError(
@@ -219,9 +251,11 @@ export class CollectionRoom {
     if (database === undefined) throw collectionGone(collection.collectionId);
     const { restoreJobId } = collection;
     const isRestoring = restoreJobId !== undefined && !this.#gate.isCompleted(restoreJobId);
+    const aliases = aliasesOf(this.#catalog, collection.collectionId).map(({ name }) => name);
     return {
       collection,
       databaseName: database.name,
+      ...(aliases.length === 0 ? {} : { aliases }),
       partitions: [...this.#catalog.find(partitions, 'collection', collection.collectionId)].sort(byId),
       ...(isRestoring ? { restoringJobId: restoreJobId } : {}),
     };

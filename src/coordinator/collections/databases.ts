@@ -6,6 +6,7 @@ import type { DatabaseRecord, Properties } from '../../model/records.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { Databases } from '../api.ts';
 import { collections, databases } from '../tables.ts';
+import { MAX_MOVED_ALIASES } from './aliases.ts';
 import { claimNames, DEFAULT_DATABASE, DEFAULT_DATABASE_ID, requireDatabase } from './names.ts';
 
 /** Bounds of the control plane's own tables. */
@@ -13,12 +14,15 @@ export interface CatalogLimits {
   readonly maxDatabases: number;
   readonly maxCollectionsPerDatabase: number;
   readonly maxPartitionsPerCollection: number;
+  /** An in-place restore moves them in the commit that swaps the names: they have to fit it. */
+  readonly maxAliasesPerCollection: number;
 }
 
 export const defaultCatalogLimits: CatalogLimits = {
   maxDatabases: 64,
   maxCollectionsPerDatabase: 65_536,
   maxPartitionsPerCollection: 1024,
+  maxAliasesPerCollection: MAX_MOVED_ALIASES,
 };
 
 export class DatabaseRoom implements Databases {

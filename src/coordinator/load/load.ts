@@ -11,7 +11,7 @@ import type { QueryNode } from '../../querynode/api.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { CollectionInfo, CollectionName, Collections } from '../api.ts';
-import { collectionGone, findCollection, requireDatabase } from '../collections/names.ts';
+import { collectionGone, requireDatabase, resolveCollection } from '../collections/names.ts';
 import type { AheadLoads, RestoreGate } from '../rooms.ts';
 import { collections, indexes, partitions, segments } from '../tables.ts';
 import { viewOf } from './view.ts';
@@ -144,7 +144,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
 
   loadState(at: CollectionName): ReturnType<Collections['loadState']> {
     const database = requireDatabase(this.#parts.catalog, at.database);
-    const collection = findCollection(this.#parts.catalog, database, at.name);
+    const collection = resolveCollection(this.#parts.catalog, database, at.name);
     if (collection === undefined) return { state: 'not-exist', progress: 0 };
     const entry = this.#loaded.get(collection.collectionId);
     if (entry === undefined) return { state: 'not-load', progress: 0 };

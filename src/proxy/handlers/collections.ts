@@ -2,7 +2,7 @@ import type { CollectionInfo, CollectionName } from '../../coordinator/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import { physicalMs } from '../../model/hybrid-time.ts';
 import type { CollectionId } from '../../model/ids.ts';
-import { type CallContext, collectionAt, databaseOf } from '../context.ts';
+import { collectionAt, databaseOf } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { consistencyLevelFromWire, consistencyLevelToWire } from '../wire/enums.ts';
 import { fromProperties, toProperties } from '../wire/key-values.ts';
@@ -60,7 +60,7 @@ export const hasCollection: Handler<'HasCollection'> = (request, call) => {
 /** Shown by a collection that a restore is still filling: the job to follow. */
 export const RESTORING_PROPERTY = 'tidemark.restoring_job_id';
 
-function describe({ collection, databaseName, partitions, restoringJobId }: CollectionInfo) {
+function describe({ collection, databaseName, partitions, aliases = [], restoringJobId }: CollectionInfo) {
   const properties = fromProperties(collection.properties);
   if (restoringJobId !== undefined)
     properties.push({ key: RESTORING_PROPERTY, value: String(restoringJobId) });
@@ -77,6 +77,7 @@ function describe({ collection, databaseName, partitions, restoringJobId }: Coll
     update_timestamp_str: String(collection.createdTs),
     shards_num: collection.shardsNum,
     consistency_level: consistencyLevelToWire[collection.consistencyLevel],
+    aliases,
     properties,
     db_name: databaseName,
     db_id: collection.databaseId,
@@ -112,12 +113,16 @@ export const batchDescribeCollection: Handler<'BatchDescribeCollection'> = (requ
 
 const IN_MEMORY = 1;
 
+/** An empty list names all. */
+const isNamed = (named: ReadonlySet<string>, names: readonly string[]): boolean =>
+  named.size === 0 || names.some((name) => named.has(name));
+
 export const showCollections: Handler<'ShowCollections'> = (request, call) => {
   const database = databaseOf(call, request.db_name);
   const named = new Set(request.collection_names);
   const wanted = call.coordinator
     .listCollections(database)
-    .filter(({ collection }) => named.size === 0 || named.has(collection.name))
+    .filter(({ collection, aliases = [] }) => isNamed(named, [collection.name, ...aliases]))
     .map(({ collection }) => ({
       collection,
       load: call.coordinator.loadState({ database, name: collection.name }),
@@ -150,11 +155,4 @@ export const getCollectionStatistics: Handler<'GetCollectionStatistics'> = (requ
   const { collection } = call.coordinator.describeCollection(collectionAt(call, request));
   const rows = call.coordinator.rowCount(collection.collectionId);
   return { status: success, stats: [{ key: 'row_count', value: String(rows) }] };
-};
-
-/** There are no aliases: a collection has none. */
-export const listAliases: Handler<'ListAliases'> = (request, call: CallContext) => {
-  const database = databaseOf(call, request.db_name);
-  if (request.collection_name !== '') call.coordinator.describeCollection(collectionAt(call, request));
-  return { status: success, db_name: database, collection_name: request.collection_name, aliases: [] };
 };

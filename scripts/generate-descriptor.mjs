@@ -12,7 +12,8 @@ export const output = join(root, 'src/proxy/wire/descriptor.generated.ts');
 /** The RPCs with an entry in src/proxy/service.ts; the compiler compares the two lists. */
 const served = `
   Connect GetVersion CheckHealth GetComponentStates AllocTimestamp
-  CreateDatabase DropDatabase ListDatabases DescribeDatabase
+  CreateDatabase DropDatabase ListDatabases DescribeDatabase AlterDatabase
+  AlterCollection AlterCollectionField AlterIndex
   CreateCollection DropCollection HasCollection DescribeCollection BatchDescribeCollection ShowCollections RenameCollection
   GetCollectionStatistics
   LoadCollection ReleaseCollection GetLoadState GetLoadingProgress LoadPartitions ReleasePartitions

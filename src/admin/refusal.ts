@@ -21,6 +21,7 @@ const statuses = {
   unimplemented: 501,
   'collection-not-found': 404,
   'collection-not-loaded': 409,
+  'collection-loaded': 409,
   'collection-on-recovering': 503,
   'partition-not-found': 404,
   'index-not-found': 404,

@@ -27,7 +27,10 @@ import type {
 import type { CollectionSchema } from '../model/schema.ts';
 import type { HistogramCounts } from '../support/histogram.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
+import type { PropertyChange } from './collections/properties.ts';
 import type { DrillOutcome } from './copy-segment/job.ts';
+
+export type { PropertyChange };
 
 export interface CollectionName {
   readonly database: string;
@@ -107,6 +110,16 @@ export interface Collections {
     readonly state: 'not-exist' | 'not-load' | 'loading' | 'loaded';
     readonly progress: number;
   };
+}
+
+/** What describes something, changed. A change sets properties or takes some away, not both. Throws `parameter-invalid`. */
+export interface Alterations {
+  alterCollection(at: CollectionName, change: PropertyChange): Promise<void>;
+  /** Throws `field-not-found`. */
+  alterField(at: CollectionName, fieldName: string, change: PropertyChange): Promise<void>;
+  /** Throws `index-not-found`, or `collection-loaded`. */
+  alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void>;
+  alterDatabase(database: string, change: PropertyChange): Promise<void>;
 }
 
 /** Wherever a collection is named, an alias of it will do; to drop and to rename it takes its own name. */
@@ -326,6 +339,7 @@ export interface Coordinator
   extends Databases,
     Collections,
     Aliases,
+    Alterations,
     Indexes,
     Segments,
     Snapshots,

@@ -14,6 +14,7 @@ import { IdSource, TimeSource } from './allocator.ts';
 import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
 import { AliasRoom } from './collections/aliases.ts';
+import { AlterRoom } from './collections/alter.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
@@ -125,6 +126,7 @@ export interface Rooms {
   readonly databases: DatabaseRoom;
   readonly collections: CollectionRoom;
   readonly aliases: AliasRoom;
+  readonly alter: AlterRoom;
   readonly drops: DropCascade;
   readonly segments: SegmentRoom;
   readonly flusher: Flusher;
@@ -148,12 +150,13 @@ function namedRooms(
   limits: CoordinatorLimits,
   gate: RestoreGate,
   drops: DropCascade,
-): Pick<Rooms, 'databases' | 'collections' | 'aliases'> {
+): Pick<Rooms, 'databases' | 'collections' | 'aliases' | 'alter'> {
   const parts = { catalog, ids, time, limits: limits.catalog };
   const collections = new CollectionRoom({ ...parts, gate, drops });
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
   const aliases = new AliasRoom({ ...parts, requireReady });
-  return { databases: new DatabaseRoom(catalog, ids, time, limits.catalog), collections, aliases };
+  const alter = new AlterRoom({ ...parts, requireReady });
+  return { databases: new DatabaseRoom(catalog, ids, time, limits.catalog), collections, aliases, alter };
 }
 
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {

@@ -42,6 +42,7 @@ import type {
   Health,
   IndexProgress,
   ManualCompaction,
+  PropertyChange,
   RestoreJobInfo,
   RestoreSnapshot,
   SegmentInfo,
@@ -224,6 +225,18 @@ class LocalCoordinator implements Coordinator {
   }
   listAliases(database: string, collection: string): readonly string[] {
     return this.#rooms.aliases.listAliases(database, collection);
+  }
+  alterCollection(at: CollectionName, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterCollection(at, change));
+  }
+  alterField(at: CollectionName, fieldName: string, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterField(at, fieldName, change));
+  }
+  alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterIndex(at, indexName, change));
+  }
+  alterDatabase(database: string, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterDatabase(database, change));
   }
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
     return this.#rooms.segments.rowCount(collectionId, partitionId);

@@ -32,6 +32,7 @@ export const errorCodes = {
   unimplemented: caller(10, 'This server does not have the feature. See docs/compatibility.md.'),
   'collection-not-found': caller(100, 'Check the collection and database name.'),
   'collection-not-loaded': caller(101, 'Load the collection first.'),
+  'collection-loaded': caller(104, 'Release the collection first.'),
   'collection-on-recovering': world(106, 'The collection is being loaded or restored. Try again.', true),
   'partition-not-found': caller(200, 'Check the partition name.'),
   'index-not-found': caller(700, 'Create the index first.', 'IndexNotExist'),

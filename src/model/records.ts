@@ -34,6 +34,8 @@ export interface CollectionRecord {
   readonly consistencyLevel: ConsistencyLevel;
   readonly properties: Properties;
   readonly createdTs: HybridTime;
+  /** Of the last change of schema or properties. Absent: there was none. */
+  readonly updatedTs?: HybridTime;
   /** Set while a restore fills the collection: nobody can read or write it until that job is completed. */
   readonly restoreJobId?: JobId;
   /** Loaded collections are loaded again after a restart. */

@@ -1,5 +1,6 @@
 /** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
 import * as aliases from './handlers/aliases.ts';
+import * as alter from './handlers/alter.ts';
 import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
@@ -30,6 +31,12 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ListDatabases: unary('ListDatabases', databases.listDatabases),
   DescribeDatabase: unary('DescribeDatabase', databases.describeDatabase),
 
+  AlterDatabase: unary(
+    'AlterDatabase',
+    alter.alterDatabase,
+    'Of the properties of Milvus `database.max.collections` and `timezone` mean something; numbers of replicas, resource groups and quotas are kept and described. Denying reads or writes is refused by name.',
+  ),
+
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
@@ -41,6 +48,16 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   BatchDescribeCollection: unary('BatchDescribeCollection', collections.batchDescribeCollection),
   ShowCollections: unary('ShowCollections', collections.showCollections),
   RenameCollection: unary('RenameCollection', collections.renameCollection),
+  AlterCollection: unary(
+    'AlterCollection',
+    alter.alterCollection,
+    'Rate limits, mmap, lazy loading and numbers of replicas are kept and described, and mean nothing. System properties that Milvus does not have are refused by name.',
+  ),
+  AlterCollectionField: unary(
+    'AlterCollectionField',
+    alter.alterCollectionField,
+    '`max_length` and `max_capacity` grow only: what rows hold stays what the schema says.',
+  ),
   GetCollectionStatistics: unary('GetCollectionStatistics', collections.getCollectionStatistics),
 
   CreateAlias: unary('CreateAlias', aliases.createAlias),
@@ -74,6 +91,11 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     'CreateIndex',
     indexes.createIndex,
     'Every vector index type is accepted by name and searched exactly or by HNSW; scalar index types are kept and shown, filters scan. No JSON path indexes.',
+  ),
+  AlterIndex: unary(
+    'AlterIndex',
+    alter.alterIndex,
+    '`mmap.enabled` is kept and described, and means nothing.',
   ),
   DescribeIndex: unary('DescribeIndex', indexes.describeIndex),
   DropIndex: unary('DropIndex', indexes.dropIndex),

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, put, remove } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { CollectionId, PartitionId } from '../../model/ids.ts';
-import type { CollectionRecord, PartitionRecord } from '../../model/records.ts';
+import type { CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { CollectionInfo, CollectionName, CreateCollection } from '../api.ts';
 import type { RestoreGate } from '../rooms.ts';
@@ -29,6 +29,7 @@ import {
   requireDatabase,
   resolveCollection,
 } from './names.ts';
+import { checkCollectionProperties } from './properties.ts';
 import { assignFields, channelsOf, checkShards } from './schema.ts';
 
 export interface CollectionRoomParts {
@@ -38,6 +39,12 @@ export interface CollectionRoomParts {
   readonly gate: RestoreGate;
   readonly drops: DropCascade;
   readonly limits: CatalogLimits;
+}
+
+/** The database's own bound, when it has one. */
+function maxCollectionsOf({ properties }: DatabaseRecord, limits: CatalogLimits): number {
+  const own = Number(properties['database.max.collections'] ?? -1);
+  return own < 0 ? limits.maxCollectionsPerDatabase : Math.min(own, limits.maxCollectionsPerDatabase);
 }
 
 const byId = (a: PartitionRecord, b: PartitionRecord): number => (a.partitionId < b.partitionId ? -1 : 1);
@@ -63,6 +70,7 @@ export class CollectionRoom {
   async createCollection(request: CreateCollection): Promise<CollectionRecord> {
     checkCollectionName(request.name);
     checkShards(request.shardsNum);
+    checkCollectionProperties(request.properties);
     const schema = assignFields(request.schema);
     const collectionId = await this.#ids.next<CollectionId>();
     const partitionId = await this.#ids.next<PartitionId>();
@@ -75,7 +83,7 @@ export class CollectionRoom {
           'collection-duplicate',
           `collection name [${request.name}] conflicts with an existing alias, please choose a unique name`,
         );
-      const { maxCollectionsPerDatabase } = this.#limits;
+      const maxCollectionsPerDatabase = maxCollectionsOf(database, this.#limits);
       if (
         this.#catalog.find(collections, 'database', database.databaseId).length >= maxCollectionsPerDatabase
       )

@@ -9,6 +9,8 @@ import { collections, databases } from '../tables.ts';
 import { MAX_MOVED_ALIASES } from './aliases.ts';
 import { claimNames, DEFAULT_DATABASE, DEFAULT_DATABASE_ID, requireDatabase } from './names.ts';
 
+import { checkDatabaseProperties } from './properties.ts';
+
 /** Bounds of the control plane's own tables. */
 export interface CatalogLimits {
   readonly maxDatabases: number;
@@ -47,6 +49,7 @@ export class DatabaseRoom implements Databases {
 
   async createDatabase(name: string, properties: Properties): Promise<void> {
     if (name === '') throw new DbError('parameter-invalid', 'database name should not be empty');
+    checkDatabaseProperties(properties);
     for (;;) {
       const databaseId = await this.#ids.next<DatabaseId>();
       if (this.#catalog.find(databases, 'name', name).length > 0)

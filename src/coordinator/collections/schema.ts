@@ -14,8 +14,8 @@ import {
 export const MAX_FIELDS = 64;
 export const MAX_SHARDS = 16;
 const MAX_DIM = 32_768;
-const MAX_VARCHAR_BYTES = 65_535;
-const MAX_ARRAY_CAPACITY = 4096;
+export const MAX_VARCHAR_BYTES = 65_535;
+export const MAX_ARRAY_CAPACITY = 4096;
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
@@ -27,6 +27,18 @@ export function assignFields(asked: CollectionSchema): CollectionSchema {
   const fields = all.map((field, index) => ({ ...field, fieldId: (FIRST_USER_FIELD_ID + index) as FieldId }));
   return { ...asked, fields };
 }
+
+/** Ids are never used twice: what was written under one would be read as the other's. */
+const nextFieldId = ({ fields }: CollectionSchema): FieldId =>
+  (1 + Math.max(FIRST_USER_FIELD_ID - 1, ...fields.map(({ fieldId }) => fieldId))) as FieldId;
+
+/** Rows that are there read an empty object. */
+export const withDynamicField = (schema: CollectionSchema): CollectionSchema => ({
+  ...schema,
+  enableDynamicField: true,
+  fields: [...schema.fields, { ...dynamicField, defaultValue: '{}', fieldId: nextFieldId(schema) }],
+  version: schema.version + 1,
+});
 
 function checkFields(fields: readonly FieldSchema[]): void {
   if (fields.length > MAX_FIELDS)

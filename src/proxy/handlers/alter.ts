@@ -1,0 +1,41 @@
+import { collectionAt, databaseOf } from '../context.ts';
+import { done, type Handler } from '../rpc.ts';
+import { flattenParams, type KeyValue, toProperties } from '../wire/key-values.ts';
+import { requireName } from '../wire/names.ts';
+
+const changeOf = (set: readonly KeyValue[], unset: readonly string[]) => ({ set: toProperties(set), unset });
+
+export const alterCollection: Handler<'AlterCollection'> = async (request, call) => {
+  const change = changeOf(request.properties, request.delete_keys);
+  await call.coordinator.alterCollection(collectionAt(call, request), change);
+  return done;
+};
+
+export const alterCollectionField: Handler<'AlterCollectionField'> = async (request, call) => {
+  const change = changeOf(request.properties, request.delete_keys);
+  await call.coordinator.alterField(
+    collectionAt(call, request),
+    requireName('field', request.field_name),
+    change,
+  );
+  return done;
+};
+
+export const alterDatabase: Handler<'AlterDatabase'> = async (request, call) => {
+  await call.coordinator.alterDatabase(
+    databaseOf(call, request.db_name),
+    changeOf(request.properties, request.delete_keys),
+  );
+  return done;
+};
+
+/** Clients send the parameters one by one, or as JSON under `params`. */
+export const alterIndex: Handler<'AlterIndex'> = async (request, call) => {
+  const change = { set: flattenParams(request.extra_params), unset: request.delete_keys };
+  await call.coordinator.alterIndex(
+    collectionAt(call, request),
+    requireName('index', request.index_name),
+    change,
+  );
+  return done;
+};

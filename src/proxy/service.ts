@@ -51,7 +51,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   AlterCollection: unary(
     'AlterCollection',
     alter.alterCollection,
-    'Rate limits, mmap, lazy loading and numbers of replicas are kept and described, and mean nothing. System properties that Milvus does not have are refused by name.',
+    '`collection.ttl.seconds` hides and removes rows; the time between a snapshot and its restore does not count. Rate limits, mmap, lazy loading and numbers of replicas are kept and described, and mean nothing. System properties that Milvus does not have are refused by name.',
   ),
   AlterCollectionField: unary(
     'AlterCollectionField',

@@ -4,6 +4,7 @@
  * reader sees each row exactly once.
  */
 import type { CheckedFilter } from '../expr/check.ts';
+import type { Expiry } from '../model/expiry.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { IndexRecord, SegmentRecord } from '../model/records.ts';
@@ -23,6 +24,8 @@ export interface CollectionView {
    */
   readonly unflushed: readonly SegmentId[];
   readonly indexes: readonly IndexRecord[];
+  /** Absent: rows do not expire. */
+  readonly expiry?: Expiry;
 }
 
 export interface SearchRequest {

@@ -91,6 +91,7 @@ export function requireField({ fields }: CollectionSchema, fieldId: FieldId): Fi
 
 /** Derived columns kept for filters. */
 const MAX_DERIVED = 64;
+const ROWS_PER_LOOK = 65_536;
 const COST_PER_KEY = 12;
 
 export class Unit {
@@ -108,6 +109,9 @@ export class Unit {
   #keys: KeyColumn | undefined;
   #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
   #rowCount = 0;
+  /** So many rows are known to stand in the order of time, unless they do not. */
+  #ordered = 0;
+  #isInOrder = true;
 
   constructor(parts: UnitParts) {
     this.place = parts.place;
@@ -149,6 +153,22 @@ export class Unit {
     if (this.#cache.rowCount !== rowCount || this.#cache.derived.size > MAX_DERIVED)
       this.#cache = { rowCount, derived: new Map() };
     return this.#cache.derived;
+  }
+
+  /** Whether the first rows stand in the order of time. Each row is looked at once; `paced` is told how many were, from time to time. */
+  async isInTimeOrder(
+    rowCount: number,
+    paced: (rows: number) => Promise<void> | undefined,
+  ): Promise<boolean> {
+    while (this.#isInOrder && this.#ordered < rowCount) {
+      const from = this.#ordered;
+      const to = Math.min(rowCount, from + ROWS_PER_LOOK);
+      for (let row = Math.max(1, from); row < to; row++)
+        if (this.timestampAt(row) < this.timestampAt(row - 1)) this.#isInOrder = false;
+      this.#ordered = to;
+      await paced(to - from);
+    }
+    return this.#isInOrder;
   }
 
   timestampAt(row: number): bigint {

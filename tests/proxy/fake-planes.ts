@@ -197,6 +197,9 @@ export class FakePlanes {
       [...this.collections.values()]
         .map(({ info }) => info)
         .filter((info) => info.databaseName === (database || 'default')),
+    alterDatabase: async (name: string) => {
+      this.coordinator.describeDatabase(name === '' ? 'default' : name);
+    },
     renameCollection: async (at: CollectionName, name: string, database: string) => {
       const stored = this.stored(at);
       this.collections.delete(`${stored.info.databaseName}/${at.name}`);

@@ -4,6 +4,7 @@
  * user's own notes; names in the system's own name spaces that it does not know are refused.
  */
 import { DbError } from '../../errors/db-error.ts';
+import { TTL_PROPERTY } from '../../model/expiry.ts';
 import type { CollectionRecord, ConsistencyLevel, IndexRecord, Properties } from '../../model/records.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { MAX_ARRAY_CAPACITY, MAX_VARCHAR_BYTES } from './schema.ts';
@@ -16,7 +17,6 @@ export interface PropertyChange {
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
-export const TTL_PROPERTY = 'collection.ttl.seconds';
 export const ISOLATION_PROPERTY = 'partitionkey.isolation';
 const DYNAMIC_PROPERTY = 'dynamicfield.enabled';
 const DESCRIPTION_PROPERTY = 'collection.description';

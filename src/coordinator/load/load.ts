@@ -2,8 +2,10 @@
  * Which collections are loaded, and that the query node knows what the catalog holds of them. Views of one collection are sent
  * one after another; changes that come while one is on its way are sent together in the next.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
+import { expiryOf } from '../../model/expiry.ts';
 import type { CollectionId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import { isVectorType } from '../../model/schema.ts';
@@ -325,6 +327,9 @@ const stopping = (): DbError =>
 const released = ({ name }: CollectionRecord): DbError =>
   new DbError('collection-not-loaded', `collection '${name}' was released while it was loading`);
 
+const showsSame = (was: CollectionRecord, is: CollectionRecord): boolean =>
+  was.schema === is.schema && isDeepStrictEqual(expiryOf(was), expiryOf(is));
+
 /** The collection whose view a change alters. Guards and renames alter none. */
 function touchedBy({ table, was, is }: Change): CollectionId | undefined {
   if (was === is) return undefined;
@@ -335,5 +340,5 @@ function touchedBy({ table, was, is }: Change): CollectionId | undefined {
     return states.includes('flushed') ? collectionId : undefined;
   }
   if (table !== collections || was === undefined || is === undefined) return undefined;
-  return (was as CollectionRecord).schema === (is as CollectionRecord).schema ? undefined : collectionId;
+  return showsSame(was as CollectionRecord, is as CollectionRecord) ? undefined : collectionId;
 }

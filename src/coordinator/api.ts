@@ -120,6 +120,8 @@ export interface Alterations {
   /** Throws `index-not-found`, or `collection-loaded`. */
   alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void>;
   alterDatabase(database: string, change: PropertyChange): Promise<void>;
+  /** Every row goes; everything else, snapshots included, stays. Resolves when no reader sees one any more. */
+  truncateCollection(at: CollectionName): Promise<void>;
 }
 
 /** Wherever a collection is named, an alias of it will do; to drop and to rename it takes its own name. */

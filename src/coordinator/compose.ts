@@ -19,6 +19,7 @@ import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
 import { CollectionNames } from './collections/names.ts';
+import { Truncation } from './collections/truncate.ts';
 import { Compactor } from './compaction/compactor.ts';
 import { type CompactionLimits, defaultCompactionLimits } from './compaction/limits.ts';
 import { IndexBuilder } from './indexes/builder.ts';
@@ -127,6 +128,7 @@ export interface Rooms {
   readonly collections: CollectionRoom;
   readonly aliases: AliasRoom;
   readonly alter: AlterRoom;
+  readonly truncation: Truncation;
   readonly drops: DropCascade;
   readonly segments: SegmentRoom;
   readonly flusher: Flusher;
@@ -150,13 +152,20 @@ function namedRooms(
   limits: CoordinatorLimits,
   gate: RestoreGate,
   drops: DropCascade,
-): Pick<Rooms, 'databases' | 'collections' | 'aliases' | 'alter'> {
+): Pick<Rooms, 'databases' | 'collections' | 'aliases' | 'alter' | 'truncation'> {
   const parts = { catalog, ids, time, limits: limits.catalog };
   const collections = new CollectionRoom({ ...parts, gate, drops });
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
   const aliases = new AliasRoom({ ...parts, requireReady });
   const alter = new AlterRoom({ ...parts, requireReady });
-  return { databases: new DatabaseRoom(catalog, ids, time, limits.catalog), collections, aliases, alter };
+  const truncation = new Truncation({ ...parts, drops, requireReady });
+  return {
+    databases: new DatabaseRoom(catalog, ids, time, limits.catalog),
+    collections,
+    aliases,
+    alter,
+    truncation,
+  };
 }
 
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {

@@ -238,6 +238,9 @@ class LocalCoordinator implements Coordinator {
   alterDatabase(database: string, change: PropertyChange): Promise<void> {
     return this.#operations.run(() => this.#rooms.alter.alterDatabase(database, change));
   }
+  truncateCollection(at: CollectionName): Promise<void> {
+    return this.#operations.run(() => this.#rooms.truncation.truncate(at));
+  }
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
     return this.#rooms.segments.rowCount(collectionId, partitionId);
   }

@@ -53,6 +53,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     alter.alterCollection,
     '`collection.ttl.seconds` hides and removes rows; the time between a snapshot and its restore does not count. Rate limits, mmap, lazy loading and numbers of replicas are kept and described, and mean nothing. System properties that Milvus does not have are refused by name.',
   ),
+  TruncateCollection: unary('TruncateCollection', alter.truncateCollection),
   AlterCollectionField: unary(
     'AlterCollectionField',
     alter.alterCollectionField,

@@ -197,6 +197,10 @@ export class FakePlanes {
       [...this.collections.values()]
         .map(({ info }) => info)
         .filter((info) => info.databaseName === (database || 'default')),
+    listAliases: (database: string) => {
+      this.coordinator.describeDatabase(database === '' ? 'default' : database);
+      return [];
+    },
     alterDatabase: async (name: string) => {
       this.coordinator.describeDatabase(name === '' ? 'default' : name);
     },

@@ -24,7 +24,7 @@ export interface AlterRoomParts {
   readonly requireReady: (at: CollectionName) => CollectionInfo;
 }
 
-export class AlterRoom implements Alterations {
+export class AlterRoom implements Omit<Alterations, 'truncateCollection'> {
   readonly #parts: AlterRoomParts;
 
   constructor(parts: AlterRoomParts) {

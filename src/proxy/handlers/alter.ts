@@ -2,6 +2,7 @@ import { collectionAt, databaseOf } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { flattenParams, type KeyValue, toProperties } from '../wire/key-values.ts';
 import { requireName } from '../wire/names.ts';
+import { success } from '../wire/status.ts';
 
 const changeOf = (set: readonly KeyValue[], unset: readonly string[]) => ({ set: toProperties(set), unset });
 
@@ -19,6 +20,11 @@ export const alterCollectionField: Handler<'AlterCollectionField'> = async (requ
     change,
   );
   return done;
+};
+
+export const truncateCollection: Handler<'TruncateCollection'> = async (request, call) => {
+  await call.coordinator.truncateCollection(collectionAt(call, request));
+  return { status: success };
 };
 
 export const alterDatabase: Handler<'AlterDatabase'> = async (request, call) => {

@@ -13,7 +13,7 @@ export const output = join(root, 'src/proxy/wire/descriptor.generated.ts');
 const served = `
   Connect GetVersion CheckHealth GetComponentStates AllocTimestamp
   CreateDatabase DropDatabase ListDatabases DescribeDatabase AlterDatabase
-  AlterCollection TruncateCollection AlterCollectionField AlterIndex
+  AlterCollection AddCollectionField TruncateCollection AlterCollectionField AlterIndex
   CreateCollection DropCollection HasCollection DescribeCollection BatchDescribeCollection ShowCollections RenameCollection
   GetCollectionStatistics
   LoadCollection ReleaseCollection GetLoadState GetLoadingProgress LoadPartitions ReleasePartitions

@@ -24,7 +24,7 @@ import type {
   SegmentLevel,
   SegmentState,
 } from '../model/records.ts';
-import type { CollectionSchema } from '../model/schema.ts';
+import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import type { HistogramCounts } from '../support/histogram.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
 import type { PropertyChange } from './collections/properties.ts';
@@ -120,6 +120,8 @@ export interface Alterations {
   /** Throws `index-not-found`, or `collection-loaded`. */
   alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void>;
   alterDatabase(database: string, change: PropertyChange): Promise<void>;
+  /** Nullable, or with a default; its id is assigned. Rows that are there read null or the default. Resolves when readers know it. */
+  addField(at: CollectionName, field: FieldSchema): Promise<void>;
   /** Every row goes; everything else, snapshots included, stays. Resolves when no reader sees one any more. */
   truncateCollection(at: CollectionName): Promise<void>;
 }

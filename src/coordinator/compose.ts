@@ -151,13 +151,13 @@ function namedRooms(
   { catalog, ids, time }: CoordinatorParts,
   limits: CoordinatorLimits,
   gate: RestoreGate,
-  drops: DropCascade,
+  { drops, offer }: { readonly drops: DropCascade; readonly offer: (id: CollectionId) => Promise<void> },
 ): Pick<Rooms, 'databases' | 'collections' | 'aliases' | 'alter' | 'truncation'> {
   const parts = { catalog, ids, time, limits: limits.catalog };
   const collections = new CollectionRoom({ ...parts, gate, drops });
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
   const aliases = new AliasRoom({ ...parts, requireReady });
-  const alter = new AlterRoom({ ...parts, requireReady });
+  const alter = new AlterRoom({ ...parts, requireReady, offer });
   const truncation = new Truncation({ ...parts, drops, requireReady });
   return {
     databases: new DatabaseRoom(catalog, ids, time, limits.catalog),
@@ -215,7 +215,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
       collectionDropped: (collectionId) => snapshots.collectionDropped(collectionId),
     },
   });
-  const names = namedRooms(parts, limits, gate, drops);
+  const names = namedRooms(parts, limits, gate, { drops, offer: (id) => load.offer(id) });
   const { collections } = names;
   const indexes = new IndexRoom({
     ...parts,

@@ -11,6 +11,7 @@ import type {
   SnapshotId,
 } from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
+import type { FieldSchema } from '../model/schema.ts';
 import { runLoop } from '../support/loop.ts';
 import { Signal } from '../support/signal.ts';
 import { within } from '../support/within.ts';
@@ -240,6 +241,9 @@ class LocalCoordinator implements Coordinator {
   }
   truncateCollection(at: CollectionName): Promise<void> {
     return this.#operations.run(() => this.#rooms.truncation.truncate(at));
+  }
+  addField(at: CollectionName, field: FieldSchema): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.addField(at, field));
   }
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
     return this.#rooms.segments.rowCount(collectionId, partitionId);

@@ -53,6 +53,11 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     alter.alterCollection,
     '`collection.ttl.seconds` hides and removes rows; the time between a snapshot and its restore does not count. Rate limits, mmap, lazy loading and numbers of replicas are kept and described, and mean nothing. System properties that Milvus does not have are refused by name.',
   ),
+  AddCollectionField: unary(
+    'AddCollectionField',
+    alter.addCollectionField,
+    'A field with a default need not be nullable; a text default has at most 256 bytes.',
+  ),
   TruncateCollection: unary('TruncateCollection', alter.truncateCollection),
   AlterCollectionField: unary(
     'AlterCollectionField',

@@ -78,6 +78,8 @@ export interface QueryNode {
    * `view` must be the catalog's at the moment of the call: partitions it does not name were dropped.
    */
   update(view: CollectionView): Promise<void>;
+  /** Of a collection that is loaded, or loading: known when it returns, before a view has it. Older ones are ignored. */
+  noteSchema(collectionId: CollectionId, schema: CollectionSchema): void;
   release(collectionId: CollectionId): Promise<void>;
   /** 0 to 100; undefined when it is neither loaded nor loading. */
   progress(collectionId: CollectionId): number | undefined;

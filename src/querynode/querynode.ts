@@ -3,6 +3,7 @@ import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, PartitionId } from '../model/ids.ts';
 import type { RowBatch } from '../model/rows.ts';
+import type { CollectionSchema } from '../model/schema.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResult } from './api.ts';
@@ -97,6 +98,10 @@ export class LocalQueryNode implements QueryNode {
 
   async update(view: CollectionView): Promise<void> {
     await this.#collections.get(view.collectionId)?.update(view);
+  }
+
+  noteSchema(collectionId: CollectionId, schema: CollectionSchema): void {
+    this.#collections.get(collectionId)?.rows.noteSchema(schema);
   }
 
   async release(collectionId: CollectionId): Promise<void> {

@@ -7,6 +7,7 @@ import { DbError } from '../errors/db-error.ts';
 import type { BuildId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
 import { assert, present } from '../support/assert.ts';
@@ -104,6 +105,7 @@ export class Unit {
   readonly #memory: Shared;
   readonly #live: LiveRows;
   readonly #keyIndex: KeyIndex;
+  readonly #defaults = new Map<FieldId, Column>();
   #cache = { rowCount: 0, derived: new Map<string, unknown>() };
   #keyColumn: Column | undefined;
   #keys: KeyColumn | undefined;
@@ -146,6 +148,16 @@ export class Unit {
   /** Rows beyond `rowCount` are not to be read. Undefined when the field is younger than the segment. */
   column(fieldId: FieldId): Column | undefined {
     return this.#columns.get(fieldId)?.column;
+  }
+
+  /** What every row of the unit reads of a field that is younger. Undefined: null, or the field is not. */
+  defaultOf(field: FieldSchema): Column | undefined {
+    if (field.defaultValue === undefined) return undefined;
+    const known = this.#defaults.get(field.fieldId);
+    if (known !== undefined) return known;
+    const column = absentColumn(field, this.capacity);
+    this.#defaults.set(field.fieldId, column);
+    return column;
   }
 
   /** Where what is derived from the first `rowCount` rows may be kept. */

@@ -1,7 +1,9 @@
 /** Changes of what describes collections, databases, fields and indexes. Each is one commit on the record it changes. */
 import { type Catalog, put } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId } from '../../model/ids.ts';
 import type { CollectionRecord } from '../../model/records.ts';
+import type { FieldSchema } from '../../model/schema.ts';
 import type { TimeSource } from '../allocator.ts';
 import type { Alterations, CollectionInfo, CollectionName } from '../api.ts';
 import { collections, databases, indexes } from '../tables.ts';
@@ -16,12 +18,14 @@ import {
   type PropertyChange,
   turnsDynamicOn,
 } from './properties.ts';
-import { withDynamicField } from './schema.ts';
+import { withDynamicField, withField } from './schema.ts';
 
 export interface AlterRoomParts {
   readonly catalog: Catalog;
   readonly time: TimeSource;
   readonly requireReady: (at: CollectionName) => CollectionInfo;
+  /** Resolves when readers of a loaded collection use what the catalog holds now, or could not take it. */
+  readonly offer: (collectionId: CollectionId) => Promise<void>;
 }
 
 export class AlterRoom implements Omit<Alterations, 'truncateCollection'> {
@@ -40,6 +44,10 @@ export class AlterRoom implements Omit<Alterations, 'truncateCollection'> {
 
   alterField(at: CollectionName, fieldName: string, change: PropertyChange): Promise<void> {
     return this.#replace(at, (was) => alteredField(was, fieldName, change));
+  }
+
+  addField(at: CollectionName, field: FieldSchema): Promise<void> {
+    return this.#replace(at, (was) => ({ ...was, schema: withField(was.schema, field) }));
   }
 
   async alterDatabase(name: string, change: PropertyChange): Promise<void> {
@@ -73,11 +81,12 @@ export class AlterRoom implements Omit<Alterations, 'truncateCollection'> {
   }
 
   async #replace(at: CollectionName, alter: (was: CollectionRecord) => CollectionRecord): Promise<void> {
-    const { catalog, time, requireReady } = this.#parts;
+    const { catalog, time, requireReady, offer } = this.#parts;
     for (;;) {
       const was = requireReady(at).collection;
       const is = { ...alter(was), updatedTs: time.next() };
-      if ((await catalog.commit([put(collections, is, was)])) === 'committed') return;
+      if ((await catalog.commit([put(collections, is, was)])) === 'stale') continue;
+      return offer(is.collectionId);
     }
   }
 }

@@ -32,6 +32,35 @@ export function assignFields(asked: CollectionSchema): CollectionSchema {
 const nextFieldId = ({ fields }: CollectionSchema): FieldId =>
   (1 + Math.max(FIRST_USER_FIELD_ID - 1, ...fields.map(({ fieldId }) => fieldId))) as FieldId;
 
+/** Bytes of a text default of an added field: every row that is there takes them. */
+const MAX_ADDED_DEFAULT_BYTES = 256;
+
+/** The schema with one more field, which rows that are there read as its default or as null. Throws `parameter-invalid`. */
+export function withField(schema: CollectionSchema, given: FieldSchema): CollectionSchema {
+  const { name, defaultValue } = given;
+  if (given.isPrimaryKey) throw invalid(`not support to add pk field, field name = ${name}`);
+  if (given.autoId) throw invalid(`only primary field can specify AutoID with true, field name = ${name}`);
+  if (given.isPartitionKey === true)
+    throw invalid(`not support to add partition key field, field name = ${name}`);
+  if (given.isDynamic) throw invalid(`not support to add dynamic field, field name = ${name}`);
+  if (given.isClusteringKey === true && schema.fields.some((field) => field.isClusteringKey === true))
+    throw invalid(`already has another clustering key field, field name = ${name}`);
+  if (!given.nullable && defaultValue === undefined)
+    throw invalid(`added field must be nullable, please check it, field name = ${name}`);
+  if (typeof defaultValue === 'string' && Buffer.byteLength(defaultValue) > MAX_ADDED_DEFAULT_BYTES)
+    throw invalid(
+      `the default of an added field can have ${MAX_ADDED_DEFAULT_BYTES} bytes, field name = ${name}`,
+    );
+  if (schema.fields.some((field) => field.name === name)) throw invalid(`duplicate field name: ${name}`);
+  if (schema.fields.length >= MAX_FIELDS)
+    throw invalid(`The number of fields has reached the maximum value ${MAX_FIELDS}`);
+  checkType(given);
+  const field = { ...given, fieldId: nextFieldId(schema) };
+  const own = schema.fields.filter(({ isDynamic }) => !isDynamic);
+  const dynamic = schema.fields.filter(({ isDynamic }) => isDynamic);
+  return { ...schema, fields: [...own, field, ...dynamic], version: schema.version + 1 };
+}
+
 /** Rows that are there read an empty object. */
 export const withDynamicField = (schema: CollectionSchema): CollectionSchema => ({
   ...schema,

@@ -182,6 +182,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   /** Told of every commit: what touches a loaded collection is sent to its readers. */
   changed(changes: readonly Change[]): void {
     if (this.#loaded.size === 0) return;
+    for (const change of changes) this.#noteSchema(change);
     const touched = new Set(changes.map(touchedBy));
     for (const collectionId of touched) {
       const entry = collectionId === undefined ? undefined : this.#loaded.get(collectionId);
@@ -189,6 +190,14 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       entry.version++;
       void this.#sync(entry, collectionId).catch(() => undefined);
     }
+  }
+
+  /** At once: whoever reads the record from now on may write and ask for its fields. */
+  #noteSchema({ table, was, is }: Change): void {
+    if (table !== collections || was === undefined || is === undefined) return;
+    const { collectionId, schema } = is as CollectionRecord;
+    if ((was as CollectionRecord).schema === schema || !this.#loaded.has(collectionId)) return;
+    this.#parts.queryNode.noteSchema(collectionId, schema);
   }
 
   /** Sends views again where the last one failed. */

@@ -2,6 +2,7 @@ import { collectionAt, databaseOf } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { flattenParams, type KeyValue, toProperties } from '../wire/key-values.ts';
 import { requireName } from '../wire/names.ts';
+import { decodeAddedField } from '../wire/schema.ts';
 import { success } from '../wire/status.ts';
 
 const changeOf = (set: readonly KeyValue[], unset: readonly string[]) => ({ set: toProperties(set), unset });
@@ -19,6 +20,11 @@ export const alterCollectionField: Handler<'AlterCollectionField'> = async (requ
     requireName('field', request.field_name),
     change,
   );
+  return done;
+};
+
+export const addCollectionField: Handler<'AddCollectionField'> = async (request, call) => {
+  await call.coordinator.addField(collectionAt(call, request), decodeAddedField(request.schema));
   return done;
 };
 

@@ -64,6 +64,10 @@ export function decodeSchema(bytes: Uint8Array): CollectionSchema {
   };
 }
 
+/** Reads the `schema.FieldSchema` of a field that is to be added. Throws as `decodeSchema`. */
+export const decodeAddedField = (bytes: Uint8Array): FieldSchema =>
+  decodeField(decodeMessage<SchemaFieldSchema>('milvus.proto.schema.FieldSchema', bytes));
+
 function refuseUnserved(wire: SchemaCollectionSchema): void {
   if (wire.functions.length > 0) throw unserved('a schema with functions');
   if (wire.struct_array_fields.length > 0) throw unserved('a struct array field');

@@ -46,6 +46,7 @@ const statuses = {
   'snapshot-not-found': 404,
   'snapshot-pinned': 409,
   'filter-invalid': 400,
+  'partition-key-mode': 400,
   'field-not-found': 404,
   'collection-duplicate': 409,
   cancelled: 503,

@@ -55,6 +55,8 @@ export interface CreateCollection {
   readonly shardsNum: number;
   readonly consistencyLevel: ConsistencyLevel;
   readonly properties: Properties;
+  /** Of a schema with a partition key; absent or 0: the default. */
+  readonly numPartitions?: number;
 }
 
 export interface IndexProgress {

@@ -64,6 +64,7 @@ export const errorCodes = {
   'snapshot-not-found': caller(2600, 'List the snapshots of the collection.'),
   'snapshot-pinned': caller(2601, 'Unpin it, or wait for the restore that reads it.'),
   'filter-invalid': caller(1100, 'Correct the filter at the position given.', 'IllegalArgument'),
+  'partition-key-mode': caller(65535, 'Partitions of a collection with a partition key are not named.'),
   'field-not-found': caller(65535, 'Check the field name.'),
   'collection-duplicate': caller(65535, 'Choose another name, or drop the existing one.'),
   /** A worker thread or task was told to stop. Never seen on the wire. */

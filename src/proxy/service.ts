@@ -40,7 +40,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
-    'All scalar types but Geometry and Timestamptz, and all vector types. Partition and clustering keys, functions and struct arrays are refused by name.',
+    'All scalar types but Geometry and Timestamptz, and all vector types. Rows are divided over partitions by the partition key; a clustering key is kept and described, no compaction orders rows by it. Functions and struct arrays are refused by name.',
   ),
   DropCollection: unary('DropCollection', collections.dropCollection),
   HasCollection: unary('HasCollection', collections.hasCollection),

@@ -244,8 +244,8 @@ describe('bad input gets a typed error and changes nothing', () => {
       [[id, v, { name: 'n', data_type: 0 }], 1100, 'data type None'],
       [[id, v, { name: 'g', data_type: DataType.Geometry }], 10, 'Geometry'],
       [[id, v, { name: 'g', data_type: DataType.Geometry }], 10, 'Geometry'],
-      [[id, v, { name: 'k', data_type: DataType.Int8, is_partition_key: true }], 10, 'partition key'],
-      [[id, v, { name: 'k', data_type: DataType.Int8, is_clustering_key: true }], 10, 'clustering key'],
+      [[id, v, { name: 'k', data_type: DataType.Int8, is_partition_key: true }], 1100, 'partition key'],
+      [[id, v, { name: 'k', data_type: DataType.Bool, is_clustering_key: true }], 1100, 'clustering key'],
     ];
     for (const [fields, code, words] of table) {
       const schema = encoded('schema.CollectionSchema', { name: 'never', fields });

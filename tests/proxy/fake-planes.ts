@@ -58,6 +58,7 @@ export const fakeFilters: Filters = {
     const root: FakeFilter = { op: found[2] === '>' ? '>' : 'in', keys };
     return { fields: [key.fieldId], root } as unknown as CheckedFilter;
   },
+  valuesOf: () => undefined,
   primaryKeysOf(filter) {
     const { op, keys } = filter.root as unknown as FakeFilter;
     if (op !== 'in') return undefined;

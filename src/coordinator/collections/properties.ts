@@ -7,7 +7,7 @@ import { DbError } from '../../errors/db-error.ts';
 import { TTL_PROPERTY } from '../../model/expiry.ts';
 import type { CollectionRecord, ConsistencyLevel, IndexRecord, Properties } from '../../model/records.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
-import { MAX_ARRAY_CAPACITY, MAX_VARCHAR_BYTES } from './schema.ts';
+import { MAX_ARRAY_CAPACITY, MAX_VARCHAR_BYTES, partitionKeyOf } from './schema.ts';
 
 /** What a user wants to be different: some keys set, or some taken away. */
 export interface PropertyChange {
@@ -135,7 +135,7 @@ export function alteredCollection(was: CollectionRecord, change: PropertyChange)
   for (const key of [MMAP_PROPERTY, 'lazyload.enabled'])
     if (touches(change, key) && was.load === 'loaded')
       throw loaded(was.name, 'can not alter mmap properties');
-  if (change.set[ISOLATION_PROPERTY]?.toLowerCase() === 'true') requirePartitionKey(was.schema);
+  checkIsolation(was.schema, change.set);
   const {
     [DESCRIPTION_PROPERTY]: description = change.unset.includes(DESCRIPTION_PROPERTY) ? '' : undefined,
     [CONSISTENCY_PROPERTY]: level,
@@ -159,8 +159,9 @@ export function turnsDynamicOn({ schema }: CollectionRecord, { set, unset }: Pro
   return wanted === 'true' && !schema.enableDynamicField;
 }
 
-export function requirePartitionKey(schema: CollectionSchema): void {
-  if (schema.fields.some(({ isPartitionKey }) => isPartitionKey === true)) return;
+export function checkIsolation(schema: CollectionSchema, properties: Properties): void {
+  if (properties[ISOLATION_PROPERTY]?.toLowerCase() !== 'true' || partitionKeyOf(schema) !== undefined)
+    return;
   throw invalid(
     'partition key isolation mode is enabled but no partition key field is set. Please set the partition key first',
   );

@@ -11,6 +11,8 @@ import {
   isVectorType,
 } from '../../model/schema.ts';
 
+import { DEFAULT_PARTITION } from './names.ts';
+
 export const MAX_FIELDS = 64;
 export const MAX_SHARDS = 16;
 const MAX_DIM = 32_768;
@@ -80,6 +82,8 @@ function checkFields(fields: readonly FieldSchema[]): void {
     checkType(field);
   }
   checkKey(fields.filter((field) => field.isPrimaryKey));
+  checkPartitionKey(fields.filter((field) => field.isPartitionKey === true));
+  checkClusteringKey(fields.filter((field) => field.isClusteringKey === true));
   if (fields.some((field) => field.autoId && !field.isPrimaryKey))
     throw invalid('only the primary key field can be auto id');
   if (!fields.some((field) => isVectorType(field.dataType)))
@@ -92,6 +96,44 @@ function checkKey([key, second]: readonly FieldSchema[]): void {
   if (key.dataType !== 'Int64' && key.dataType !== 'VarChar')
     throw invalid(`the data type of primary key should be Int64 or VarChar, field '${key.name}'`);
   if (key.nullable) throw invalid(`primary field not support null, field '${key.name}'`);
+}
+
+export const partitionKeyOf = ({ fields }: CollectionSchema): FieldSchema | undefined =>
+  fields.find(({ isPartitionKey }) => isPartitionKey === true);
+
+function checkPartitionKey([key, second]: readonly FieldSchema[]): void {
+  if (key === undefined) return;
+  if (second !== undefined)
+    throw invalid(`there are more than one partition key, field name = ${key.name}, ${second.name}`);
+  if (key.dataType !== 'Int64' && key.dataType !== 'VarChar')
+    throw invalid(`the data type of partition key should be Int64 or VarChar, field '${key.name}'`);
+  if (key.isPrimaryKey) throw invalid(`the partition key field must not be primary field, '${key.name}'`);
+  if (key.nullable) throw invalid(`partition key field not support nullable, field '${key.name}'`);
+}
+
+const unclusterable = new Set<FieldSchema['dataType']>(['Bool', 'JSON', 'Geometry', 'Array']);
+
+function checkClusteringKey([key, second]: readonly FieldSchema[]): void {
+  if (key === undefined) return;
+  if (second !== undefined)
+    throw invalid(`there are more than one clustering key, field name = ${key.name}, ${second.name}`);
+  const { name, dataType } = key;
+  if (unclusterable.has(dataType) || (isVectorType(dataType) && dataType !== 'FloatVector'))
+    throw invalid(`CreateCollection fail: clustering key field ${name} can not be of type ${dataType}`);
+}
+
+export const DEFAULT_KEYED_PARTITIONS = 16;
+
+/** Names of the partitions a new collection gets. `asked`: 0 for the default. Throws `parameter-invalid`. */
+export function firstPartitions(schema: CollectionSchema, asked: number, most: number): readonly string[] {
+  const isKeyed = partitionKeyOf(schema) !== undefined;
+  if (!isKeyed && asked > 0)
+    throw invalid('num_partitions should only be specified with partition key field enabled');
+  if (!isKeyed) return [DEFAULT_PARTITION];
+  const count = asked === 0 ? DEFAULT_KEYED_PARTITIONS : asked;
+  if (!isWithin(count, most))
+    throw invalid(`partition number (${count}) exceeds max configuration (${most})`);
+  return Array.from({ length: count }, (_, rank) => `${DEFAULT_PARTITION}_${rank}`);
 }
 
 const isWithin = (value: number | undefined, max: number): boolean =>

@@ -25,13 +25,17 @@ export const createCollection: Handler<'CreateCollection'> = async (request, cal
   const consistencyLevel = consistencyLevelFromWire.get(request.consistency_level);
   if (consistencyLevel === undefined)
     throw new DbError('parameter-invalid', `consistency level ${request.consistency_level} is unknown`);
-  if (request.num_partitions > 0n)
+  const numPartitions = Number(request.num_partitions);
+  if (numPartitions < 0)
     throw new DbError(
-      'unimplemented',
-      'num_partitions needs a partition key field, which is not implemented',
+      'parameter-invalid',
+      `the specified partitions (${numPartitions}) should be greater than 0`,
     );
   const properties = toProperties(request.properties);
-  await call.coordinator.createCollection({ ...at, schema, shardsNum, consistencyLevel, properties });
+  await call.coordinator.createCollection({
+    ...{ ...at, schema, shardsNum, consistencyLevel, properties },
+    ...(numPartitions === 0 ? {} : { numPartitions }),
+  });
   return done;
 };
 

@@ -24,6 +24,8 @@ export interface WriteRules {
   readonly kind: 'insert' | 'upsert';
   readonly schema: CollectionSchema;
   readonly shardsNum: number;
+  /** More than 1: rows are divided over them by their partition key. */
+  readonly partitionsNum: number;
   /** An insert may give the keys of an auto-id collection. */
   readonly mayGiveIds: boolean;
 }
@@ -36,7 +38,7 @@ export interface ShardOf<T> {
 export interface PreparedWrite {
   readonly rowCount: number;
   readonly keys: PrimaryKeys;
-  readonly inserts: readonly ShardOf<RowBatch>[];
+  readonly inserts: readonly (ShardOf<RowBatch> & { readonly partition: number })[];
   /** Keys of the rows an upsert replaces. */
   readonly deletes: readonly ShardOf<PrimaryKeys>[];
 }
@@ -45,7 +47,7 @@ export interface PreparedWrite {
 export type TakeIds = (count: number) => Promise<bigint>;
 
 export async function prepareWrite(
-  { kind, schema, shardsNum, mayGiveIds }: WriteRules,
+  { kind, schema, shardsNum, partitionsNum, mayGiveIds }: WriteRules,
   request: WriteRequest,
   takeIds: TakeIds,
 ): Promise<PreparedWrite> {
@@ -60,7 +62,11 @@ export async function prepareWrite(
   const isNumbered = autoIds || (kind === 'upsert' && keyField.autoId);
   const batch = isNumbered ? numbered(checked, keyField, await takeIds(checked.rowCount)) : checked;
   const keys = keysOf(batch, keyField);
-  const inserts = divide(keys, shardsNum, (rows) => takeBatch(batch, rows));
+  const places = {
+    shards: shardsOf(keys, shardsNum),
+    partitions: partitionsOf(schema, batch, partitionsNum),
+  };
+  const inserts = dividedRows(batch, places, partitionsNum);
   const deletes = replaced === undefined ? [] : keysByShard(replaced, shardsNum);
   return { rowCount: batch.rowCount, keys, inserts, deletes };
 }
@@ -68,6 +74,35 @@ export async function prepareWrite(
 /** Each key on the channel its rows are on. */
 export const keysByShard = (keys: PrimaryKeys, shardsNum: number): ShardOf<PrimaryKeys>[] =>
   divide(keys, shardsNum, (rows) => takeKeys(keys, rows));
+
+/** Partition of each row. */
+function partitionsOf(schema: CollectionSchema, batch: RowBatch, partitionsNum: number): Uint32Array {
+  const field = schema.fields.find(({ isPartitionKey }) => isPartitionKey === true);
+  return field === undefined
+    ? new Uint32Array(batch.rowCount)
+    : shardsOf(keysOf(batch, field), partitionsNum);
+}
+
+function dividedRows(
+  batch: RowBatch,
+  { shards, partitions }: { readonly shards: Uint32Array; readonly partitions: Uint32Array },
+  partitionsNum: number,
+): PreparedWrite['inserts'] {
+  const rowsOf = new Map<number, number[]>();
+  for (let row = 0; row < batch.rowCount; row++) {
+    const place = (shards[row] ?? 0) * partitionsNum + (partitions[row] ?? 0);
+    const rows = rowsOf.get(place);
+    if (rows === undefined) rowsOf.set(place, [row]);
+    else rows.push(row);
+  }
+  return [...rowsOf]
+    .sort(([a], [b]) => a - b)
+    .map(([place, rows]) => ({
+      shard: Math.floor(place / partitionsNum),
+      partition: place % partitionsNum,
+      rows: takeBatch(batch, rows),
+    }));
+}
 
 const divide = <T>(
   keys: PrimaryKeys,

@@ -9,6 +9,7 @@ import type { Workers } from '../../support/workers.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { encodeMutationResult } from '../wire/results.ts';
 import { decodeWriteRequest, decodeWriteTarget, type WriteTarget } from '../wire/write-request.ts';
+import { keyedPartitions, partitionKeyOf, refuseNamed } from './partition-keys.ts';
 import { requirePartition } from './partitions.ts';
 import {
   keysByShard,
@@ -27,20 +28,27 @@ const OFFLOAD_FROM_BYTES = 1 << 20;
 
 interface Target {
   readonly info: CollectionInfo;
-  readonly partition: ReturnType<typeof requirePartition>;
+  /** Where rows go: one, or by the hash of the partition key. */
+  readonly partitionIds: readonly PartitionId[];
 }
 
 function targetOf(call: CallContext, request: WriteTarget): Target {
   if (request.hasNamespace) throw new DbError('unimplemented', 'namespaces are not implemented');
   if (request.isPartial) throw new DbError('unimplemented', 'partial update is not implemented');
   const info = call.coordinator.requireReady(collectionAt(call, request));
-  return { info, partition: requirePartition(info, request.partition_name) };
+  refuseNamed(info, request.partition_name === '' ? [] : [request.partition_name]);
+  const isKeyed = partitionKeyOf(info.collection.schema) !== undefined;
+  const partitionIds = isKeyed
+    ? keyedPartitions(info)
+    : [requirePartition(info, request.partition_name).partitionId];
+  return { info, partitionIds };
 }
 
-const rulesOf = (kind: WriteRules['kind'], { info: { collection } }: Target): WriteRules => ({
+const rulesOf = (kind: WriteRules['kind'], { info: { collection }, partitionIds }: Target): WriteRules => ({
   kind,
   schema: collection.schema,
   shardsNum: collection.channels.length,
+  partitionsNum: partitionIds.length,
   mayGiveIds: collection.properties[GIVEN_IDS_PROPERTY] === 'true',
 });
 
@@ -79,11 +87,11 @@ async function preparedByWorker(
   return { ...target, write };
 }
 
-const insertParts = ({ info, partition, write }: Prepared): WritePart[] =>
-  write.inserts.map(({ shard, rows }) => ({
+const insertParts = ({ info, partitionIds, write }: Prepared): WritePart[] =>
+  write.inserts.map(({ shard, partition, rows }) => ({
     kind: 'insert',
     channel: present(info.collection.channels[shard], 'channel'),
-    partitionId: partition.partitionId,
+    partitionId: present(partitionIds[partition], 'partition'),
     rows,
   }));
 

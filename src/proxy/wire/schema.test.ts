@@ -84,11 +84,6 @@ test('what is not served is refused by name', () => {
     [{ fields: [key, { name: 't', data_type: 26 }] }, /Timestamptz \(field t\)/],
     [{ fields: [key, vector, { name: 'g', data_type: 24 }] }, /Geometry/],
     [{ fields: [key, vector, { name: 'z', data_type: 9999 }] }, /data type 9999/],
-    [
-      { fields: [key, vector, { name: 'p', data_type: 5, is_partition_key: true }] },
-      /partition key \(field p\)/,
-    ],
-    [{ fields: [key, vector, { name: 'p', data_type: 5, is_clustering_key: true }] }, /clustering key/],
     [{ fields: [key, vector], functions: [{ name: 'bm25' }] }, /functions/],
     [{ fields: [key, vector], struct_array_fields: [{ name: 's' }] }, /struct array/],
   ];

@@ -102,8 +102,6 @@ function decodeField(wire: SchemaFieldSchema): FieldSchema {
   if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
   requireName('field', name);
   if (wire.is_dynamic) throw invalid(`cannot explicitly set a field as a dynamic field: ${name}`);
-  if (wire.is_partition_key) throw unserved(`a partition key (field ${name})`);
-  if (wire.is_clustering_key) throw unserved(`a clustering key (field ${name})`);
   if (wire.is_function_output) throw unserved(`a function output (field ${name})`);
   if (wire.external_field !== '') throw unserved(`an external field (field ${name})`);
   if (wire.autoID && !wire.is_primary_key)
@@ -122,6 +120,8 @@ function decodeField(wire: SchemaFieldSchema): FieldSchema {
     nullable: wire.nullable,
     ...decodedDefault(wire, dataType, sizes.maxLength),
     isDynamic: false,
+    ...(wire.is_partition_key ? { isPartitionKey: true } : {}),
+    ...(wire.is_clustering_key ? { isClusteringKey: true } : {}),
     typeParams,
   };
 }
@@ -228,6 +228,8 @@ const encodeField = (field: FieldSchema): Outgoing<SchemaFieldSchema> => ({
   data_type: dataTypeToWire[field.dataType],
   type_params: fromProperties(field.typeParams),
   autoID: field.autoId,
+  is_partition_key: field.isPartitionKey ?? false,
+  is_clustering_key: field.isClusteringKey ?? false,
   element_type: field.elementType === undefined ? 0 : dataTypeToWire[field.elementType],
   nullable: field.nullable,
   ...(field.defaultValue === undefined

@@ -13,6 +13,16 @@ export function primaryKeysOf(filter: CheckedFilter, primaryFieldId: FieldId): P
   return constants && keysOf(constants);
 }
 
+/** The rows that have one of these keys. */
+export const filterOfKeys = (keys: PrimaryKeys, fieldId: FieldId): CheckedFilter => ({
+  fields: [fieldId],
+  root: {
+    kind: 'in',
+    value: { kind: 'field', type: keys.type === 'Int64' ? 'int' : 'text', fieldId },
+    list: [...keys.values],
+  },
+});
+
 /**
  * Values of which every matching row has one in the field: of `field == x`, `field in […]`, and of what `and` and `or` make of them.
  * Undefined: a row with any value may match.

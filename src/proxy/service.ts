@@ -110,7 +110,10 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   GetIndexStatistics: unary('GetIndexStatistics', indexes.getIndexStatistics),
 
   Insert: bytes(insert),
-  Upsert: bytes(upsert, 'Whole rows only: partial update and array operations are refused.'),
+  Upsert: bytes(
+    upsert,
+    'Upserts of an auto-id collection give their rows new keys. A partial update needs the collection to be loaded, merges the keys of the dynamic field, and reads and writes whole rows: what others write between the two is replaced.',
+  ),
   Delete: unary(
     'Delete',
     deleteRows,

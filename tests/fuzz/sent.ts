@@ -7,7 +7,7 @@ import { adminRoutes } from '../../src/admin/routes.ts';
 import { checkIndexParams } from '../../src/coordinator/indexes/params.ts';
 import { isDbError } from '../../src/errors/db-error.ts';
 import { filterOf } from '../../src/expr/check.ts';
-import { primaryKeysOf, valuesOf } from '../../src/expr/primary-keys.ts';
+import { filterOfKeys, primaryKeysOf, valuesOf } from '../../src/expr/primary-keys.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
 import { type CallContext, defaultLimits, userOf } from '../../src/proxy/context.ts';
 import { frameMessage, MessageReader, timeoutMs } from '../../src/proxy/grpc-frames.ts';
@@ -412,7 +412,12 @@ async function callContext(): Promise<CallContext> {
     coordinator,
     streamingNode,
     queryNode: queryNode as never,
-    filters: { check: (text, of, values) => filterOf(text, of, values), primaryKeysOf, valuesOf },
+    filters: {
+      check: (text, of, values) => filterOf(text, of, values),
+      ofKeys: filterOfKeys,
+      primaryKeysOf,
+      valuesOf,
+    },
     clock: systemClock,
     log: silentLog,
     limits: { ...defaultLimits, loadAnswerMs: 1 },

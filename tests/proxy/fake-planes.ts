@@ -59,6 +59,10 @@ export const fakeFilters: Filters = {
     return { fields: [key.fieldId], root } as unknown as CheckedFilter;
   },
   valuesOf: () => undefined,
+  ofKeys(keys, fieldId) {
+    const root: FakeFilter = { op: 'in', keys: [...keys.values] };
+    return { fields: [fieldId], root } as unknown as CheckedFilter;
+  },
   primaryKeysOf(filter) {
     const { op, keys } = filter.root as unknown as FakeFilter;
     if (op !== 'in') return undefined;

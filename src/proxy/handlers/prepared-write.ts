@@ -47,18 +47,33 @@ export interface PreparedWrite {
 export type TakeIds = (count: number) => Promise<bigint>;
 
 export async function prepareWrite(
-  { kind, schema, shardsNum, partitionsNum, mayGiveIds }: WriteRules,
+  rules: WriteRules,
   request: WriteRequest,
   takeIds: TakeIds,
 ): Promise<PreparedWrite> {
+  const { kind, schema, mayGiveIds } = rules;
   const keyField = primaryKeyOf(schema);
   const isGiven = mayGiveIds && request.fields.some(({ name }) => name === keyField.name);
   // An upsert names the rows to replace by their keys; new ones take their place.
   const autoIds = kind === 'insert' && keyField.autoId && !isGiven;
   const checked = checkedRows(schema, request, { autoIds });
+  if (kind === 'upsert') {
+    const { values } = keysOf(checked, keyField);
+    if (new Set<bigint | string>(values).size < values.length)
+      throw new DbError('parameter-invalid', 'duplicate primary keys are not allowed in the same batch');
+  }
+  return dividedWrite(rules, checked, takeIds, autoIds);
+}
+
+/** Whole rows, divided over channels and partitions; an upsert's on an auto-id collection get new keys, and the given ones are deleted. */
+export async function dividedWrite(
+  { kind, schema, shardsNum, partitionsNum }: WriteRules,
+  checked: RowBatch,
+  takeIds: TakeIds,
+  autoIds = false,
+): Promise<PreparedWrite> {
+  const keyField = primaryKeyOf(schema);
   const replaced = kind === 'upsert' ? keysOf(checked, keyField) : undefined;
-  if (replaced !== undefined && new Set<bigint | string>(replaced.values).size < replaced.values.length)
-    throw new DbError('parameter-invalid', 'duplicate primary keys are not allowed in the same batch');
   const isNumbered = autoIds || (kind === 'upsert' && keyField.autoId);
   const batch = isNumbered ? numbered(checked, keyField, await takeIds(checked.rowCount)) : checked;
   const keys = keysOf(batch, keyField);

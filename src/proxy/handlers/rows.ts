@@ -2,16 +2,18 @@
 import type { CollectionInfo } from '../../coordinator/api.ts';
 import { DbError } from '../../errors/db-error.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../../model/ids.ts';
-import type { PrimaryKeys } from '../../model/rows.ts';
+import type { PrimaryKey, PrimaryKeys } from '../../model/rows.ts';
 import type { WritePart } from '../../streamingnode/api.ts';
 import { present } from '../../support/assert.ts';
 import type { Workers } from '../../support/workers.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { encodeMutationResult } from '../wire/results.ts';
 import { decodeWriteRequest, decodeWriteTarget, type WriteTarget } from '../wire/write-request.ts';
+import { inTurn, mergedRows } from './partial-upsert.ts';
 import { keyedPartitions, partitionKeyOf, refuseNamed } from './partition-keys.ts';
 import { requirePartition } from './partitions.ts';
 import {
+  dividedWrite,
   keysByShard,
   PREPARE_WRITE,
   type PreparedWrite,
@@ -34,7 +36,6 @@ interface Target {
 
 function targetOf(call: CallContext, request: WriteTarget): Target {
   if (request.hasNamespace) throw new DbError('unimplemented', 'namespaces are not implemented');
-  if (request.isPartial) throw new DbError('unimplemented', 'partial update is not implemented');
   const info = call.coordinator.requireReady(collectionAt(call, request));
   refuseNamed(info, request.partition_name === '' ? [] : [request.partition_name]);
   const isKeyed = partitionKeyOf(info.collection.schema) !== undefined;
@@ -61,7 +62,8 @@ async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallCo
   if (workers !== undefined && body.length >= OFFLOAD_FROM_BYTES) {
     const head = decodeWriteTarget(kind, body);
     // More rows than bytes: nothing but filled-in defaults, or wrong.
-    if (head.numRows <= body.length) return preparedByWorker(kind, body, head, call, workers);
+    if (head.numRows <= body.length && !head.isPartial)
+      return preparedByWorker(kind, body, head, call, workers);
   }
   const request = decodeWriteRequest(kind, body);
   const target = targetOf(call, request);
@@ -127,10 +129,47 @@ export async function insert(body: Uint8Array, call: CallContext): Promise<Uint8
  * the rows to replace, and the new rows get new keys.
  */
 export async function upsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+  if (decodeWriteTarget('upsert', body).isPartial) return partialUpsert(body, call);
   const ready = await prepared('upsert', body, call);
   const { collectionId, channels } = ready.info.collection;
   const { keys, rowCount, deletes } = ready.write;
   const parts = [...deletePartsOf(channels, deletes, ALL_PARTITIONS), ...insertParts(ready)];
   const ts = await call.streamingNode.write(collectionId, parts);
   return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
+}
+
+async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+  const request = decodeWriteRequest('upsert', body);
+  const { collectionId } = targetOf(call, request).info.collection;
+  return inTurn(call, collectionId, async () => {
+    // As it is now that it is our turn.
+    const target = targetOf(call, request);
+    const { channels } = target.info.collection;
+    const rules = rulesOf('upsert', target);
+    const takeIds = (count: number) => call.coordinator.allocateIds(count);
+    const merged = await mergedRows(call, target.info, request);
+    const writes: (PreparedWrite & { readonly rows: readonly number[] })[] = [];
+    for (const { batch, rows } of [merged.replaced, merged.fresh])
+      if (rows.length > 0) writes.push({ ...(await dividedWrite(rules, batch, takeIds)), rows });
+    const parts = [
+      ...writes.flatMap(({ deletes }) => deletePartsOf(channels, deletes, ALL_PARTITIONS)),
+      ...writes.flatMap((write) => insertParts({ ...target, write })),
+    ];
+    const ts = await call.streamingNode.write(collectionId, parts);
+    const keys = inOrder(writes);
+    const rowCount = keys.values.length;
+    return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
+  });
+}
+
+/** The keys in the order of the request's rows. */
+function inOrder(
+  writes: readonly (Pick<PreparedWrite, 'keys'> & { readonly rows: readonly number[] })[],
+): PrimaryKeys {
+  const keys: PrimaryKey[] = [];
+  for (const write of writes)
+    for (const [i, row] of write.rows.entries()) keys[row] = present(write.keys.values[i], 'key');
+  return writes[0]?.keys.type === 'VarChar'
+    ? { type: 'VarChar', values: keys as string[] }
+    : { type: 'Int64', values: BigInt64Array.from(keys as bigint[]) };
 }

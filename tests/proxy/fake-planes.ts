@@ -161,6 +161,11 @@ export class FakePlanes {
     createdTs: this.#now(),
   });
 
+  #asked(...names: readonly string[]): Record<string, (at: CollectionName) => Promise<void>> {
+    const ask = async (at: CollectionName) => void this.stored(at);
+    return Object.fromEntries(names.map((name) => [name, ask]));
+  }
+
   #snapshot(at: CollectionName, name: string): CreateSnapshot {
     const found = this.stored(at).snapshots.find((snapshot) => snapshot.name === name);
     if (found === undefined) throw new DbError('snapshot-not-found', `snapshot not found: ${name}`);
@@ -202,6 +207,13 @@ export class FakePlanes {
       [...this.collections.values()]
         .map(({ info }) => info)
         .filter((info) => info.databaseName === (database || 'default')),
+    /** What changes a description is asked, and nothing happens. */
+    ...this.#asked('alterCollection', 'alterField', 'alterIndex', 'addField', 'truncateCollection'),
+    ...this.#asked('createAlias', 'alterAlias'),
+    dropAlias: async () => undefined,
+    describeAlias: (_: string, name: string) => {
+      throw new DbError('alias-not-found', name);
+    },
     listAliases: (database: string) => {
       this.coordinator.describeDatabase(database === '' ? 'default' : database);
       return [];

@@ -72,11 +72,12 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     const isDone = (await create(name, protectionSeconds)).some(({ is }) => is === 'ok');
     coll.capturing--;
     const life = await this.calm(coll);
-    coll.snapshots.delete(name);
+    const record = coll.isGone ? undefined : this.recordOf(life, coll, name);
+    if (record === undefined) coll.snapshots.delete(name);
     if (coll.isGone) return undefined;
-    const record = this.recordOf(life, coll, name);
     check('exact', !isDone || record !== undefined, () => `snapshot ${name} of ${coll.name} is not listed`);
     if (record === undefined) return undefined;
+    // The name stays taken meanwhile: it may last a crash long.
     const to = await this.timestamp();
     if (to > this.lastTs) this.lastTs = to;
     const { createTs, compactionProtectedUntilMs } = record;
@@ -106,10 +107,20 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       return snap;
     }
     snap.isBusy = true;
-    const found = await this.#flushedIsThere(coll, snap, to);
+    const found = await this.#foundFlushed(coll, snap, to);
     coll.snapshots.delete(name);
     if (found !== undefined) coll.snapshots.set(name, found);
     return found;
+  }
+
+  /** A crash may come between the making and the look at it: the snapshot is there all the same. */
+  async #foundFlushed(coll: Coll, snap: Snap, to: bigint): Promise<Snap | undefined> {
+    for (;;) {
+      const found = await this.#flushedIsThere(coll, snap, to);
+      if (found !== undefined) return found;
+      const life = await this.calm(coll);
+      if (coll.isGone || this.recordOf(life, coll, snap.name) === undefined) return undefined;
+    }
   }
 
   /**

@@ -61,6 +61,23 @@ describe('collections as a whole', () => {
     });
   });
 
+  test('clients that write while a collection is truncated meet no error, and what they write after it stays', async () => {
+    const { client } = fixture;
+    const collection_name = 'busy';
+    await createItems(client, collection_name);
+    let isOver = false;
+    const writer = async (from: number) => {
+      for (let n = 0; !isOver; n++) await succeed(client.insert({ collection_name, data: [item(from + n)] }));
+    };
+    const writing = [writer(0), writer(100_000)];
+    for (let n = 0; n < 5; n++) await succeed(client.truncateCollection({ collection_name }));
+    isOver = true;
+    await Promise.all(writing);
+    await succeed(client.truncateCollection({ collection_name }));
+    await succeed(client.insert({ collection_name, data: [item(7)] }));
+    assert.deepEqual(await ids(client, collection_name), [7]);
+  });
+
   test('a truncation outlives kill -9', async () => {
     await withServer(async (server) => {
       await createItems(server.client, 'items');

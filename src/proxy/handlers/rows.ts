@@ -1,6 +1,9 @@
 /** Insert and Upsert: check everything, number the rows, hash them over the channels, and write them as one record. */
+
+import { isDeepStrictEqual } from 'node:util';
 import type { CollectionInfo } from '../../coordinator/api.ts';
-import { DbError } from '../../errors/db-error.ts';
+import { DbError, isDbError } from '../../errors/db-error.ts';
+import type { HybridTime } from '../../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../../model/ids.ts';
 import type { PrimaryKey, PrimaryKeys } from '../../model/rows.ts';
 import type { WritePart } from '../../streamingnode/api.ts';
@@ -54,7 +57,32 @@ const rulesOf = (kind: WriteRules['kind'], { info: { collection }, partitionIds 
 });
 
 interface Prepared extends Target {
+  readonly head: WriteTarget;
   readonly write: PreparedWrite;
+}
+
+/** Truncations that may come between the look at the partitions and the write. */
+const MAX_MOVES = 3;
+
+/** Writes the parts; again into the new partitions when a truncation has come between. A write that is refused has not happened. */
+async function written(
+  call: CallContext,
+  ready: Prepared,
+  partsOf: (target: Target) => WritePart[],
+): Promise<HybridTime> {
+  const { collectionId } = ready.info.collection;
+  let target: Target = ready;
+  for (let moves = 0; ; moves++)
+    try {
+      return await call.streamingNode.write(collectionId, partsOf(target));
+    } catch (error) {
+      const isGone = isDbError(error, 'collection-not-found') || isDbError(error, 'partition-not-found');
+      if (moves >= MAX_MOVES || !isGone) throw error;
+      const now = targetOf(call, ready.head);
+      const isSame = now.info.collection.collectionId === collectionId;
+      if (!isSame || isDeepStrictEqual(now.partitionIds, target.partitionIds)) throw error;
+      target = now;
+    }
 }
 
 async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallContext): Promise<Prepared> {
@@ -68,7 +96,7 @@ async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallCo
   const request = decodeWriteRequest(kind, body);
   const target = targetOf(call, request);
   const write = await prepareWrite(rulesOf(kind, target), request, (count) => coordinator.allocateIds(count));
-  return { ...target, write };
+  return { ...target, head: request, write };
 }
 
 async function preparedByWorker(
@@ -86,10 +114,10 @@ async function preparedByWorker(
   const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength;
   const input: PrepareWriteInput = { rules, body, firstId };
   const write: PreparedWrite = await workers.run(PREPARE_WRITE, input, isWhole ? [buffer] : []);
-  return { ...target, write };
+  return { ...target, head, write };
 }
 
-const insertParts = ({ info, partitionIds, write }: Prepared): WritePart[] =>
+const insertParts = ({ info, partitionIds }: Target, write: PreparedWrite): WritePart[] =>
   write.inserts.map(({ shard, partition, rows }) => ({
     kind: 'insert',
     channel: present(info.collection.channels[shard], 'channel'),
@@ -118,9 +146,8 @@ export const deleteParts = (
 
 export async function insert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
   const ready = await prepared('insert', body, call);
-  const { collectionId } = ready.info.collection;
   const { keys, rowCount } = ready.write;
-  const ts = await call.streamingNode.write(collectionId, insertParts(ready));
+  const ts = await written(call, ready, (target) => insertParts(target, ready.write));
   return encodeMutationResult({ keys, inserted: rowCount, deleted: 0, upserted: 0, ts });
 }
 
@@ -131,10 +158,12 @@ export async function insert(body: Uint8Array, call: CallContext): Promise<Uint8
 export async function upsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
   if (decodeWriteTarget('upsert', body).isPartial) return partialUpsert(body, call);
   const ready = await prepared('upsert', body, call);
-  const { collectionId, channels } = ready.info.collection;
+  const { channels } = ready.info.collection;
   const { keys, rowCount, deletes } = ready.write;
-  const parts = [...deletePartsOf(channels, deletes, ALL_PARTITIONS), ...insertParts(ready)];
-  const ts = await call.streamingNode.write(collectionId, parts);
+  const ts = await written(call, ready, (target) => [
+    ...deletePartsOf(channels, deletes, ALL_PARTITIONS),
+    ...insertParts(target, ready.write),
+  ]);
   return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
 }
 
@@ -153,7 +182,7 @@ async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Uint8
       if (rows.length > 0) writes.push({ ...(await dividedWrite(rules, batch, takeIds)), rows });
     const parts = [
       ...writes.flatMap(({ deletes }) => deletePartsOf(channels, deletes, ALL_PARTITIONS)),
-      ...writes.flatMap((write) => insertParts({ ...target, write })),
+      ...writes.flatMap((write) => insertParts(target, write)),
     ];
     const ts = await call.streamingNode.write(collectionId, parts);
     const keys = inOrder(writes);

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import type { MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { createItems, flush, item, load, restore, sharedServer, succeed } from './fixture.ts';
 
-const TTL_MS = 3000;
+const TTL_MS = 4000;
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const ids = async (client: MilvusClient, collection_name: string) => {
@@ -35,10 +35,10 @@ describe('the time to live of rows', () => {
     const collection_name = 'news';
     await createItems(client, collection_name);
     await setTtl(client, collection_name, TTL_MS / 1000);
-    const writtenAt = Date.now();
     await succeed(client.insert({ collection_name, data: [item(1), item(2)] }));
     await flush(client, collection_name);
     await succeed(client.insert({ collection_name, data: [item(3)] }));
+    const writtenAt = Date.now();
     assert.deepEqual(await ids(client, collection_name), [1, 2, 3]);
     await succeed(client.createSnapshot({ collection_name, snapshot_name: 'early' }));
     await sleep(Math.max(0, writtenAt + TTL_MS + 200 - Date.now()));
@@ -72,7 +72,8 @@ describe('the time to live of rows', () => {
       await load(client, target_collection_name);
       assert.deepEqual(await ids(client, target_collection_name), wanted, snapshot_name);
     }
-    await sleep(TTL_MS + 200);
+    await sleep(1100);
+    for (const name of ['news_early', 'news_late', collection_name]) await setTtl(client, name, 1);
     assert.deepEqual([await ids(client, 'news_early'), await ids(client, 'news_late')], [[], []]);
 
     await flush(client, collection_name);

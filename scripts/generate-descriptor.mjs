@@ -12,12 +12,13 @@ export const output = join(root, 'src/proxy/wire/descriptor.generated.ts');
 /** The RPCs with an entry in src/proxy/service.ts; the compiler compares the two lists. */
 const served = `
   Connect GetVersion CheckHealth GetComponentStates AllocTimestamp
-  CreateDatabase DropDatabase ListDatabases DescribeDatabase
+  CreateDatabase DropDatabase ListDatabases DescribeDatabase AlterDatabase
+  AlterCollection AddCollectionField TruncateCollection AlterCollectionField AlterIndex
   CreateCollection DropCollection HasCollection DescribeCollection BatchDescribeCollection ShowCollections RenameCollection
   GetCollectionStatistics
   LoadCollection ReleaseCollection GetLoadState GetLoadingProgress LoadPartitions ReleasePartitions
   CreatePartition DropPartition HasPartition ShowPartitions GetPartitionStatistics
-  ListAliases
+  CreateAlias AlterAlias DropAlias DescribeAlias ListAliases
   CreateIndex DescribeIndex DropIndex GetIndexState GetIndexBuildProgress GetIndexStatistics
   Insert Upsert Delete Flush GetFlushState FlushAll GetFlushAllState
   Search Query

@@ -29,7 +29,7 @@ import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
 import { DbError, messageOf } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
-import { primaryKeysOf } from './expr/primary-keys.ts';
+import { filterOfKeys, primaryKeysOf, valuesOf } from './expr/primary-keys.ts';
 import type { NodeId } from './model/ids.ts';
 import { defaultLimits } from './proxy/context.ts';
 import { MilvusServer } from './proxy/server.ts';
@@ -124,7 +124,7 @@ async function open(config: Config, version: string, closing: Closing): Promise<
     workers: openThreads({ script: 'write-worker.js', maxThreads: WRITE_THREADS }, closing),
     host,
     port: config['proxy.port'],
-    filters: { check: filterOf, primaryKeysOf },
+    filters: { check: filterOf, ofKeys: filterOfKeys, primaryKeysOf, valuesOf },
     clock: systemClock,
     log,
     limits: {

@@ -24,10 +24,13 @@ import type {
   SegmentLevel,
   SegmentState,
 } from '../model/records.ts';
-import type { CollectionSchema } from '../model/schema.ts';
+import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import type { HistogramCounts } from '../support/histogram.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
+import type { PropertyChange } from './collections/properties.ts';
 import type { DrillOutcome } from './copy-segment/job.ts';
+
+export type { PropertyChange };
 
 export interface CollectionName {
   readonly database: string;
@@ -38,6 +41,8 @@ export interface CollectionInfo {
   readonly collection: CollectionRecord;
   readonly databaseName: string;
   readonly partitions: readonly PartitionRecord[];
+  /** Its other names, in order. Absent: none. */
+  readonly aliases?: readonly string[];
   /** The restore that still fills it: until that is completed nothing of it can be used. */
   readonly restoringJobId?: JobId;
 }
@@ -50,6 +55,8 @@ export interface CreateCollection {
   readonly shardsNum: number;
   readonly consistencyLevel: ConsistencyLevel;
   readonly properties: Properties;
+  /** Of a schema with a partition key; absent or 0: the default. */
+  readonly numPartitions?: number;
 }
 
 export interface IndexProgress {
@@ -105,6 +112,37 @@ export interface Collections {
     readonly state: 'not-exist' | 'not-load' | 'loading' | 'loaded';
     readonly progress: number;
   };
+}
+
+/** What describes something, changed. A change sets properties or takes some away, not both. Throws `parameter-invalid`. */
+export interface Alterations {
+  alterCollection(at: CollectionName, change: PropertyChange): Promise<void>;
+  /** Throws `field-not-found`. */
+  alterField(at: CollectionName, fieldName: string, change: PropertyChange): Promise<void>;
+  /** Throws `index-not-found`, or `collection-loaded`. */
+  alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void>;
+  alterDatabase(database: string, change: PropertyChange): Promise<void>;
+  /** Nullable, or with a default; its id is assigned. Rows that are there read null or the default. Resolves when readers know it. */
+  addField(at: CollectionName, field: FieldSchema): Promise<void>;
+  /** Every row goes; everything else, snapshots included, stays. Resolves when no reader sees one any more. */
+  truncateCollection(at: CollectionName): Promise<void>;
+}
+
+/** Wherever a collection is named, an alias of it will do; to drop and to rename it takes its own name. */
+export interface Aliases {
+  /** The same again is success. Throws `alias-conflict` or `alias-duplicate`. */
+  createAlias(at: CollectionName, alias: string): Promise<void>;
+  /** From now on the alias is of `at`. Throws `alias-not-found`. */
+  alterAlias(at: CollectionName, alias: string): Promise<void>;
+  /** An unknown alias is no error, as in Milvus. */
+  dropAlias(database: string, alias: string): Promise<void>;
+  /** Throws `alias-not-found`. */
+  describeAlias(
+    database: string,
+    alias: string,
+  ): { readonly databaseName: string; readonly collectionName: string };
+  /** Of one collection, or of all in the database when `collection` is empty. In order. */
+  listAliases(database: string, collection: string): readonly string[];
 }
 
 export interface Indexes {
@@ -306,6 +344,8 @@ export interface Health {
 export interface Coordinator
   extends Databases,
     Collections,
+    Aliases,
+    Alterations,
     Indexes,
     Segments,
     Snapshots,

@@ -13,10 +13,13 @@ import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
 import { IdSource, TimeSource, TimestampLease } from './allocator.ts';
 import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
+import { AliasRoom } from './collections/aliases.ts';
+import { AlterRoom } from './collections/alter.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
 import { CollectionNames } from './collections/names.ts';
+import { Truncation } from './collections/truncate.ts';
 import { Compactor } from './compaction/compactor.ts';
 import { type CompactionLimits, defaultCompactionLimits } from './compaction/limits.ts';
 import { IndexBuilder } from './indexes/builder.ts';
@@ -126,6 +129,9 @@ export interface CoordinatorParts extends Foundations {
 export interface Rooms {
   readonly databases: DatabaseRoom;
   readonly collections: CollectionRoom;
+  readonly aliases: AliasRoom;
+  readonly alter: AlterRoom;
+  readonly truncation: Truncation;
   readonly drops: DropCascade;
   readonly segments: SegmentRoom;
   readonly flusher: Flusher;
@@ -143,8 +149,30 @@ const gateOf = (room: () => SnapshotRoom): RestoreGate => ({
   progress: (jobId) => room().gate.progress(jobId),
 });
 
+/** What keeps the records of what users name. */
+function namedRooms(
+  { catalog, ids, time }: CoordinatorParts,
+  limits: CoordinatorLimits,
+  gate: RestoreGate,
+  { drops, offer }: { readonly drops: DropCascade; readonly offer: (id: CollectionId) => Promise<void> },
+): Pick<Rooms, 'databases' | 'collections' | 'aliases' | 'alter' | 'truncation'> {
+  const parts = { catalog, ids, time, limits: limits.catalog };
+  const collections = new CollectionRoom({ ...parts, gate, drops });
+  const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
+  const aliases = new AliasRoom({ ...parts, requireReady });
+  const alter = new AlterRoom({ ...parts, requireReady, offer });
+  const truncation = new Truncation({ ...parts, drops, requireReady });
+  return {
+    databases: new DatabaseRoom(catalog, ids, time, limits.catalog),
+    collections,
+    aliases,
+    alter,
+    truncation,
+  };
+}
+
 export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits): Rooms {
-  const { catalog, ids, time, clock, log, streamingNode } = parts;
+  const { catalog, clock, log, streamingNode } = parts;
   // The rooms below ask the gate, which stands on a room above them.
   const gate = gateOf(() => snapshots);
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
@@ -190,7 +218,8 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
       collectionDropped: (collectionId) => snapshots.collectionDropped(collectionId),
     },
   });
-  const collections = new CollectionRoom({ catalog, ids, time, gate, drops, limits: limits.catalog });
+  const names = namedRooms(parts, limits, gate, { drops, offer: (id) => load.offer(id) });
+  const { collections } = names;
   const indexes = new IndexRoom({
     ...parts,
     gate,
@@ -198,10 +227,8 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
     requireReady,
     isLoaded: (collectionId) => load.isLoaded(collectionId),
   });
-  const databases = new DatabaseRoom(catalog, ids, time, limits.catalog);
   return {
-    databases,
-    collections,
+    ...names,
     drops,
     segments,
     flusher,

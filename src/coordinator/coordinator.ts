@@ -11,6 +11,7 @@ import type {
   SnapshotId,
 } from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
+import type { FieldSchema } from '../model/schema.ts';
 import { runLoop } from '../support/loop.ts';
 import { Signal } from '../support/signal.ts';
 import { within } from '../support/within.ts';
@@ -27,6 +28,7 @@ import type {
   VerifyStep,
 } from './admin-api.ts';
 import type {
+  Aliases,
   CollectionInfo,
   CollectionName,
   Collections,
@@ -40,6 +42,7 @@ import type {
   Health,
   IndexProgress,
   ManualCompaction,
+  PropertyChange,
   RestoreJobInfo,
   RestoreSnapshot,
   SegmentInfo,
@@ -205,6 +208,39 @@ class LocalCoordinator implements Coordinator {
   }
   renameCollection(at: CollectionName, newName: string, newDatabase: string): Promise<void> {
     return this.#operations.run(() => this.#rooms.collections.renameCollection(at, newName, newDatabase));
+  }
+  createAlias(at: CollectionName, alias: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.aliases.createAlias(at, alias));
+  }
+  alterAlias(at: CollectionName, alias: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.aliases.alterAlias(at, alias));
+  }
+  dropAlias(database: string, alias: string): Promise<void> {
+    return this.#operations.run(() => this.#rooms.aliases.dropAlias(database, alias));
+  }
+  describeAlias(database: string, alias: string): ReturnType<Aliases['describeAlias']> {
+    return this.#rooms.aliases.describeAlias(database, alias);
+  }
+  listAliases(database: string, collection: string): readonly string[] {
+    return this.#rooms.aliases.listAliases(database, collection);
+  }
+  alterCollection(at: CollectionName, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterCollection(at, change));
+  }
+  alterField(at: CollectionName, fieldName: string, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterField(at, fieldName, change));
+  }
+  alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterIndex(at, indexName, change));
+  }
+  alterDatabase(database: string, change: PropertyChange): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.alterDatabase(database, change));
+  }
+  truncateCollection(at: CollectionName): Promise<void> {
+    return this.#operations.run(() => this.#rooms.truncation.truncate(at));
+  }
+  addField(at: CollectionName, field: FieldSchema): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.addField(at, field));
   }
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
     return this.#rooms.segments.rowCount(collectionId, partitionId);

@@ -2,6 +2,7 @@
 import type { AnyTable, TableSpec } from '../catalog/catalog.ts';
 import type { CollectionId, DatabaseId, IndexId, PartitionId, SegmentId } from '../model/ids.ts';
 import type {
+  AliasRecord,
   CollectionRecord,
   DatabaseRecord,
   IndexRecord,
@@ -26,6 +27,16 @@ export const collections: TableSpec<CollectionId, CollectionRecord> = {
     name: (record) => `${record.databaseId}/${record.name}`,
     restoreJob: (record) => record.restoreJobId,
   },
+};
+
+/** `{databaseId}/{name}`. */
+export const aliasId = (databaseId: DatabaseId, name: string): string => `${databaseId}/${name}`;
+
+export const aliases: TableSpec<string, AliasRecord> = {
+  name: 'alias',
+  version: 1,
+  idOf: ({ databaseId, name }) => aliasId(databaseId, name),
+  indexes: { collection: (record) => record.collectionId, database: (record) => record.databaseId },
 };
 
 export const partitions: TableSpec<PartitionId, PartitionRecord> = {
@@ -58,6 +69,7 @@ export const idLeases: TableSpec<string, IdLease> = { name: 'id-lease', version:
 export const coreTables: readonly AnyTable[] = [
   databases,
   collections,
+  aliases,
   partitions,
   segments,
   indexes,

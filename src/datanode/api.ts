@@ -3,6 +3,7 @@
  * A task is named by (taskId, attempt). `create` is idempotent; an attempt older than the newest one seen is refused.
  */
 import type { ErrorName } from '../errors/codes.ts';
+import type { TimeRange } from '../model/expiry.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { BuildId, CollectionId, JobId, NodeId, PartitionId, SegmentId, TaskId } from '../model/ids.ts';
 import type { Properties, SegmentFile, SegmentIndex, SegmentLevel } from '../model/records.ts';
@@ -94,6 +95,8 @@ export interface CompactWork {
   readonly deletes: readonly { readonly rowCount: number; readonly files: readonly SegmentFile[] }[];
   /** With one source: when fewer rows than this would go, nothing is written. 0: written in any case. */
   readonly minKilled: number;
+  /** Rows of these timestamps have expired: they go, too. Absent: none have. */
+  readonly expired?: readonly TimeRange[];
 }
 export interface CompactOutput {
   readonly kind: 'compact';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { FieldId } from '../model/ids.ts';
 import { filterOf } from './check.ts';
 import { filterSchema } from './filter-rows.suite.ts';
-import { primaryKeysOf } from './primary-keys.ts';
+import { primaryKeysOf, valuesOf } from './primary-keys.ts';
 
 const keysOf = (text: string, fieldId = 100) =>
   primaryKeysOf(filterOf(text, filterSchema), fieldId as FieldId);
@@ -36,4 +36,21 @@ test('any other filter gives no keys', () => {
     'id not in [1]',
   ])
     assert.equal(keysOf(text), undefined, text);
+});
+
+test('values that every matching row has one of come from comparisons, lists, and what and and or make of them', () => {
+  const of = (text: string) => valuesOf(filterOf(text, filterSchema), 100 as FieldId);
+  assert.deepEqual(of('id == 5'), integers(5n));
+  assert.deepEqual(of('id in [1, 2] and num == 1'), integers(1n, 2n));
+  assert.deepEqual(of('id in [1, 2, 3] and (id == 2 and num > 1)'), integers(2n));
+  assert.deepEqual(of('id == 1 or (id == 2 and num == 3) or id in [1, 4]'), integers(1n, 2n, 4n));
+  for (const text of [
+    'num == 1',
+    'id == 1 or num == 1',
+    'id != 1',
+    'not (id == 1)',
+    'id > 1 and id < 3',
+    'true',
+  ])
+    assert.equal(of(text), undefined, text);
 });

@@ -10,8 +10,43 @@ import type { Literal, Predicate, Scalar } from './predicate.ts';
  */
 export function primaryKeysOf(filter: CheckedFilter, primaryFieldId: FieldId): PrimaryKeys | undefined {
   const constants = constantsOf(filter.root, primaryFieldId);
-  if (constants === undefined) return undefined;
-  const { type, list } = constants;
+  return constants && keysOf(constants);
+}
+
+/** The rows that have one of these keys. */
+export const filterOfKeys = (keys: PrimaryKeys, fieldId: FieldId): CheckedFilter => ({
+  fields: [fieldId],
+  root: {
+    kind: 'in',
+    value: { kind: 'field', type: keys.type === 'Int64' ? 'int' : 'text', fieldId },
+    list: [...keys.values],
+  },
+});
+
+/**
+ * Values of which every matching row has one in the field: of `field == x`, `field in […]`, and of what `and` and `or` make of them.
+ * Undefined: a row with any value may match.
+ */
+export function valuesOf(filter: CheckedFilter, fieldId: FieldId): PrimaryKeys | undefined {
+  const constants = boundOf(filter.root, fieldId);
+  return constants && keysOf(constants);
+}
+
+function boundOf(root: Predicate, fieldId: FieldId): KeyConstants | undefined {
+  if (root.kind !== 'and' && root.kind !== 'or') return constantsOf(root, fieldId);
+  const bounds = root.items.map((item) => boundOf(item, fieldId));
+  const known = bounds.filter((bound) => bound !== undefined);
+  const [first] = known;
+  if (first === undefined) return undefined;
+  // Each of an `and` binds by itself: the shortest does.
+  if (root.kind === 'and')
+    return known.reduce((least, bound) => (bound.list.length < least.list.length ? bound : least));
+  return known.length < bounds.length
+    ? undefined
+    : { type: first.type, list: known.flatMap(({ list }) => list) };
+}
+
+function keysOf({ type, list }: KeyConstants): PrimaryKeys {
   if (type === 'text')
     return { type: 'VarChar', values: [...new Set(list.filter((item) => typeof item === 'string'))] };
   const keys = new Set(list.filter((item) => typeof item === 'bigint'));

@@ -1,4 +1,5 @@
 /** What the catalog keeps about databases, collections, partitions, segments and indexes. Values: replaced, never patched. */
+import type { AgePause } from './expiry.ts';
 import type { HybridTime } from './hybrid-time.ts';
 import type {
   BuildId,
@@ -34,10 +35,22 @@ export interface CollectionRecord {
   readonly consistencyLevel: ConsistencyLevel;
   readonly properties: Properties;
   readonly createdTs: HybridTime;
+  /** Of the last change of schema or properties. Absent: there was none. */
+  readonly updatedTs?: HybridTime;
+  /** Of a restored collection: what its rows did not age for. */
+  readonly agePauses?: readonly AgePause[];
   /** Set while a restore fills the collection: nobody can read or write it until that job is completed. */
   readonly restoreJobId?: JobId;
   /** Loaded collections are loaded again after a restart. */
   readonly load: 'none' | 'loaded';
+}
+
+/** Another name of a collection. In its database nothing else has the name: no alias, no collection. */
+export interface AliasRecord {
+  readonly databaseId: DatabaseId;
+  readonly name: string;
+  readonly collectionId: CollectionId;
+  readonly createdTs: HybridTime;
 }
 
 export interface PartitionRecord {

@@ -20,6 +20,10 @@ export interface Filters {
   check(text: string, schema: CollectionSchema, values: ReadonlyMap<string, TemplateValue>): CheckedFilter;
   /** The keys of a filter that only names primary keys (`id in [1, 2]`, `id == 1`); undefined for every other one. */
   primaryKeysOf(filter: CheckedFilter, primaryFieldId: FieldId): PrimaryKeys | undefined;
+  /** The rows with these keys. */
+  ofKeys(keys: PrimaryKeys, primaryFieldId: FieldId): CheckedFilter;
+  /** Values of which every matching row has one in the Int64 or VarChar field; undefined: any value may match. */
+  valuesOf(filter: CheckedFilter, fieldId: FieldId): PrimaryKeys | undefined;
 }
 
 export interface ProxyLimits {

@@ -1,4 +1,6 @@
 /** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
+import * as aliases from './handlers/aliases.ts';
+import * as alter from './handlers/alter.ts';
 import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
@@ -29,10 +31,16 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ListDatabases: unary('ListDatabases', databases.listDatabases),
   DescribeDatabase: unary('DescribeDatabase', databases.describeDatabase),
 
+  AlterDatabase: unary(
+    'AlterDatabase',
+    alter.alterDatabase,
+    'Of the properties of Milvus `database.max.collections` and `timezone` mean something; numbers of replicas, resource groups and quotas are kept and described. Denying reads or writes is refused by name.',
+  ),
+
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
-    'Every data type; struct arrays of arrays and vector arrays. Partition and clustering keys and functions are refused by name.',
+    'Every data type; struct arrays of arrays and vector arrays. Rows are divided over partitions by the partition key; a clustering key is kept and described, no compaction orders rows by it. Functions are refused by name.',
   ),
   DropCollection: unary('DropCollection', collections.dropCollection),
   HasCollection: unary('HasCollection', collections.hasCollection),
@@ -40,8 +48,29 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   BatchDescribeCollection: unary('BatchDescribeCollection', collections.batchDescribeCollection),
   ShowCollections: unary('ShowCollections', collections.showCollections),
   RenameCollection: unary('RenameCollection', collections.renameCollection),
+  AlterCollection: unary(
+    'AlterCollection',
+    alter.alterCollection,
+    '`collection.ttl.seconds` hides and removes rows; the time between a snapshot and its restore does not count. Rate limits, mmap, lazy loading and numbers of replicas are kept and described, and mean nothing. System properties that Milvus does not have are refused by name.',
+  ),
+  AddCollectionField: unary(
+    'AddCollectionField',
+    alter.addCollectionField,
+    'A field with a default need not be nullable; a text default has at most 256 bytes.',
+  ),
+  TruncateCollection: unary('TruncateCollection', alter.truncateCollection),
+  AlterCollectionField: unary(
+    'AlterCollectionField',
+    alter.alterCollectionField,
+    '`max_length` and `max_capacity` grow only: what rows hold stays what the schema says.',
+  ),
   GetCollectionStatistics: unary('GetCollectionStatistics', collections.getCollectionStatistics),
-  ListAliases: unary('ListAliases', collections.listAliases, 'There are no aliases: always empty.'),
+
+  CreateAlias: unary('CreateAlias', aliases.createAlias),
+  AlterAlias: unary('AlterAlias', aliases.alterAlias),
+  DropAlias: unary('DropAlias', aliases.dropAlias),
+  DescribeAlias: unary('DescribeAlias', aliases.describeAlias),
+  ListAliases: unary('ListAliases', aliases.listAliases),
 
   LoadCollection: unary(
     'LoadCollection',
@@ -69,6 +98,11 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     indexes.createIndex,
     'Vector index types are accepted by name for the types of vectors they are for, but IVF_RABITQ, HNSW_PQ, HNSW_PRQ, AISAQ and the GPU ones: dense vectors are searched by HNSW or exactly, binary vectors, sparse ones and lists exactly. Scalar index types are kept and shown, filters scan. No JSON path indexes.',
   ),
+  AlterIndex: unary(
+    'AlterIndex',
+    alter.alterIndex,
+    '`mmap.enabled` is kept and described, and means nothing.',
+  ),
   DescribeIndex: unary('DescribeIndex', indexes.describeIndex),
   DropIndex: unary('DropIndex', indexes.dropIndex),
   GetIndexState: unary('GetIndexState', indexes.getIndexState),
@@ -76,7 +110,10 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   GetIndexStatistics: unary('GetIndexStatistics', indexes.getIndexStatistics),
 
   Insert: bytes(insert),
-  Upsert: bytes(upsert, 'Whole rows only: partial update and array operations are refused.'),
+  Upsert: bytes(
+    upsert,
+    'Upserts of an auto-id collection give their rows new keys. A partial update needs the collection to be loaded, merges the keys of the dynamic field, and reads and writes whole rows: what others write between the two is replaced.',
+  ),
   Delete: unary(
     'Delete',
     deleteRows,

@@ -4,6 +4,7 @@
  * reader sees each row exactly once.
  */
 import type { CheckedFilter } from '../expr/check.ts';
+import type { Expiry } from '../model/expiry.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { MetricType } from '../model/metric.ts';
@@ -24,6 +25,8 @@ export interface CollectionView {
    */
   readonly unflushed: readonly SegmentId[];
   readonly indexes: readonly IndexRecord[];
+  /** Absent: rows do not expire. */
+  readonly expiry?: Expiry;
 }
 
 export interface SearchRequest {
@@ -81,6 +84,8 @@ export interface QueryNode {
    * `view` must be the catalog's at the moment of the call: partitions it does not name were dropped.
    */
   update(view: CollectionView): Promise<void>;
+  /** Of a collection that is loaded, or loading: known when it returns, before a view has it. Older ones are ignored. */
+  noteSchema(collectionId: CollectionId, schema: CollectionSchema): void;
   release(collectionId: CollectionId): Promise<void>;
   /** 0 to 100; undefined when it is neither loaded nor loading. */
   progress(collectionId: CollectionId): number | undefined;

@@ -89,6 +89,10 @@ export class CollectionRows {
     return this.#view.schema;
   }
 
+  noteSchema(schema: CollectionSchema): void {
+    if (schema.version >= this.schema.version) this.#view = { ...this.#view, schema };
+  }
+
   get view(): CollectionView {
     return this.#view;
   }
@@ -226,7 +230,10 @@ export class CollectionRows {
       this.#sealed.set(record.segmentId, { record, unit });
     }
     this.removeDropped();
+    const { schema } = this;
     this.#view = view;
+    // It may have become another while the view was on its way.
+    this.noteSchema(schema);
   }
 
   /** A prepared unit that will not be used after all. */

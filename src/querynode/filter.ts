@@ -62,8 +62,10 @@ async function selectRows(
   const source: FilterSource = {
     rowCount,
     column(fieldId) {
-      const column = unit.column(fieldId) ?? nullColumn(requireField(schema, fieldId), rowCount);
-      return firstRows(column, rowCount);
+      const present = unit.column(fieldId);
+      if (present !== undefined) return firstRows(present, rowCount);
+      const field = requireField(schema, fieldId);
+      return firstRows(unit.defaultOf(field) ?? nullColumn(field, rowCount), rowCount);
     },
     cache: unit.cacheFor(rowCount),
   };

@@ -85,7 +85,7 @@ class Gatherer {
   }
 
   async column(field: FieldSchema): Promise<Column> {
-    const sources = this.#views.map(({ unit }) => unit.column(field.fieldId));
+    const sources = this.#views.map(({ unit }) => unit.column(field.fieldId) ?? unit.defaultOf(field));
     const valid = await this.#valid(sources);
     const nulls = valid === undefined ? {} : { valid };
     const { dataType } = field;

@@ -7,6 +7,7 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, RowBatch } from '../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
+import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { assert } from '../support/assert.ts';
 import { SparseIndex } from '../vector-index/sparse.ts';
@@ -25,7 +26,7 @@ const MAX_TEXT_BYTES = 32 * 2 ** 20;
 interface Chunk {
   readonly unit: Unit;
   readonly timestamps: BigInt64Array;
-  readonly writers: ReadonlyMap<FieldId, ColumnWriter>;
+  readonly writers: ReadonlyMap<FieldId, { readonly field: FieldSchema; readonly writer: ColumnWriter }>;
   readonly sparse: ReadonlyMap<FieldId, SparseIndex>;
   textBytes: number;
 }
@@ -56,11 +57,16 @@ export class GrowingSegment {
       const chunk = this.#chunkFor(schema, rows.rowCount - from);
       const to = Math.min(end, from + chunk.unit.capacity - chunk.unit.rowCount, rowsOfText(rows, from));
       const start = chunk.unit.rowCount;
-      for (const [fieldId, writer] of chunk.writers) writer.append(rows.columns.get(fieldId), from, to);
+      for (const [fieldId, { writer, field }] of chunk.writers) {
+        const column = rows.columns.get(fieldId);
+        // The rows may be older than the field.
+        if (column !== undefined || field.defaultValue === undefined) writer.append(column, from, to);
+        else writer.append(absentColumn(field, to - from), 0, to - from);
+      }
       for (const column of rows.columns.values()) chunk.textBytes += textBytes(column, from, to);
       chunk.timestamps.fill(ts, start, start + to - from);
       for (const [fieldId, index] of chunk.sparse)
-        index.extend(sparseRows(chunk.writers.get(fieldId)), start + to - from);
+        index.extend(sparseRows(chunk.writers.get(fieldId)?.writer), start + to - from);
       chunk.unit.reveal(start + to - from, deletes);
       from = to;
     }
@@ -86,7 +92,7 @@ export class GrowingSegment {
     const mostRows = rowBytes === 0 ? MAX_ROWS : Math.floor(MAX_VECTOR_BYTES / rowBytes);
     const capacity = Math.max(1, Math.min(wantedRows, MAX_ROWS, mostRows));
     const vectors = new Map<FieldId, VectorBlock>();
-    const writers = new Map<FieldId, ColumnWriter>();
+    const writers = new Map<FieldId, { field: FieldSchema; writer: ColumnWriter }>();
     try {
       for (const { fieldId, dataType, dim = 0 } of schema.fields)
         if (isDenseVector(dataType))
@@ -96,7 +102,10 @@ export class GrowingSegment {
       throw error;
     }
     for (const field of schema.fields)
-      writers.set(field.fieldId, columnWriter(field, capacity, vectors.get(field.fieldId)?.values));
+      writers.set(field.fieldId, {
+        field,
+        writer: columnWriter(field, capacity, vectors.get(field.fieldId)?.values),
+      });
     const timestamps = new BigInt64Array(capacity);
     const { place } = this;
     const sparse = new Map(
@@ -104,7 +113,8 @@ export class GrowingSegment {
         .filter(({ dataType }) => dataType === 'SparseFloatVector')
         .map(({ fieldId }) => [fieldId, new SparseIndex()] as const),
     );
-    const unit = new Unit({ place, schema, capacity, columns: writers, timestamps, vectors, sparse });
+    const columns = new Map([...writers].map(([fieldId, { writer }]) => [fieldId, writer]));
+    const unit = new Unit({ place, schema, capacity, columns, timestamps, vectors, sparse });
     return { unit, timestamps, writers, sparse, textBytes: 0 };
   }
 }

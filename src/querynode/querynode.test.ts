@@ -533,3 +533,28 @@ test('the key of a hit keeps every character, a byte order mark in front, too', 
   assert.deepEqual((await search(node, 0)).keys, { type: 'VarChar', values: ['\uFEFFkey'] });
   await node.close();
 });
+
+test('a field that the query node is told of can be asked for at once, and no older view on its way takes it away', async () => {
+  const { node, log, stored } = world();
+  const fieldId = 200 as typeof TAG;
+  const young = { ...schema.fields[1]!, fieldId, name: 'young', nullable: true, defaultValue: 9 };
+  const younger = { ...schema, version: schema.version + 1, fields: [...schema.fields, young] };
+  await node.load(viewOf(schema, [stored(1n, rowsFrom(0, 2))]));
+  log.write(insertParts('Int64', first, rowsFrom(10, 2)));
+  const underWay = node.update(viewOf(schema, [stored(1n, rowsFrom(0, 2)), stored(2n, rowsFrom(5, 1))]));
+  node.noteSchema(collectionId, younger);
+  const read = async () => {
+    const { columns } = await node.query({ collectionId, outputFields: [PK, fieldId] });
+    const column = columns.get(fieldId);
+    assert.ok(column?.layout === 'fixed' && column.valid === undefined);
+    return Array.from(column.values, Number);
+  };
+  assert.deepEqual(new Set(await read()), new Set([9]));
+  await underWay;
+  // Written by somebody who did not know the field.
+  log.write(insertParts('Int64', first, rowsFrom(20, 2)));
+  assert.deepEqual(await read(), [9, 9, 9, 9, 9, 9, 9]);
+  node.noteSchema(collectionId, schema);
+  assert.equal((await read()).length, 7);
+  await node.close();
+});

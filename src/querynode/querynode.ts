@@ -3,9 +3,11 @@ import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, PartitionId } from '../model/ids.ts';
 import type { RowBatch } from '../model/rows.ts';
+import type { CollectionSchema } from '../model/schema.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResult } from './api.ts';
+import { unexpired } from './expired.ts';
 import type { Filters } from './filter.ts';
 import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
@@ -98,6 +100,10 @@ export class LocalQueryNode implements QueryNode {
     await this.#collections.get(view.collectionId)?.update(view);
   }
 
+  noteSchema(collectionId: CollectionId, schema: CollectionSchema): void {
+    this.#collections.get(collectionId)?.rows.noteSchema(schema);
+  }
+
   async release(collectionId: CollectionId): Promise<void> {
     this.#interrupted.delete(collectionId);
     const collection = this.#collections.get(collectionId);
@@ -124,6 +130,8 @@ export class LocalQueryNode implements QueryNode {
     if (request.filter !== undefined)
       return this.#read(request, (context) => countRowsOf(context, request.filter));
     const collection = await this.#open(request.collectionId);
+    if (collection.rows.view.expiry !== undefined)
+      return this.#read(request, (context) => countRowsOf(context, undefined));
     return collection.whileOpen(() => collection.rows.count(request.partitionIds));
   }
 
@@ -159,12 +167,14 @@ export class LocalQueryNode implements QueryNode {
     const collection = await this.#open(request.collectionId);
     return collection.whileOpen(async () => {
       const views = await collection.rows.read(request.partitionIds);
+      const pacer = new Pacer(this.#turns, collection.signal);
+      const { expiry } = collection.rows.view;
       try {
         return await work({
           schema: collection.rows.schema,
-          views,
+          views: await unexpired(views, expiry, this.#options.clock.nowMs(), pacer),
           filters: this.#options.filters,
-          pacer: new Pacer(this.#turns, collection.signal),
+          pacer,
           maxBytes: this.#limits.answerBytes,
         });
       } finally {

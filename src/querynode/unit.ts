@@ -7,6 +7,7 @@ import { DbError } from '../errors/db-error.ts';
 import type { BuildId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
 import { assert, present } from '../support/assert.ts';
@@ -94,6 +95,7 @@ export function requireField({ fields }: CollectionSchema, fieldId: FieldId): Fi
 
 /** Derived columns kept for filters. */
 const MAX_DERIVED = 64;
+const ROWS_PER_LOOK = 65_536;
 const COST_PER_KEY = 12;
 
 export class Unit {
@@ -107,11 +109,15 @@ export class Unit {
   readonly #memory: Shared;
   readonly #live: LiveRows;
   readonly #keyIndex: KeyIndex;
+  readonly #defaults = new Map<FieldId, Column>();
   #cache = { rowCount: 0, derived: new Map<string, unknown>() };
   #keyColumn: Column | undefined;
   #keys: KeyColumn | undefined;
   #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
   #rowCount = 0;
+  /** So many rows are known to stand in the order of time, unless they do not. */
+  #ordered = 0;
+  #isInOrder = true;
 
   constructor(parts: UnitParts) {
     this.place = parts.place;
@@ -149,11 +155,37 @@ export class Unit {
     return this.#columns.get(fieldId)?.column;
   }
 
+  /** What every row of the unit reads of a field that is younger. Undefined: null, or the field is not. */
+  defaultOf(field: FieldSchema): Column | undefined {
+    if (field.defaultValue === undefined) return undefined;
+    const known = this.#defaults.get(field.fieldId);
+    if (known !== undefined) return known;
+    const column = absentColumn(field, this.capacity);
+    this.#defaults.set(field.fieldId, column);
+    return column;
+  }
+
   /** Where what is derived from the first `rowCount` rows may be kept. */
   cacheFor(rowCount: number): Map<string, unknown> {
     if (this.#cache.rowCount !== rowCount || this.#cache.derived.size > MAX_DERIVED)
       this.#cache = { rowCount, derived: new Map() };
     return this.#cache.derived;
+  }
+
+  /** Whether the first rows stand in the order of time. Each row is looked at once; `paced` is told how many were, from time to time. */
+  async isInTimeOrder(
+    rowCount: number,
+    paced: (rows: number) => Promise<void> | undefined,
+  ): Promise<boolean> {
+    while (this.#isInOrder && this.#ordered < rowCount) {
+      const from = this.#ordered;
+      const to = Math.min(rowCount, from + ROWS_PER_LOOK);
+      for (let row = Math.max(1, from); row < to; row++)
+        if (this.timestampAt(row) < this.timestampAt(row - 1)) this.#isInOrder = false;
+      this.#ordered = to;
+      await paced(to - from);
+    }
+    return this.#isInOrder;
   }
 
   timestampAt(row: number): bigint {

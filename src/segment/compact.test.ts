@@ -298,6 +298,35 @@ test('a compaction keeps exactly the rows that no delete kills, bit by bit, in t
   );
 });
 
+test('rows of expired timestamps go with those that deletes kill, and a segment of which too few go stays', async () => {
+  const range = fc.tuple(fc.nat({ max: 12 }), fc.nat({ max: 12 }));
+  const ranges = fc.array(range, { minLength: 1, maxLength: 2 });
+  const seen = { kept: 0, gone: 0 };
+  await fc.assert(
+    fc.asyncProperty(scenario, ranges, fc.integer({ min: 0, max: 4 }), async (given, spans, minKilled) => {
+      const store = newStore();
+      const expired = spans.map(([after, upTo]) => ({ after: hybrid(after), upTo: hybrid(upTo) }));
+      const isExpired = ({ ts }: Row) => expired.some(({ after, upTo }) => after < ts && ts <= upTo);
+      const expected = liveRows(given).filter((row) => !isExpired(row));
+      const input = await inputOf(store, given, minKilled);
+      const { killed, segment } = await compact(store, { ...input, expired });
+      assert.equal(killed, rowsOf(given).length - expected.length);
+      if (given.sources.length === 1 && killed < minKilled) {
+        assert.deepEqual([segment, await outputs(store)], [undefined, []]);
+        seen.kept++;
+        return;
+      }
+      if (killed > 0) seen.gone++;
+      assert.deepEqual(
+        expected.length === 0 ? [] : await readBack(store, segment?.files ?? [], given.fields),
+        expected.map(({ ts, values }) => ({ ts, values })),
+      );
+    }),
+    { numRuns: 100, seed: 21 },
+  );
+  assert.ok(seen.kept > 2 && seen.gone > 20, JSON.stringify(seen));
+});
+
 test('the order and the repetition of deletes change nothing, and the same input gives the same bytes', async () => {
   const shuffled = scenario.chain((given) => {
     const all = [...given.deletes, ...given.deletes].flat();

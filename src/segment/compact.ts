@@ -4,6 +4,7 @@
  * every byte behind the answer that no row dies: whoever hears it may forget the deletes.
  */
 import { DbError } from '../errors/db-error.ts';
+import type { TimeRange } from '../model/expiry.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { SegmentFile } from '../model/records.ts';
@@ -24,6 +25,7 @@ import {
   mergeByTime,
   newestDeletes,
   timeRange,
+  withExpired,
 } from './merge.ts';
 import { pickScalars, sourceOf } from './pick-rows.ts';
 import { encodePickedRows, planField, planTimestamps, type RowSource, readRowsMeta } from './rows-file.ts';
@@ -53,6 +55,8 @@ export interface CompactInput {
   readonly deletes: readonly Source[];
   /** With one source: when fewer rows than this would go, nothing is written. */
   readonly minKilled: number;
+  /** Rows of these timestamps go, too. */
+  readonly expired?: readonly TimeRange[];
 }
 
 export interface Compacted {
@@ -103,7 +107,7 @@ export function compactTasks({ store }: { readonly store: ObjectStore }): Worker
 
 async function compactSegments(
   store: ObjectStore,
-  { place, schema, sources, deletes, minKilled }: CompactInput,
+  { place, schema, sources, deletes, minKilled, expired = [] }: CompactInput,
 ): Promise<CompactResult> {
   const [first] = sources;
   assert(first !== undefined, 'a compaction has sources');
@@ -113,13 +117,16 @@ async function compactSegments(
   );
   const deleted = (await readDeletes(store, deletes, keyField.dataType)).map(keyed);
   const least = sources.length === 1 ? minKilled : 0;
-  if (least > 0) {
+  // What has expired is told by timestamps alone, and a plan to remove it is made when it is much.
+  if (least > 0 && expired.length === 0) {
     const killed = await countKilled(store, first, keyField, deleted);
     if (killed < least) return { killed };
   }
   const newest = newestDeletes(deleted);
   const rows = await mapLimited(sources, SOURCES_AT_ONCE, (source) => readRows(store, source, schema));
-  const kills = rows.map((each) => killedRows(keysAndTimes(each, keyField), newest));
+  const kills = rows.map((each) =>
+    withExpired(killedRows(keysAndTimes(each, keyField), newest), each.timestamps, expired),
+  );
   const killed = kills.reduce((sum, { count }) => sum + count, 0);
   // The count before was made of bytes without a checksum: this one counts.
   if (killed < least) return { killed };

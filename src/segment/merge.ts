@@ -1,4 +1,5 @@
 /** Which rows die and in which order the others stand: the decisions of a compaction, without any file. */
+import type { TimeRange } from '../model/expiry.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { PartitionId } from '../model/ids.ts';
 import { DeleteMap } from './delete-map.ts';
@@ -48,6 +49,24 @@ export function killedRows({ keys, timestamps }: KeyedTimes, newest: DeleteMap):
     dead[row] = 1;
     count++;
   }
+  return { count, dead };
+}
+
+/** These rows and those of the timestamps that have expired. */
+export function withExpired(
+  killed: Killed,
+  timestamps: BigInt64Array,
+  expired: readonly TimeRange[],
+): Killed {
+  const { dead } = killed;
+  let { count } = killed;
+  for (const { after, upTo } of expired)
+    for (let row = 0; row < timestamps.length; row++) {
+      const ts = timeOf(timestamps, row);
+      if (ts <= after || ts > upTo || dead[row] === 1) continue;
+      dead[row] = 1;
+      count++;
+    }
   return { count, dead };
 }
 

@@ -225,6 +225,8 @@ export class FakeQueryNode implements QueryNode {
     if (this.views.has(view.collectionId)) this.views.set(view.collectionId, view);
   }
 
+  noteSchema(): void {}
+
   release(collectionId: CollectionId): Promise<void> {
     this.calls.push(`release ${collectionId}`);
     this.views.delete(collectionId);

@@ -262,8 +262,8 @@ describe('bad input gets a typed error and changes nothing', () => {
         1100,
         'element type Timestamptz',
       ],
-      [[id, v, { name: 'k', data_type: DataType.Int8, is_partition_key: true }], 10, 'partition key'],
-      [[id, v, { name: 'k', data_type: DataType.Int8, is_clustering_key: true }], 10, 'clustering key'],
+      [[id, v, { name: 'k', data_type: DataType.Int8, is_partition_key: true }], 1100, 'partition key'],
+      [[id, v, { name: 'k', data_type: DataType.Bool, is_clustering_key: true }], 1100, 'clustering key'],
     ];
     for (const [fields, code, words] of table) {
       const schema = encoded('schema.CollectionSchema', { name: 'never', fields });

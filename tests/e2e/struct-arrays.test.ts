@@ -17,12 +17,15 @@ const struct = (name: string, fields: FieldType[], more: object = {}): FieldType
 
 async function create(client: MilvusClient, collection_name: string, fields: FieldType[]): Promise<void> {
   await succeed(client.createCollection({ collection_name, fields: [key, vector, ...fields] }));
-  const index = (field_name: string, metric_type: string) =>
-    succeed(client.createIndex({ collection_name, field_name, index_type: 'FLAT', metric_type }));
+  const index = (field_name: string, metric_type: string, index_type = 'FLAT') =>
+    succeed(client.createIndex({ collection_name, field_name, index_type, metric_type }));
   await index('vector', 'L2');
   for (const { name, fields: own = [] } of fields)
-    for (const field of own)
-      if (Number(field.data_type) >= 100) await index(`${name}[${field.name}]`, 'MAX_SIM_COSINE');
+    for (const field of own) {
+      const path = `${name}[${field.name}]`;
+      if (field.element_type === DataType.BinaryVector) await index(path, 'MAX_SIM_HAMMING', 'BIN_FLAT');
+      else if (Number(field.data_type) >= 100) await index(path, 'MAX_SIM_COSINE');
+    }
   await load(client, collection_name);
 }
 

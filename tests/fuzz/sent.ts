@@ -8,7 +8,7 @@ import { assignFields } from '../../src/coordinator/collections/schema.ts';
 import { checkIndexParams } from '../../src/coordinator/indexes/params.ts';
 import { isDbError } from '../../src/errors/db-error.ts';
 import { filterOf } from '../../src/expr/check.ts';
-import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import { filterOfKeys, primaryKeysOf, valuesOf } from '../../src/expr/primary-keys.ts';
 import { queryCountOf } from '../../src/model/columns.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
 import { type CallContext, defaultLimits, userOf } from '../../src/proxy/context.ts';
@@ -511,7 +511,12 @@ async function callContext(): Promise<CallContext> {
     coordinator,
     streamingNode,
     queryNode: queryNode as never,
-    filters: { check: (text, of, values) => filterOf(text, of, values), primaryKeysOf },
+    filters: {
+      check: (text, of, values) => filterOf(text, of, values),
+      ofKeys: filterOfKeys,
+      primaryKeysOf,
+      valuesOf,
+    },
     clock: systemClock,
     log: silentLog,
     limits: { ...defaultLimits, loadAnswerMs: 1 },

@@ -338,7 +338,7 @@ test('R28: a restored collection has ids and a moment after all before it, and w
   });
 });
 
-test('R29: snapshots of one name with different schemas both restore, each with its own; a schema itself cannot change', async () => {
+test('R29: snapshots of one name or one collection with different schemas all restore, each with its own', async () => {
   await inWorld(async (world) => {
     const { coordinator } = world;
     await collectionOf(world, 'words');
@@ -358,15 +358,25 @@ test('R29: snapshots of one name with different schemas both restore, each with 
       properties: {},
     });
     await snapshot(world, 'second', 'words');
+    await coordinator.addField(named('words'), fieldSchema('stars', { dataType: 'Int64', nullable: true }));
+    await snapshot(world, 'third', 'words');
     const shapeOf = (name: string) =>
       coordinator.describeCollection(named(name)).collection.schema.fields.map((each) => each.name);
     await restored(world, 'before', 'first', 'one');
     assert.deepEqual(await keysOf(world, 'one'), numbers(1, 8));
-    const request = { source: named('words'), name: 'second', target: named('two') };
-    const jobId = await coordinator.restoreSnapshot(request);
-    await until('the restore', () => coordinator.restoreState(jobId).state === 'completed');
-    assert.deepEqual([shapeOf('one').length, shapeOf('two').length], [4, 5]);
-    assert.deepEqual(shapeOf('two'), shapeOf('words'));
+    for (const [name, target] of [
+      ['second', 'two'],
+      ['third', 'three'],
+    ] as const) {
+      const request = { source: named('words'), name, target: named(target) };
+      const jobId = await coordinator.restoreSnapshot(request);
+      await until('the restore', () => coordinator.restoreState(jobId).state === 'completed');
+    }
+    assert.deepEqual(
+      ['one', 'two', 'three'].map((name) => shapeOf(name).length),
+      [4, 5, 6],
+    );
+    assert.deepEqual(shapeOf('three'), shapeOf('words'));
     return undefined;
   });
 });

@@ -1,7 +1,7 @@
 /** The twelve snapshot calls of the wire, each up to its answer. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
 import { filterOf } from '../../src/expr/check.ts';
-import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import { filterOfKeys, primaryKeysOf, valuesOf } from '../../src/expr/primary-keys.ts';
 import type { PinId } from '../../src/model/ids.ts';
 import { MilvusServer } from '../../src/proxy/server.ts';
 import { silentLog } from '../../src/support/log.ts';
@@ -176,7 +176,7 @@ const refused =
     const { prepare } = captured(s);
     const ask = async () => {
       const { planes } = s.world.life;
-      const filters = { check: filterOf, primaryKeysOf };
+      const filters = { check: filterOf, ofKeys: filterOfKeys, primaryKeysOf, valuesOf };
       const server = await MilvusServer.listen({
         ...planes,
         filters,

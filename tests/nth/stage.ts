@@ -3,7 +3,7 @@ import type { Coordinator } from '../../src/coordinator/api.ts';
 import { type CopyJob, copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { filterOf } from '../../src/expr/check.ts';
-import { primaryKeysOf } from '../../src/expr/primary-keys.ts';
+import { filterOfKeys, primaryKeysOf, valuesOf } from '../../src/expr/primary-keys.ts';
 import type { CollectionId, CompactionId, JobId, PinId, SegmentId, SnapshotId } from '../../src/model/ids.ts';
 import { type CallContext, defaultLimits } from '../../src/proxy/context.ts';
 import { service } from '../../src/proxy/service.ts';
@@ -45,7 +45,7 @@ export class Stage extends Workload {
   ): Promise<Rpcs[Name]['response']> {
     const call: CallContext = {
       ...planes,
-      filters: { check: filterOf, primaryKeysOf },
+      filters: { check: filterOf, ofKeys: filterOfKeys, primaryKeysOf, valuesOf },
       clock,
       log: silentLog,
       limits: defaultLimits,

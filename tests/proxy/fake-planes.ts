@@ -59,6 +59,11 @@ export const fakeFilters: Filters = {
     const root: FakeFilter = { op: found[2] === '>' ? '>' : 'in', keys };
     return { fields: [key.fieldId], root } as unknown as CheckedFilter;
   },
+  valuesOf: () => undefined,
+  ofKeys(keys, fieldId) {
+    const root: FakeFilter = { op: 'in', keys: [...keys.values] };
+    return { fields: [fieldId], root } as unknown as CheckedFilter;
+  },
   primaryKeysOf(filter) {
     const { op, keys } = filter.root as unknown as FakeFilter;
     if (op !== 'in') return undefined;
@@ -157,6 +162,11 @@ export class FakePlanes {
     createdTs: this.#now(),
   });
 
+  #asked(...names: readonly string[]): Record<string, (at: CollectionName) => Promise<void>> {
+    const ask = async (at: CollectionName) => void this.stored(at);
+    return Object.fromEntries(names.map((name) => [name, ask]));
+  }
+
   #snapshot(at: CollectionName, name: string): CreateSnapshot {
     const found = this.stored(at).snapshots.find((snapshot) => snapshot.name === name);
     if (found === undefined) throw new DbError('snapshot-not-found', `snapshot not found: ${name}`);
@@ -198,6 +208,20 @@ export class FakePlanes {
       [...this.collections.values()]
         .map(({ info }) => info)
         .filter((info) => info.databaseName === (database || 'default')),
+    /** What changes a description is asked, and nothing happens. */
+    ...this.#asked('alterCollection', 'alterField', 'alterIndex', 'addField', 'truncateCollection'),
+    ...this.#asked('createAlias', 'alterAlias'),
+    dropAlias: async () => undefined,
+    describeAlias: (_: string, name: string) => {
+      throw new DbError('alias-not-found', name);
+    },
+    listAliases: (database: string) => {
+      this.coordinator.describeDatabase(database === '' ? 'default' : database);
+      return [];
+    },
+    alterDatabase: async (name: string) => {
+      this.coordinator.describeDatabase(name === '' ? 'default' : name);
+    },
     renameCollection: async (at: CollectionName, name: string, database: string) => {
       const stored = this.stored(at);
       this.collections.delete(`${stored.info.databaseName}/${at.name}`);

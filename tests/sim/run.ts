@@ -96,7 +96,8 @@ async function play(world: World, workload: Workload, options: RunOptions): Prom
   if (world.shape.mode === 'safety') {
     let isOver = false;
     const unrest = workload.unrest(() => isOver);
-    await within(ended(workload.spawned), JOBS_UNDER_FAULTS_WITHIN_MS, 'jobs and flushes under faults');
+    const all = Promise.race([ended(workload.spawned), unrest]);
+    await within(all, JOBS_UNDER_FAULTS_WITHIN_MS, 'jobs and flushes under faults');
     isOver = true;
     await within(unrest, WORK_WITHIN_MS, 'the last fault');
   }

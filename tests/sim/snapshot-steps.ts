@@ -73,9 +73,9 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     coll.capturing--;
     const to = await this.timestamp();
     const life = await this.calm(coll);
-    coll.snapshots.delete(name);
+    const record = coll.isGone ? undefined : this.recordOf(life, coll, name);
+    if (record === undefined) coll.snapshots.delete(name);
     if (coll.isGone) return undefined;
-    const record = this.recordOf(life, coll, name);
     check('exact', !isDone || record !== undefined, () => `snapshot ${name} of ${coll.name} is not listed`);
     if (record === undefined) return undefined;
     if (to > this.lastTs) this.lastTs = to;
@@ -106,13 +106,20 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       return snap;
     }
     snap.isBusy = true;
-    let found = await this.#flushedIsThere(coll, snap, to);
-    // Nobody was there to ask.
-    while (found === undefined && this.recordOf(await this.calm(coll), coll, name) !== undefined)
-      found = await this.#flushedIsThere(coll, snap, to);
+    const found = await this.#foundFlushed(coll, snap, to);
     coll.snapshots.delete(name);
     if (found !== undefined) coll.snapshots.set(name, found);
     return found;
+  }
+
+  /** A crash may come between the making and the look at it: the snapshot is there all the same. */
+  async #foundFlushed(coll: Coll, snap: Snap, to: bigint): Promise<Snap | undefined> {
+    for (;;) {
+      const found = await this.#flushedIsThere(coll, snap, to);
+      if (found !== undefined) return found;
+      const life = await this.calm(coll);
+      if (coll.isGone || this.recordOf(life, coll, snap.name) === undefined) return undefined;
+    }
   }
 
   /**

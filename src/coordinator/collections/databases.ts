@@ -6,19 +6,25 @@ import type { DatabaseRecord, Properties } from '../../model/records.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { Databases } from '../api.ts';
 import { collections, databases } from '../tables.ts';
+import { MAX_MOVED_ALIASES } from './aliases.ts';
 import { claimNames, DEFAULT_DATABASE, DEFAULT_DATABASE_ID, requireDatabase } from './names.ts';
+
+import { checkDatabaseProperties } from './properties.ts';
 
 /** Bounds of the control plane's own tables. */
 export interface CatalogLimits {
   readonly maxDatabases: number;
   readonly maxCollectionsPerDatabase: number;
   readonly maxPartitionsPerCollection: number;
+  /** An in-place restore moves them in the commit that swaps the names: they have to fit it. */
+  readonly maxAliasesPerCollection: number;
 }
 
 export const defaultCatalogLimits: CatalogLimits = {
   maxDatabases: 64,
   maxCollectionsPerDatabase: 65_536,
   maxPartitionsPerCollection: 1024,
+  maxAliasesPerCollection: MAX_MOVED_ALIASES,
 };
 
 export class DatabaseRoom implements Databases {
@@ -43,6 +49,7 @@ export class DatabaseRoom implements Databases {
 
   async createDatabase(name: string, properties: Properties): Promise<void> {
     if (name === '') throw new DbError('parameter-invalid', 'database name should not be empty');
+    checkDatabaseProperties(properties);
     for (;;) {
       const databaseId = await this.#ids.next<DatabaseId>();
       if (this.#catalog.find(databases, 'name', name).length > 0)

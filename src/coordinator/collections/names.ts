@@ -5,9 +5,9 @@
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { CollectionId, DatabaseId, JobId } from '../../model/ids.ts';
-import type { CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
+import type { AliasRecord, CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
 import type { CollectionName } from '../api.ts';
-import { collections, databases, partitions } from '../tables.ts';
+import { aliases, aliasId, collections, databases, partitions } from '../tables.ts';
 
 export const DEFAULT_DATABASE = 'default';
 export const DEFAULT_DATABASE_ID = 1n as DatabaseId;
@@ -35,16 +35,41 @@ export function requireDatabase(catalog: Catalog, name: string): DatabaseRecord 
   return found;
 }
 
+export const findAlias = (
+  catalog: Catalog,
+  { databaseId }: DatabaseRecord,
+  name: string,
+): AliasRecord | undefined => catalog.get(aliases, aliasId(databaseId, name));
+
+/** In order. */
+export const aliasesOf = (catalog: Catalog, collectionId: CollectionId): readonly AliasRecord[] =>
+  catalog
+    .find(aliases, 'collection', collectionId)
+    .toSorted((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
+
+/** By its own name alone. */
 export const findCollection = (
   catalog: Catalog,
   database: DatabaseRecord,
   name: string,
 ): CollectionRecord | undefined => catalog.find(collections, 'name', `${database.databaseId}/${name}`)[0];
 
-/** Throws `database-not-found` or `collection-not-found`. */
+/** By its own name or by an alias. */
+export function resolveCollection(
+  catalog: Catalog,
+  database: DatabaseRecord,
+  name: string,
+): CollectionRecord | undefined {
+  const found = findCollection(catalog, database, name);
+  if (found !== undefined) return found;
+  const alias = findAlias(catalog, database, name);
+  return alias === undefined ? undefined : catalog.get(collections, alias.collectionId);
+}
+
+/** By its own name or by an alias. Throws `database-not-found` or `collection-not-found`. */
 export function requireCollection(catalog: Catalog, at: CollectionName): CollectionRecord {
   const database = requireDatabase(catalog, at.database);
-  const found = findCollection(catalog, database, at.name);
+  const found = resolveCollection(catalog, database, at.name);
   if (found === undefined) throw absent(database.name, at.name);
   return found;
 }

@@ -12,11 +12,13 @@ import {
 } from '../../model/schema.ts';
 import { structFieldParts } from '../../model/structs.ts';
 
+import { DEFAULT_PARTITION } from './names.ts';
+
 export const MAX_FIELDS = 64;
 export const MAX_SHARDS = 16;
 const MAX_DIM = 32_768;
-const MAX_VARCHAR_BYTES = 65_535;
-const MAX_ARRAY_CAPACITY = 4096;
+export const MAX_VARCHAR_BYTES = 65_535;
+export const MAX_ARRAY_CAPACITY = 4096;
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
@@ -45,6 +47,50 @@ export function assignFields(asked: CollectionSchema): CollectionSchema {
   return { ...asked, fields, ...(structs.length === 0 ? {} : { structs }) };
 }
 
+/** Ids are never used twice: what was written under one would be read as the other's. */
+const nextFieldId = ({ fields }: CollectionSchema): FieldId =>
+  (1 + Math.max(FIRST_USER_FIELD_ID - 1, ...fields.map(({ fieldId }) => fieldId))) as FieldId;
+
+/** Bytes of a text default of an added field: every row that is there takes them. */
+const MAX_ADDED_DEFAULT_BYTES = 256;
+
+/** The schema with one more field, which rows that are there read as its default or as null. Throws `parameter-invalid`. */
+export function withField(schema: CollectionSchema, given: FieldSchema): CollectionSchema {
+  const { name, defaultValue } = given;
+  if (given.isPrimaryKey) throw invalid(`not support to add pk field, field name = ${name}`);
+  if (given.autoId) throw invalid(`only primary field can specify AutoID with true, field name = ${name}`);
+  if (given.isPartitionKey === true)
+    throw invalid(`not support to add partition key field, field name = ${name}`);
+  if (given.isDynamic) throw invalid(`not support to add dynamic field, field name = ${name}`);
+  if (given.isClusteringKey === true && schema.fields.some((field) => field.isClusteringKey === true))
+    throw invalid(`already has another clustering key field, field name = ${name}`);
+  if (!given.nullable && defaultValue === undefined)
+    throw invalid(`added field must be nullable, please check it, field name = ${name}`);
+  if (typeof defaultValue === 'string' && Buffer.byteLength(defaultValue) > MAX_ADDED_DEFAULT_BYTES)
+    throw invalid(
+      `the default of an added field can have ${MAX_ADDED_DEFAULT_BYTES} bytes, field name = ${name}`,
+    );
+  if ([...schema.fields, ...(schema.structs ?? [])].some((field) => field.name === name))
+    throw invalid(`duplicate field name: ${name}`);
+  if (given.dataType === 'ArrayOfVector')
+    throw invalid(`data type ArrayOfVector is for fields of struct arrays, field ${name}`);
+  if (schema.fields.length >= MAX_FIELDS)
+    throw invalid(`The number of fields has reached the maximum value ${MAX_FIELDS}`);
+  checkType(given);
+  const field = { ...given, fieldId: nextFieldId(schema) };
+  const own = schema.fields.filter(({ isDynamic }) => !isDynamic);
+  const dynamic = schema.fields.filter(({ isDynamic }) => isDynamic);
+  return { ...schema, fields: [...own, field, ...dynamic], version: schema.version + 1 };
+}
+
+/** Rows that are there read an empty object. */
+export const withDynamicField = (schema: CollectionSchema): CollectionSchema => ({
+  ...schema,
+  enableDynamicField: true,
+  fields: [...schema.fields, { ...dynamicField, defaultValue: '{}', fieldId: nextFieldId(schema) }],
+  version: schema.version + 1,
+});
+
 function checkFields(fields: readonly FieldSchema[]): void {
   if (fields.length > MAX_FIELDS)
     throw invalid(`maximum field's number should be limited to ${MAX_FIELDS}, got ${fields.length}`);
@@ -56,6 +102,8 @@ function checkFields(fields: readonly FieldSchema[]): void {
     checkType(field);
   }
   checkKey(fields.filter((field) => field.isPrimaryKey));
+  checkPartitionKey(fields.filter((field) => field.isPartitionKey === true));
+  checkClusteringKey(fields.filter((field) => field.isClusteringKey === true));
   if (fields.some((field) => field.autoId && !field.isPrimaryKey))
     throw invalid('only the primary key field can be auto id');
   if (!fields.some((field) => isVectorType(field.dataType)))
@@ -68,6 +116,44 @@ function checkKey([key, second]: readonly FieldSchema[]): void {
   if (key.dataType !== 'Int64' && key.dataType !== 'VarChar')
     throw invalid(`the data type of primary key should be Int64 or VarChar, field '${key.name}'`);
   if (key.nullable) throw invalid(`primary field not support null, field '${key.name}'`);
+}
+
+export const partitionKeyOf = ({ fields }: CollectionSchema): FieldSchema | undefined =>
+  fields.find(({ isPartitionKey }) => isPartitionKey === true);
+
+function checkPartitionKey([key, second]: readonly FieldSchema[]): void {
+  if (key === undefined) return;
+  if (second !== undefined)
+    throw invalid(`there are more than one partition key, field name = ${key.name}, ${second.name}`);
+  if (key.dataType !== 'Int64' && key.dataType !== 'VarChar')
+    throw invalid(`the data type of partition key should be Int64 or VarChar, field '${key.name}'`);
+  if (key.isPrimaryKey) throw invalid(`the partition key field must not be primary field, '${key.name}'`);
+  if (key.nullable) throw invalid(`partition key field not support nullable, field '${key.name}'`);
+}
+
+const unclusterable = new Set<FieldSchema['dataType']>(['Bool', 'JSON', 'Geometry', 'Array']);
+
+function checkClusteringKey([key, second]: readonly FieldSchema[]): void {
+  if (key === undefined) return;
+  if (second !== undefined)
+    throw invalid(`there are more than one clustering key, field name = ${key.name}, ${second.name}`);
+  const { name, dataType } = key;
+  if (unclusterable.has(dataType) || (isVectorType(dataType) && dataType !== 'FloatVector'))
+    throw invalid(`CreateCollection fail: clustering key field ${name} can not be of type ${dataType}`);
+}
+
+export const DEFAULT_KEYED_PARTITIONS = 16;
+
+/** Names of the partitions a new collection gets. `asked`: 0 for the default. Throws `parameter-invalid`. */
+export function firstPartitions(schema: CollectionSchema, asked: number, most: number): readonly string[] {
+  const isKeyed = partitionKeyOf(schema) !== undefined;
+  if (!isKeyed && asked > 0)
+    throw invalid('num_partitions should only be specified with partition key field enabled');
+  if (!isKeyed) return [DEFAULT_PARTITION];
+  const count = asked === 0 ? DEFAULT_KEYED_PARTITIONS : asked;
+  if (!isWithin(count, most))
+    throw invalid(`partition number (${count}) exceeds max configuration (${most})`);
+  return Array.from({ length: count }, (_, rank) => `${DEFAULT_PARTITION}_${rank}`);
 }
 
 const isWithin = (value: number | undefined, max: number): boolean =>

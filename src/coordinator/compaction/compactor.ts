@@ -5,6 +5,7 @@
  */
 import type { Change } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
+import { expiredRanges, expiryOf, type TimeRange } from '../../model/expiry.ts';
 import {
   ALL_PARTITIONS,
   type CollectionId,
@@ -80,7 +81,7 @@ export class Compactor implements Compactions {
       if (table === segments)
         this.#segmentChanged(was as SegmentRecord | undefined, is as SegmentRecord | undefined);
       if (table === snapshots && was !== undefined) this.look((was as SnapshotRecord).collectionId);
-      if (table === collections && is !== undefined && isRestored(was, is))
+      if (table === collections && is !== undefined && isOtherNow(was, is))
         this.look((is as CollectionRecord).collectionId);
     }
   }
@@ -179,7 +180,10 @@ export class Compactor implements Compactions {
       isResting: (segmentId) => this.#runner.open.isResting(segmentId, nowMs),
       examinedWith: (segmentId) => this.#runner.open.examinedWith(segmentId),
     });
-    if (planned.isProtected || planned.isWaiting || planned.isResting) this.#held.add(collectionId);
+    // Rows expire without anything that changes.
+    const isExpiring = expiryOf(collection) !== undefined;
+    if (planned.isProtected || planned.isWaiting || planned.isResting || isExpiring)
+      this.#held.add(collectionId);
     await this.#start(collectionId, planned);
   }
 
@@ -252,6 +256,7 @@ export class Compactor implements Compactions {
   ): Promise<Planned> {
     const { catalog, protection } = this.#parts;
     const { open } = this.#runner;
+    const expired = this.#expired(collectionId);
     // Of a partition whose drop is under way nothing is ever seen again, neither rows nor deletes.
     const living = new Set<PartitionId>([ALL_PARTITIONS]);
     for (const { partitionId } of catalog.find(partitions, 'collection', collectionId))
@@ -266,8 +271,16 @@ export class Compactor implements Compactions {
         isProtected: (segmentId) => protection.isProtected(collectionId, segmentId),
         isBusy: (segmentId) => open.isSource(segmentId),
         isRead: (segmentId) => open.isRead(segmentId),
+        ...(expired.length === 0 ? {} : { expired }),
       }),
     );
+  }
+
+  #expired(collectionId: CollectionId): readonly TimeRange[] {
+    const { catalog, clock } = this.#parts;
+    const collection = catalog.get(collections, collectionId);
+    const expiry = collection && expiryOf(collection);
+    return expiry === undefined ? [] : expiredRanges(expiry, clock.nowMs());
   }
 
   #log(collectionId: CollectionId) {
@@ -359,5 +372,9 @@ const sizes = (maxSizeBytes: number, { smallProportion }: { readonly smallPropor
   smallBytes: maxSizeBytes * smallProportion,
 });
 
-const isRestored = (was: object | undefined, is: object): boolean =>
-  (was as CollectionRecord | undefined)?.restoreJobId !== (is as CollectionRecord).restoreJobId;
+/** A restore was published, or the time to live may be another. */
+function isOtherNow(was: object | undefined, is: object): boolean {
+  const [before, after] = [was as CollectionRecord | undefined, is as CollectionRecord];
+  if (before?.restoreJobId !== after.restoreJobId) return true;
+  return before !== undefined && before.properties !== after.properties;
+}

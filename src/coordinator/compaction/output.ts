@@ -13,7 +13,7 @@ export function workOf(plan: CompactionPlan, segmentId: SegmentId, collection: C
   const place = { collectionId: collection.collectionId, partitionId, segmentId };
   const sources = plan.sources.map(filesOf);
   if (plan.kind === 'merge-deletes') return { kind: 'compact-deletes', place, sources };
-  const { deletes, minKilled } = plan;
+  const { deletes, minKilled, expired } = plan;
   return {
     kind: 'compact',
     place,
@@ -21,6 +21,7 @@ export function workOf(plan: CompactionPlan, segmentId: SegmentId, collection: C
     sources,
     deletes: deletes.map(filesOf),
     minKilled,
+    ...(expired.length === 0 ? {} : { expired }),
   };
 }
 

@@ -484,3 +484,38 @@ test('sizes of merges are bounded', () => {
     { seed: 3 },
   );
 });
+
+test('a segment is rewritten when all of it has expired, or more of it than is worth it; never for less', () => {
+  const span = (minTs: bigint, maxTs: bigint) =>
+    rows({ minTs: minTs as HybridTime, maxTs: maxTs as HybridTime, sizeMb: 60 });
+  const [all, half, few, none] = [span(1n, 100n), span(51n, 150n), span(91n, 190n), span(101n, 200n)];
+  const expired = [{ after: 0n as HybridTime, upTo: 100n as HybridTime }];
+  const of = (more: Partial<PlanInput>) =>
+    planCompaction(input([all, half, few, none], { expired, ...more })).plans.map((plan) =>
+      plan.kind === 'purge' ? [plan.sources[0], plan.minKilled, plan.unapplied, plan.expired] : plan.kind,
+    );
+  assert.deepEqual(of({}), [
+    [all, 20, 100, expired],
+    [half, 20, 50, expired],
+  ]);
+  assert.deepEqual(of({ expired: [] }), []);
+  // Looked at, and found to have fewer: again when twice as much may have gone, and in any case when all has.
+  assert.deepEqual(
+    of({ examinedWith: () => 40 }).map(([segment]) => segment),
+    [all],
+  );
+  assert.deepEqual(of({ isProtected: () => true }), []);
+  assert.deepEqual(
+    of({ policy: thorough }).map(([segment]) => segment),
+    [all, half, few],
+  );
+});
+
+test('a merge leaves out what has expired', () => {
+  const expired = [{ after: 0n as HybridTime, upTo: 5n as HybridTime }];
+  const plans = planCompaction(input([rows(), rows(), rows(), rows()], { expired })).plans;
+  assert.deepEqual(
+    plans.map((plan) => [plan.kind, 'expired' in plan && plan.expired]),
+    [['merge', expired]],
+  );
+});

@@ -3,6 +3,7 @@
  * must hold of every plan: its sources are flushed, out of the log, and neither protected nor in another plan; those of rows are of one
  * partition and channel; its bound (`deletesAppliedTs`) lies below every delete that no flushed segment holds yet.
  */
+import type { TimeRange } from '../../model/expiry.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type { PartitionId, SegmentId } from '../../model/ids.ts';
 import type { SegmentRecord } from '../../model/records.ts';
@@ -26,6 +27,8 @@ export interface RowsPlan extends InPlace {
   readonly deletesAppliedTs: HybridTime;
   /** Deletes that may kill rows of the sources; what a purge without effect remembers. */
   readonly unapplied: number;
+  /** Rows of these timestamps go, too. */
+  readonly expired: readonly TimeRange[];
 }
 export interface DeletesPlan extends InPlace {
   readonly kind: 'merge-deletes';
@@ -59,6 +62,8 @@ export interface PlanInput {
   readonly isRead: (segmentId: SegmentId) => boolean;
   /** Deletes the segment was examined with and found not worth rewriting; 0: it was not. */
   readonly examinedWith: (segmentId: SegmentId) => number;
+  /** What has expired now. Absent: nothing does. */
+  readonly expired?: readonly TimeRange[];
   /** Which segments a manual compaction is about. */
   readonly isMeant?: (segment: SegmentRecord) => boolean;
 }
@@ -232,13 +237,13 @@ function* planRows(
     groups,
     (sources) => {
       for (const segment of sources) merged.add(segment);
-      plans.push(planOf('merge', sources, of, 0));
+      plans.push(planOf('merge', sources, of, { minKilled: 0, input }));
     },
     PLANS_PER_STEP,
   );
   yield* eachStep(free, (segment) => {
     if (!merged.has(segment) && isWorthExamining(segment, of, input))
-      plans.push(planOf('purge', [segment], of, minKilledOf(segment, of, policy)));
+      plans.push(planOf('purge', [segment], of, { minKilled: minKilledOf(segment, of, policy), input }));
   });
 }
 
@@ -246,8 +251,9 @@ function planOf(
   kind: RowsPlan['kind'],
   sources: readonly SegmentRecord[],
   of: RowsContext,
-  minKilled: number,
+  { minKilled, input }: { readonly minKilled: number; readonly input: PlanInput },
 ): RowsPlan {
+  const { expired = [] } = input;
   const { channel, partitionId } = sources[0] as SegmentRecord;
   const bound = sources.map(boundOf).reduce(min);
   return {
@@ -258,8 +264,23 @@ function planOf(
     deletes: of.deletes.after(bound),
     minKilled,
     deletesAppliedTs: max(of.known, bound),
-    unapplied: of.deletes.sumAfter(bound),
+    unapplied: of.deletes.sumAfter(bound) + expiredRows(sources, expired),
+    expired,
   };
+}
+
+/** How many have expired, if they were written evenly. All of them exactly when all have. */
+function expiredRows(sources: readonly SegmentRecord[], expired: readonly TimeRange[]): number {
+  let rows = 0;
+  for (const { minTs, maxTs, rowCount } of sources)
+    for (const { after, upTo } of expired) {
+      const [first, last] = [max((after + 1n) as HybridTime, minTs), min(upTo, maxTs)];
+      if (first > last) continue;
+      const share = Number(last - first + 1n) / Number(maxTs - minTs + 1n);
+      rows +=
+        first === minTs && last === maxTs ? rowCount : Math.min(rowCount - 1, Math.floor(share * rowCount));
+    }
+  return rows;
 }
 
 /** Where deletes outnumber the rows, getting rid of them is worth rewriting a segment for any row. */
@@ -271,11 +292,15 @@ function minKilledOf(segment: SegmentRecord, { deletes, totalRows }: RowsContext
 function isWorthExamining(
   segment: SegmentRecord,
   { deletes, totalRows }: RowsContext,
-  { policy, examinedWith }: PlanInput,
+  { policy, examinedWith, expired = [] }: PlanInput,
 ): boolean {
-  const unapplied = deletes.sumAfter(boundOf(segment));
+  const gone = expiredRows([segment], expired);
+  if (gone > 0 && gone === segment.rowCount) return true;
+  const unapplied = deletes.sumAfter(boundOf(segment)) + gone;
   if (unapplied === 0) return false;
   if (policy.isThorough) return examinedWith(segment.segmentId) === 0;
+  if (gone > policy.deleteRatio * segment.rowCount && unapplied >= 2 * examinedWith(segment.segmentId))
+    return true;
   return unapplied >= policy.deleteRatio * totalRows && unapplied >= 2 * examinedWith(segment.segmentId);
 }
 

@@ -2,8 +2,10 @@
  * Which collections are loaded, and that the query node knows what the catalog holds of them. Views of one collection are sent
  * one after another; changes that come while one is on its way are sent together in the next.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
+import { expiryOf } from '../../model/expiry.ts';
 import type { CollectionId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import { isVectorType } from '../../model/schema.ts';
@@ -11,7 +13,7 @@ import type { QueryNode } from '../../querynode/api.ts';
 import { mapLimited } from '../../support/limiter.ts';
 import type { Log } from '../../support/log.ts';
 import type { CollectionInfo, CollectionName, Collections } from '../api.ts';
-import { collectionGone, findCollection, requireDatabase } from '../collections/names.ts';
+import { collectionGone, requireDatabase, resolveCollection } from '../collections/names.ts';
 import type { AheadLoads, RestoreGate } from '../rooms.ts';
 import { collections, indexes, partitions, segments } from '../tables.ts';
 import { viewOf } from './view.ts';
@@ -144,7 +146,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
 
   loadState(at: CollectionName): ReturnType<Collections['loadState']> {
     const database = requireDatabase(this.#parts.catalog, at.database);
-    const collection = findCollection(this.#parts.catalog, database, at.name);
+    const collection = resolveCollection(this.#parts.catalog, database, at.name);
     if (collection === undefined) return { state: 'not-exist', progress: 0 };
     const entry = this.#loaded.get(collection.collectionId);
     if (entry === undefined) return { state: 'not-load', progress: 0 };
@@ -180,6 +182,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   /** Told of every commit: what touches a loaded collection is sent to its readers. */
   changed(changes: readonly Change[]): void {
     if (this.#loaded.size === 0) return;
+    for (const change of changes) this.#noteSchema(change);
     const touched = new Set(changes.map(touchedBy));
     for (const collectionId of touched) {
       const entry = collectionId === undefined ? undefined : this.#loaded.get(collectionId);
@@ -187,6 +190,14 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       entry.version++;
       void this.#sync(entry, collectionId).catch(() => undefined);
     }
+  }
+
+  /** At once: whoever reads the record from now on may write and ask for its fields. */
+  #noteSchema({ table, was, is }: Change): void {
+    if (table !== collections || was === undefined || is === undefined) return;
+    const { collectionId, schema } = is as CollectionRecord;
+    if ((was as CollectionRecord).schema === schema || !this.#loaded.has(collectionId)) return;
+    this.#parts.queryNode.noteSchema(collectionId, schema);
   }
 
   /** Sends views again where the last one failed. */
@@ -325,6 +336,9 @@ const stopping = (): DbError =>
 const released = ({ name }: CollectionRecord): DbError =>
   new DbError('collection-not-loaded', `collection '${name}' was released while it was loading`);
 
+const showsSame = (was: CollectionRecord, is: CollectionRecord): boolean =>
+  was.schema === is.schema && isDeepStrictEqual(expiryOf(was), expiryOf(is));
+
 /** The collection whose view a change alters. Guards and renames alter none. */
 function touchedBy({ table, was, is }: Change): CollectionId | undefined {
   if (was === is) return undefined;
@@ -335,5 +349,5 @@ function touchedBy({ table, was, is }: Change): CollectionId | undefined {
     return states.includes('flushed') ? collectionId : undefined;
   }
   if (table !== collections || was === undefined || is === undefined) return undefined;
-  return (was as CollectionRecord).schema === (is as CollectionRecord).schema ? undefined : collectionId;
+  return showsSame(was as CollectionRecord, is as CollectionRecord) ? undefined : collectionId;
 }

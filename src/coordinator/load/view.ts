@@ -1,4 +1,5 @@
 import type { Catalog } from '../../catalog/catalog.ts';
+import { expiryOf } from '../../model/expiry.ts';
 import type { SegmentId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import type { CollectionView } from '../../querynode/api.ts';
@@ -21,6 +22,12 @@ export function viewOf(catalog: Catalog, collection: CollectionRecord, gate: Res
     partitionIds: catalog.find(partitions, 'collection', collectionId).map((p) => p.partitionId),
     segments: flushed,
     unflushed,
+    ...expiring(collection),
     indexes: catalog.find(indexes, 'collection', collectionId),
   };
+}
+
+function expiring(collection: CollectionRecord): Pick<CollectionView, 'expiry'> {
+  const expiry = expiryOf(collection);
+  return expiry === undefined ? {} : { expiry };
 }

@@ -29,7 +29,7 @@ import type { SnapshotRecord } from '../snapshot/record.ts';
 import type { SnapshotSegment } from '../snapshot/segment.ts';
 import { type RestoreSize, RestoreSizer } from './plan.ts';
 import { type CopyMethod, type CopyMode, methodOf } from './rates.ts';
-import { checkIndexes, selectPartitions } from './selection.ts';
+import { checkIndexes, refuseKeyed, selectPartitions } from './selection.ts';
 
 export interface AdmissionParts {
   readonly catalog: Catalog;
@@ -142,6 +142,7 @@ export class RestoreAdmission {
     try {
       const metadata = await readMetadata(store, snapshot);
       checkIndexes(metadata);
+      refuseKeyed(metadata, request.partitions);
       const selection = selectPartitions(metadata, request.partitions);
       const sizer = new RestoreSizer(grouping);
       const counts: ManifestCount[] = [];

@@ -10,7 +10,8 @@ import type { CollectionRecord, DatabaseRecord } from '../../model/records.ts';
 import { unreachable } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
 import type { SnapshotAt } from '../admin-api.ts';
-import { claimNames, findCollection, keptName } from '../collections/names.ts';
+import { movedAliases } from '../collections/aliases.ts';
+import { aliasesOf, claimNames, findAlias, keptName, resolveCollection } from '../collections/names.ts';
 import { type CopyJob, copyJobs, isOpen, isUnsettled, type OpenCopyJob } from '../copy-segment/job.ts';
 import type { CopyMeta } from '../copy-segment/meta.ts';
 import { copyJobMachine, swapMachine } from '../copy-segment/state.ts';
@@ -46,14 +47,15 @@ export class InPlaceRestores {
   }
 
   start({ at, name }: SnapshotAt, mode: 'shared' | 'physical' | undefined): Promise<JobId> {
-    const request = { source: at, name, target: at, ...(mode === undefined ? {} : { mode }) };
+    // Names are swapped, so the one at stake is the collection's own.
+    const own = { database: at.database, name: this.#parts.resolve.requireCollection(at).name };
+    const request = { source: own, name, target: own, ...(mode === undefined ? {} : { mode }) };
     return this.#parts.restore.start(request, {
       check: (snapshot) => this.#requireAlone(snapshot),
       purpose: (jobId) => {
         const database = this.#parts.resolve.requireDatabase(at.database);
-        const isTaken = (kept: string) => findCollection(this.#catalog, database, kept) !== undefined;
-        const kept = keptName(at.name, jobId, isTaken);
-        return { kind: 'in-place', stage: 'copying', name: at.name, keptName: kept };
+        const kept = keptName(own.name, jobId, (taken) => this.#isTaken(database, taken));
+        return { kind: 'in-place', stage: 'copying', name: own.name, keptName: kept };
       },
     });
   }
@@ -111,12 +113,18 @@ export class InPlaceRestores {
     const job = this.#parts.meta.job(jobId);
     if (job?.purpose?.kind !== 'in-place') return undefined;
     const database = this.#catalog.get(databases, job.databaseId);
+    const { name } = job.purpose;
     return {
       purpose: job.purpose,
       job,
       source: this.#catalog.get(collections, job.sourceCollectionId),
       target: this.#parts.meta.target(job),
-      holder: database === undefined ? undefined : findCollection(this.#catalog, database, job.purpose.name),
+      holder: database && resolveCollection(this.#catalog, database, name),
+      isAlias: database !== undefined && findAlias(this.#catalog, database, name) !== undefined,
+      aliases: {
+        source: aliasesOf(this.#catalog, job.sourceCollectionId).length,
+        target: aliasesOf(this.#catalog, job.collectionId).length,
+      },
     };
   }
 
@@ -139,14 +147,19 @@ export class InPlaceRestores {
     return this.#commit([
       claimNames(database),
       put(collections, { ...target, name: purpose.name, load }, target),
-      ...(source === undefined ? [] : [put(collections, { ...source, name: keptNow }, source)]),
+      ...(source === undefined
+        ? []
+        : [
+            put(collections, { ...source, name: keptNow }, source),
+            ...movedAliases(this.#catalog, source.collectionId, target.collectionId),
+          ]),
       put(copyJobs, is, job),
       ...this.#parts.pins.releasing(job.pinId),
     ]);
   }
 
   #isTaken(database: DatabaseRecord, name: string): boolean {
-    return findCollection(this.#catalog, database, name) !== undefined;
+    return resolveCollection(this.#catalog, database, name) !== undefined;
   }
 
   #settle(
@@ -161,7 +174,11 @@ export class InPlaceRestores {
   ): Promise<boolean> {
     const stage = swapMachine.next(purpose.stage, step.kind);
     const changes: Change[] = [put(copyJobs, { ...job, purpose: { ...purpose, stage } }, job)];
-    if (step.drop !== undefined) changes.push(remove(collections, step.drop));
+    if (step.drop !== undefined) {
+      if (step.kind === 'revert')
+        changes.push(...movedAliases(this.#catalog, step.drop.collectionId, step.back.collectionId));
+      changes.push(remove(collections, step.drop));
+    }
     if (step.kind === 'revert') {
       const database = this.#catalog.get(databases, job.databaseId);
       if (database === undefined)

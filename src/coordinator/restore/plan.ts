@@ -1,4 +1,5 @@
 /** From a snapshot to the records of its restore: target, partitions, indexes, job. Pure; ids come as the first of each range. */
+import { pausedAges } from '../../model/expiry.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type {
   BuildId,
@@ -113,7 +114,7 @@ export interface RestoreRequest {
 export function planRestore(request: RestoreRequest): RestorePlan {
   const { metadata, ids, database, targetName, createdTs } = request;
   const { collectionId, jobId } = ids;
-  const { schema, shardsNum, consistencyLevel, properties } = metadata.collection;
+  const { schema, shardsNum, consistencyLevel, properties, agePauses = [] } = metadata.collection;
   return {
     collection: {
       collectionId,
@@ -125,6 +126,7 @@ export function planRestore(request: RestoreRequest): RestorePlan {
       consistencyLevel,
       properties,
       createdTs,
+      agePauses: pausedAges(agePauses, metadata.snapshot.createTs, createdTs, request.nowMs),
       restoreJobId: jobId,
       load: 'none',
     },

@@ -2,6 +2,7 @@
 import { DbError } from '../../errors/db-error.ts';
 import type { PartitionId } from '../../model/ids.ts';
 import { DEFAULT_PARTITION } from '../collections/names.ts';
+import { partitionKeyOf } from '../collections/schema.ts';
 import type { SnapshotMetadata } from '../snapshot/metadata.ts';
 
 type Listed = Pick<SnapshotMetadata, 'partitions' | 'snapshot'>;
@@ -23,6 +24,18 @@ export function selectPartitions(
     );
   const chosen = new Set(names);
   return partitions.filter(({ name }) => chosen.has(name)).map(({ partitionId }) => partitionId);
+}
+
+/** Rows of a partition key's collection are looked for by its hash: all of its partitions belong together. Throws `parameter-invalid`. */
+export function refuseKeyed(
+  { collection }: Pick<SnapshotMetadata, 'collection'>,
+  names: readonly string[] | undefined,
+): void {
+  if (names !== undefined && partitionKeyOf(collection.schema) !== undefined)
+    throw new DbError(
+      'parameter-invalid',
+      'partitions of a collection with a partition key cannot be restored apart',
+    );
 }
 
 /** Partitions that the target gets, with their rank in the metadata: those chosen, and `_default`, which every collection has. */

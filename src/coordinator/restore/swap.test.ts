@@ -27,6 +27,8 @@ const view = (stage: SwapStage, more: Partial<SwapView> = {}): SwapView => ({
   source: old,
   target: aside,
   holder: old,
+  isAlias: false,
+  aliases: { source: 0, target: 0 },
   ...more,
 });
 
@@ -44,6 +46,12 @@ const swaps: readonly [string, Partial<SwapView>, boolean, string | RegExp][] = 
   ['dropped, and made again', { source: undefined, holder: other }, false, /dropped, and another/],
   ['renamed', { source: collection(1n, 'w2'), holder: undefined }, false, /renamed to 'w2'/],
   ['renamed and loaded', { source: { ...loaded, name: 'w2' } }, true, /renamed to 'w2'/],
+  [
+    'the old one was dropped, and its name is an alias now',
+    { source: undefined, holder: other, isAlias: true },
+    false,
+    /dropped, and another/,
+  ],
   ['moved', { source: collection(1n, 'words', { databaseId: 5n }) }, false, /renamed/],
 ];
 for (const [name, more, isLoadedAhead, expected] of swaps)
@@ -58,6 +66,28 @@ const restored = collection(2n, 'words');
 const settled = { source: kept, target: restored, holder: restored };
 const wanted: readonly [string, SwapStage, Decision, Partial<SwapView>, SettleStep | RegExp][] = [
   ['before the swap', 'copying', 'confirm', {}, /not swapped yet/],
+  [
+    'with aliases of its own',
+    'swapped',
+    'confirm',
+    { ...settled, aliases: { source: 1, target: 0 } },
+    /has aliases/,
+  ],
+  ['its name is an alias now', 'swapped', 'revert', { ...settled, isAlias: true }, /is an alias now/],
+  [
+    'too many aliases',
+    'swapped',
+    'revert',
+    { ...settled, aliases: { source: 60, target: 60 } },
+    /more than 100 aliases/,
+  ],
+  [
+    'moved, with aliases',
+    'swapped',
+    'revert',
+    { ...settled, source: { ...kept, databaseId: 5n as never }, aliases: { source: 1, target: 0 } },
+    /another database/,
+  ],
   ['before the swap', 'copying', 'revert', {}, /not swapped yet/],
   ['again', 'confirmed', 'confirm', settled, { kind: 'none' }],
   ['after a confirm', 'confirmed', 'revert', settled, /was given up/],

@@ -1,5 +1,6 @@
 /** What to do next with the names of an in-place restore. Pure: every rule of the swap and of its end stands here. */
 import type { CollectionRecord } from '../../model/records.ts';
+import { MAX_MOVED_ALIASES } from '../collections/aliases.ts';
 import type { CopyJob, RestorePurpose } from '../copy-segment/job.ts';
 
 export type InPlace = RestorePurpose & { readonly kind: 'in-place' };
@@ -11,8 +12,12 @@ export interface SwapView {
   /** The old one, whose snapshot is restored. */
   readonly source: CollectionRecord | undefined;
   readonly target: CollectionRecord | undefined;
-  /** Whoever has the name that is at stake. */
+  /** Whoever has the name that is at stake, as its own or as an alias. */
   readonly holder: CollectionRecord | undefined;
+  /** The name is an alias now. */
+  readonly isAlias: boolean;
+  /** How many aliases each has. */
+  readonly aliases: { readonly source: number; readonly target: number };
 }
 
 export type SwapStep =
@@ -77,12 +82,19 @@ function refuseOpen({ job }: SwapView): SettleStep {
 }
 
 /** Whoever renamed the old collection wants it: only under the name it was kept it goes. */
-function confirm({ purpose, source }: SwapView): SettleStep {
-  return { kind: 'confirm', drop: source?.name === purpose.keptName ? source : undefined };
+function confirm({ purpose, source, aliases }: SwapView): SettleStep {
+  if (source?.name !== purpose.keptName) return { kind: 'confirm', drop: undefined };
+  if (aliases.source > 0) return refuse(`'${source.name}' has aliases: drop them first`);
+  return { kind: 'confirm', drop: source };
 }
 
-function revert({ purpose, source, target, holder }: SwapView): SettleStep {
+function revert({ purpose, job, source, target, holder, isAlias, aliases }: SwapView): SettleStep {
   if (source === undefined) return refuse('its old collection was dropped');
+  if (isAlias) return refuse(`'${purpose.name}' is an alias now`);
+  if (aliases.source + aliases.target > MAX_MOVED_ALIASES)
+    return refuse(`the two collections have more than ${MAX_MOVED_ALIASES} aliases: drop some first`);
+  if (aliases.source > 0 && source.databaseId !== job.databaseId)
+    return refuse('its old collection is in another database, with aliases: drop them first');
   const isFree =
     holder === undefined ||
     holder.collectionId === target?.collectionId ||

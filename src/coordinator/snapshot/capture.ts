@@ -67,7 +67,7 @@ const byId =
  */
 export async function arrange(taken: Taken, mode: CaptureMode, gate: RestoreGate): Promise<Captured> {
   const { collection, createTs } = taken;
-  const { name, schema, shardsNum, channels, consistencyLevel, properties } = collection;
+  const { name, schema, shardsNum, channels, consistencyLevel, properties, agePauses } = collection;
   const ownPartitions = taken.partitions.toSorted(byId((p) => p.partitionId));
   const ownIndexes = taken.indexes.toSorted(byId((i) => i.indexId));
   const partitionIds = new Set([ALL_PARTITIONS, ...ownPartitions.map(({ partitionId }) => partitionId)]);
@@ -82,7 +82,10 @@ export async function arrange(taken: Taken, mode: CaptureMode, gate: RestoreGate
   });
   return {
     createTs,
-    collection: { name, schema, shardsNum, channels, consistencyLevel, properties },
+    collection: {
+      ...{ name, schema, shardsNum, channels, consistencyLevel, properties },
+      ...(agePauses === undefined ? {} : { agePauses }),
+    },
     partitions: ownPartitions.map((partition) => ({
       partitionId: partition.partitionId,
       name: partition.name,

@@ -155,6 +155,12 @@ const golden = (name: string): Uint8Array =>
 test('manifest and metadata come back as they went in', async () => {
   assert.deepEqual(decodeManifest(encodeManifest(segments), 'x'), segments);
   assert.deepEqual(decodeMetadata(await encodeMetadata(metadata), 'x'), metadata);
+  const agePauses = [
+    { upTo: 5n as HybridTime, ms: 90 },
+    { upTo: big as HybridTime, ms: 0 },
+  ];
+  const restored = { ...metadata, collection: { ...metadata.collection, agePauses } };
+  assert.deepEqual(decodeMetadata(await encodeMetadata(restored), 'x'), restored);
 });
 
 test('metadata keeps struct arrays, vectors of every type, and defaults of moments and geometries', async () => {

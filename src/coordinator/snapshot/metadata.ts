@@ -4,6 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
+import type { AgePause } from '../../model/expiry.ts';
 import type { HybridTime } from '../../model/hybrid-time.ts';
 import type {
   BuildId,
@@ -52,6 +53,8 @@ export interface SnapshotMetadata {
     readonly channels: readonly string[];
     readonly consistencyLevel: ConsistencyLevel;
     readonly properties: Properties;
+    /** Absent: none. */
+    readonly agePauses?: readonly AgePause[];
   };
   readonly partitions: readonly { readonly partitionId: PartitionId; readonly name: string }[];
   readonly indexes: readonly SnapshotIndex[];
@@ -110,6 +113,7 @@ function headOf(metadata: SnapshotMetadata) {
       channels: collection.channels,
       consistency_level: collection.consistencyLevel,
       properties: collection.properties,
+      age_pauses: collection.agePauses?.map(({ upTo, ms }) => ({ up_to: String(upTo), ms })),
     },
     partitions: partitions.map(({ partitionId, name }) => ({ id: String(partitionId), name })),
     indexes: indexes.map(({ indexId, fieldId, name, params }) => ({
@@ -214,6 +218,7 @@ function read(json: JsonReader, lists: IdLists = listsOf(json)): SnapshotMetadat
       channels: texts(collection.field('channels')),
       consistencyLevel: collection.field('consistency_level').oneOf(consistencyLevels),
       properties: collection.field('properties').map(),
+      ...agePausesFrom(collection.field('age_pauses')),
     },
     partitions: json
       .field('partitions')
@@ -263,3 +268,12 @@ function consistent(metadata: SnapshotMetadata): SnapshotMetadata {
   if (collection.channels.length !== collection.shardsNum) throw new Error('channels are not one per shard');
   return metadata;
 }
+
+const agePausesFrom = (json: JsonReader): { readonly agePauses?: readonly AgePause[] } =>
+  json.isAbsent
+    ? {}
+    : {
+        agePauses: json
+          .list()
+          .map((each) => ({ upTo: each.field('up_to').int64<HybridTime>(), ms: each.field('ms').count() })),
+      };

@@ -28,12 +28,16 @@ export const createCollection: Handler<'CreateCollection'> = async (request, cal
   const consistencyLevel = consistencyLevelFromWire.get(request.consistency_level);
   if (consistencyLevel === undefined)
     throw new DbError('parameter-invalid', `consistency level ${request.consistency_level} is unknown`);
-  if (request.num_partitions > 0n)
+  const numPartitions = Number(request.num_partitions);
+  if (numPartitions < 0)
     throw new DbError(
-      'unimplemented',
-      'num_partitions needs a partition key field, which is not implemented',
+      'parameter-invalid',
+      `the specified partitions (${numPartitions}) should be greater than 0`,
     );
-  await call.coordinator.createCollection({ ...at, schema, shardsNum, consistencyLevel, properties });
+  await call.coordinator.createCollection({
+    ...{ ...at, schema, shardsNum, consistencyLevel, properties },
+    ...(numPartitions === 0 ? {} : { numPartitions }),
+  });
   return done;
 };
 
@@ -63,7 +67,7 @@ export const hasCollection: Handler<'HasCollection'> = (request, call) => {
 export const RESTORING_PROPERTY = 'tidemark.restoring_job_id';
 
 function describe(call: CallContext, info: CollectionInfo) {
-  const { collection, databaseName, partitions, restoringJobId } = info;
+  const { collection, databaseName, partitions, aliases = [], restoringJobId } = info;
   const properties = fromProperties(collection.properties);
   if (restoringJobId !== undefined)
     properties.push({ key: RESTORING_PROPERTY, value: String(restoringJobId) });
@@ -81,10 +85,11 @@ function describe(call: CallContext, info: CollectionInfo) {
     physical_channel_names: collection.channels.map((channel) => channel.replace(/_\d+v\d+$/, '')),
     created_timestamp: collection.createdTs,
     created_utc_timestamp: BigInt(physicalMs(collection.createdTs)),
-    update_timestamp: collection.createdTs,
-    update_timestamp_str: String(collection.createdTs),
+    update_timestamp: collection.updatedTs ?? collection.createdTs,
+    update_timestamp_str: String(collection.updatedTs ?? collection.createdTs),
     shards_num: collection.shardsNum,
     consistency_level: consistencyLevelToWire[collection.consistencyLevel],
+    aliases,
     properties,
     db_name: databaseName,
     db_id: collection.databaseId,
@@ -108,24 +113,42 @@ export const describeCollection: Handler<'DescribeCollection'> = (request, call)
 /** One answer per collection, in the order asked; a failing one carries its own status. */
 export const batchDescribeCollection: Handler<'BatchDescribeCollection'> = (request, call) => ({
   status: success,
-  responses: request.collection_name.map((name) => {
-    try {
-      const at = collectionAt(call, { db_name: request.db_name, collection_name: name });
-      return describe(call, call.coordinator.describeCollection(at));
-    } catch (error) {
-      return { status: statusOf(inDescribeWords(error)), collection_name: name };
-    }
-  }),
+  responses: [
+    ...request.collection_name.map((name) =>
+      answered(call, { collection_name: name }, () => {
+        const at = collectionAt(call, { db_name: request.db_name, collection_name: name });
+        return call.coordinator.describeCollection(at);
+      }),
+    ),
+    ...request.collectionID.map((collectionID) =>
+      answered(call, { collectionID }, () =>
+        call.coordinator.describeCollectionById(collectionID as CollectionId),
+      ),
+    ),
+  ],
 });
 
+function answered<Asked extends object>(call: CallContext, asked: Asked, find: () => CollectionInfo) {
+  try {
+    return describe(call, find());
+  } catch (error) {
+    // The official client looks into the schema of every answer.
+    return { status: statusOf(inDescribeWords(error)), schema: {}, ...asked };
+  }
+}
+
 const IN_MEMORY = 1;
+
+/** An empty list names all. */
+const isNamed = (named: ReadonlySet<string>, names: readonly string[]): boolean =>
+  named.size === 0 || names.some((name) => named.has(name));
 
 export const showCollections: Handler<'ShowCollections'> = (request, call) => {
   const database = databaseOf(call, request.db_name);
   const named = new Set(request.collection_names);
   const wanted = call.coordinator
     .listCollections(database)
-    .filter(({ collection }) => named.size === 0 || named.has(collection.name))
+    .filter(({ collection, aliases = [] }) => isNamed(named, [collection.name, ...aliases]))
     .map(({ collection }) => ({
       collection,
       load: call.coordinator.loadState({ database, name: collection.name }),
@@ -158,11 +181,4 @@ export const getCollectionStatistics: Handler<'GetCollectionStatistics'> = (requ
   const { collection } = call.coordinator.describeCollection(collectionAt(call, request));
   const rows = call.coordinator.rowCount(collection.collectionId);
   return { status: success, stats: [{ key: 'row_count', value: String(rows) }] };
-};
-
-/** There are no aliases: a collection has none. */
-export const listAliases: Handler<'ListAliases'> = (request, call: CallContext) => {
-  const database = databaseOf(call, request.db_name);
-  if (request.collection_name !== '') call.coordinator.describeCollection(collectionAt(call, request));
-  return { status: success, db_name: database, collection_name: request.collection_name, aliases: [] };
 };

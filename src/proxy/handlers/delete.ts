@@ -7,6 +7,7 @@ import { type CallContext, collectionAt } from '../context.ts';
 import type { Handler } from '../rpc.ts';
 import { success } from '../wire/status.ts';
 import { checkedFilter } from './filters.ts';
+import { refuseNamed } from './partition-keys.ts';
 import { requirePartition } from './partitions.ts';
 import { primaryKeyOf } from './prepared-write.ts';
 import { deleteParts } from './rows.ts';
@@ -23,6 +24,7 @@ export const deleteRows: Handler<'Delete'> = async (request, call) => {
   const filter = checkedFilter(call, request.expr, collection.schema, request.expr_template_values);
   if (filter === undefined)
     throw new DbError('parameter-invalid', 'the filter of a delete should be not empty');
+  refuseNamed(info, request.partition_name === '' ? [] : [request.partition_name]);
   const partition =
     request.partition_name === '' ? undefined : requirePartition(info, request.partition_name).partitionId;
   const keys =

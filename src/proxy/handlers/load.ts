@@ -4,6 +4,7 @@ import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { loadStateToWire } from '../wire/enums.ts';
 import { success } from '../wire/status.ts';
+import { refuseKeyed } from './partition-keys.ts';
 import { partitionIdsOf } from './partitions.ts';
 
 /**
@@ -44,7 +45,9 @@ export const releaseCollection: Handler<'ReleaseCollection'> = async (request, c
 
 export const loadPartitions: Handler<'LoadPartitions'> = async (request, call) => {
   const at = collectionAt(call, request);
-  partitionIdsOf(call.coordinator.requireReady(at), request.partition_names);
+  const info = call.coordinator.requireReady(at);
+  refuseKeyed(info, 'load');
+  partitionIdsOf(info, request.partition_names);
   await startLoad(call, at);
   return done;
 };
@@ -52,6 +55,7 @@ export const loadPartitions: Handler<'LoadPartitions'> = async (request, call) =
 export const releasePartitions: Handler<'ReleasePartitions'> = async (request, call) => {
   const at = collectionAt(call, request);
   const info = call.coordinator.describeCollection(at);
+  refuseKeyed(info, 'release');
   const released = new Set(partitionIdsOf(info, request.partition_names));
   if (info.partitions.every(({ partitionId }) => released.has(partitionId)))
     await call.coordinator.release(at);

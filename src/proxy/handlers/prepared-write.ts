@@ -25,6 +25,8 @@ export interface WriteRules {
   readonly kind: 'insert' | 'upsert';
   readonly schema: CollectionSchema;
   readonly shardsNum: number;
+  /** More than 1: rows are divided over them by their partition key. */
+  readonly partitionsNum: number;
   /** An insert may give the keys of an auto-id collection. */
   readonly mayGiveIds: boolean;
   /** Zone of moments that are told without an offset. */
@@ -39,7 +41,7 @@ export interface ShardOf<T> {
 export interface PreparedWrite {
   readonly rowCount: number;
   readonly keys: PrimaryKeys;
-  readonly inserts: readonly ShardOf<RowBatch>[];
+  readonly inserts: readonly (ShardOf<RowBatch> & { readonly partition: number })[];
   /** Keys of the rows an upsert replaces. */
   readonly deletes: readonly ShardOf<PrimaryKeys>[];
 }
@@ -48,22 +50,41 @@ export interface PreparedWrite {
 export type TakeIds = (count: number) => Promise<bigint>;
 
 export async function prepareWrite(
-  { kind, schema, shardsNum, mayGiveIds, timeZone }: WriteRules,
+  rules: WriteRules,
   request: WriteRequest,
   takeIds: TakeIds,
 ): Promise<PreparedWrite> {
+  const { kind, schema, mayGiveIds } = rules;
   const keyField = primaryKeyOf(schema);
   const isGiven = mayGiveIds && request.fields.some(({ name }) => name === keyField.name);
   // An upsert names the rows to replace by their keys; new ones take their place.
   const autoIds = kind === 'insert' && keyField.autoId && !isGiven;
-  const checked = checkedRows(schema, request, { autoIds, zone: new TimeZone(timeZone) });
+  const checked = checkedRows(schema, request, { autoIds, zone: new TimeZone(rules.timeZone) });
+  if (kind === 'upsert') {
+    const { values } = keysOf(checked, keyField);
+    if (new Set<bigint | string>(values).size < values.length)
+      throw new DbError('parameter-invalid', 'duplicate primary keys are not allowed in the same batch');
+  }
+  return dividedWrite(rules, checked, takeIds, autoIds);
+}
+
+/** Whole rows, divided over channels and partitions; an upsert's on an auto-id collection get new keys, and the given ones are deleted. */
+export async function dividedWrite(
+  { kind, schema, shardsNum, partitionsNum }: WriteRules,
+  checked: RowBatch,
+  takeIds: TakeIds,
+  autoIds = false,
+): Promise<PreparedWrite> {
+  const keyField = primaryKeyOf(schema);
   const replaced = kind === 'upsert' ? keysOf(checked, keyField) : undefined;
-  if (replaced !== undefined && new Set<bigint | string>(replaced.values).size < replaced.values.length)
-    throw new DbError('parameter-invalid', 'duplicate primary keys are not allowed in the same batch');
   const isNumbered = autoIds || (kind === 'upsert' && keyField.autoId);
   const batch = isNumbered ? numbered(checked, keyField, await takeIds(checked.rowCount)) : checked;
   const keys = keysOf(batch, keyField);
-  const inserts = divide(keys, shardsNum, (rows) => takeBatch(batch, rows));
+  const places = {
+    shards: shardsOf(keys, shardsNum),
+    partitions: partitionsOf(schema, batch, partitionsNum),
+  };
+  const inserts = dividedRows(batch, places, partitionsNum);
   const deletes = replaced === undefined ? [] : keysByShard(replaced, shardsNum);
   return { rowCount: batch.rowCount, keys, inserts, deletes };
 }
@@ -71,6 +92,35 @@ export async function prepareWrite(
 /** Each key on the channel its rows are on. */
 export const keysByShard = (keys: PrimaryKeys, shardsNum: number): ShardOf<PrimaryKeys>[] =>
   divide(keys, shardsNum, (rows) => takeKeys(keys, rows));
+
+/** Partition of each row. */
+function partitionsOf(schema: CollectionSchema, batch: RowBatch, partitionsNum: number): Uint32Array {
+  const field = schema.fields.find(({ isPartitionKey }) => isPartitionKey === true);
+  return field === undefined
+    ? new Uint32Array(batch.rowCount)
+    : shardsOf(keysOf(batch, field), partitionsNum);
+}
+
+function dividedRows(
+  batch: RowBatch,
+  { shards, partitions }: { readonly shards: Uint32Array; readonly partitions: Uint32Array },
+  partitionsNum: number,
+): PreparedWrite['inserts'] {
+  const rowsOf = new Map<number, number[]>();
+  for (let row = 0; row < batch.rowCount; row++) {
+    const place = (shards[row] ?? 0) * partitionsNum + (partitions[row] ?? 0);
+    const rows = rowsOf.get(place);
+    if (rows === undefined) rowsOf.set(place, [row]);
+    else rows.push(row);
+  }
+  return [...rowsOf]
+    .sort(([a], [b]) => a - b)
+    .map(([place, rows]) => ({
+      shard: Math.floor(place / partitionsNum),
+      partition: place % partitionsNum,
+      rows: takeBatch(batch, rows),
+    }));
+}
 
 const divide = <T>(
   keys: PrimaryKeys,

@@ -7,7 +7,7 @@ import { flattenParams, integerParam } from '../wire/key-values.ts';
 import { COUNT, encodeCountResult, encodeQueryResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
-import { partitionIdsOf } from './partitions.ts';
+import { partitionsToRead } from './partition-keys.ts';
 import { primaryKeyOf } from './prepared-write.ts';
 import { shown } from './shown.ts';
 import { timesOf } from './time-zones.ts';
@@ -63,7 +63,8 @@ export async function query(body: Uint8Array, call: CallContext): Promise<Uint8A
   const { collection } = info;
   const { schema, collectionId } = collection;
   const filter = checkedFilter(call, request.expr, schema, request.expr_template_values);
-  const partitionIds = partitionIdsOf(info, request.partition_names);
+  const asked = { names: request.partition_names, filter };
+  const partitionIds = partitionsToRead(call, info, asked, 'parameter-invalid');
   const where = {
     collectionId,
     ...(filter === undefined ? {} : { filter }),

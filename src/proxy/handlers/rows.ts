@@ -1,16 +1,22 @@
 /** Insert and Upsert: check everything, number the rows, hash them over the channels, and write them as one record. */
+
+import { isDeepStrictEqual } from 'node:util';
 import type { CollectionInfo } from '../../coordinator/api.ts';
-import { DbError } from '../../errors/db-error.ts';
+import { DbError, isDbError } from '../../errors/db-error.ts';
+import type { HybridTime } from '../../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type PartitionId } from '../../model/ids.ts';
-import type { PrimaryKeys } from '../../model/rows.ts';
+import type { PrimaryKey, PrimaryKeys } from '../../model/rows.ts';
 import type { WritePart } from '../../streamingnode/api.ts';
 import { present } from '../../support/assert.ts';
 import type { Workers } from '../../support/workers.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { encodeMutationResult } from '../wire/results.ts';
 import { decodeWriteRequest, decodeWriteTarget, type WriteTarget } from '../wire/write-request.ts';
+import { inTurn, mergedRows } from './partial-upsert.ts';
+import { keyedPartitions, partitionKeyOf, refuseNamed } from './partition-keys.ts';
 import { requirePartition } from './partitions.ts';
 import {
+  dividedWrite,
   keysByShard,
   PREPARE_WRITE,
   type PreparedWrite,
@@ -35,29 +41,60 @@ const offloadFrom = ({ info }: Target): number =>
 
 interface Target {
   readonly info: CollectionInfo;
-  readonly partition: ReturnType<typeof requirePartition>;
+  /** Where rows go: one, or by the hash of the partition key. */
+  readonly partitionIds: readonly PartitionId[];
 }
 
 function targetOf(call: CallContext, request: WriteTarget): Target {
   if (request.hasNamespace) throw new DbError('unimplemented', 'namespaces are not implemented');
-  if (request.isPartial) throw new DbError('unimplemented', 'partial update is not implemented');
   const info = call.coordinator.requireReady(collectionAt(call, request));
-  return { info, partition: requirePartition(info, request.partition_name) };
+  refuseNamed(info, request.partition_name === '' ? [] : [request.partition_name]);
+  const isKeyed = partitionKeyOf(info.collection.schema) !== undefined;
+  const partitionIds = isKeyed
+    ? keyedPartitions(info)
+    : [requirePartition(info, request.partition_name).partitionId];
+  return { info, partitionIds };
 }
 
-function rulesOf(kind: WriteRules['kind'], { info }: Target, call: CallContext): WriteRules {
+function rulesOf(kind: WriteRules['kind'], { info, partitionIds }: Target, call: CallContext): WriteRules {
   const { schema, channels, properties } = info.collection;
   return {
     kind,
     schema,
     shardsNum: channels.length,
+    partitionsNum: partitionIds.length,
     mayGiveIds: properties[GIVEN_IDS_PROPERTY] === 'true',
     timeZone: zoneNameOf(call, info),
   };
 }
 
 interface Prepared extends Target {
+  readonly head: WriteTarget;
   readonly write: PreparedWrite;
+}
+
+/** Truncations that may come between the look at the partitions and the write. */
+const MAX_MOVES = 3;
+
+/** Writes the parts; again into the new partitions when a truncation has come between. A write that is refused has not happened. */
+async function written(
+  call: CallContext,
+  ready: Prepared,
+  partsOf: (target: Target) => WritePart[],
+): Promise<HybridTime> {
+  const { collectionId } = ready.info.collection;
+  let target: Target = ready;
+  for (let moves = 0; ; moves++)
+    try {
+      return await call.streamingNode.write(collectionId, partsOf(target));
+    } catch (error) {
+      const isGone = isDbError(error, 'collection-not-found') || isDbError(error, 'partition-not-found');
+      if (moves >= MAX_MOVES || !isGone) throw error;
+      const now = targetOf(call, ready.head);
+      const isSame = now.info.collection.collectionId === collectionId;
+      if (!isSame || isDeepStrictEqual(now.partitionIds, target.partitionIds)) throw error;
+      target = now;
+    }
 }
 
 async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallContext): Promise<Prepared> {
@@ -65,7 +102,8 @@ async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallCo
   if (workers !== undefined && body.length >= OFFLOAD_TOLD_FROM_BYTES) {
     const head = decodeWriteTarget(kind, body);
     // More rows than bytes: nothing but filled-in defaults, or wrong.
-    if (head.numRows <= body.length && body.length >= offloadFrom(targetOf(call, head)))
+    const isLarge = body.length >= offloadFrom(targetOf(call, head));
+    if (head.numRows <= body.length && !head.isPartial && isLarge)
       return preparedByWorker(kind, body, head, call, workers);
   }
   const request = decodeWriteRequest(kind, body);
@@ -73,7 +111,7 @@ async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallCo
   const write = await prepareWrite(rulesOf(kind, target, call), request, (count) =>
     coordinator.allocateIds(count),
   );
-  return { ...target, write };
+  return { ...target, head: request, write };
 }
 
 async function preparedByWorker(
@@ -91,14 +129,14 @@ async function preparedByWorker(
   const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength;
   const input: PrepareWriteInput = { rules, body, firstId };
   const write: PreparedWrite = await workers.run(PREPARE_WRITE, input, isWhole ? [buffer] : []);
-  return { ...target, write };
+  return { ...target, head, write };
 }
 
-const insertParts = ({ info, partition, write }: Prepared): WritePart[] =>
-  write.inserts.map(({ shard, rows }) => ({
+const insertParts = ({ info, partitionIds }: Target, write: PreparedWrite): WritePart[] =>
+  write.inserts.map(({ shard, partition, rows }) => ({
     kind: 'insert',
     channel: present(info.collection.channels[shard], 'channel'),
-    partitionId: partition.partitionId,
+    partitionId: present(partitionIds[partition], 'partition'),
     rows,
   }));
 
@@ -123,9 +161,8 @@ export const deleteParts = (
 
 export async function insert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
   const ready = await prepared('insert', body, call);
-  const { collectionId } = ready.info.collection;
   const { keys, rowCount } = ready.write;
-  const ts = await call.streamingNode.write(collectionId, insertParts(ready));
+  const ts = await written(call, ready, (target) => insertParts(target, ready.write));
   return encodeMutationResult({ keys, inserted: rowCount, deleted: 0, upserted: 0, ts });
 }
 
@@ -134,10 +171,49 @@ export async function insert(body: Uint8Array, call: CallContext): Promise<Uint8
  * the rows to replace, and the new rows get new keys.
  */
 export async function upsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+  if (decodeWriteTarget('upsert', body).isPartial) return partialUpsert(body, call);
   const ready = await prepared('upsert', body, call);
-  const { collectionId, channels } = ready.info.collection;
+  const { channels } = ready.info.collection;
   const { keys, rowCount, deletes } = ready.write;
-  const parts = [...deletePartsOf(channels, deletes, ALL_PARTITIONS), ...insertParts(ready)];
-  const ts = await call.streamingNode.write(collectionId, parts);
+  const ts = await written(call, ready, (target) => [
+    ...deletePartsOf(channels, deletes, ALL_PARTITIONS),
+    ...insertParts(target, ready.write),
+  ]);
   return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
+}
+
+async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+  const request = decodeWriteRequest('upsert', body);
+  const { collectionId } = targetOf(call, request).info.collection;
+  return inTurn(call, collectionId, async () => {
+    // As it is now that it is our turn.
+    const target = targetOf(call, request);
+    const { channels } = target.info.collection;
+    const rules = rulesOf('upsert', target, call);
+    const takeIds = (count: number) => call.coordinator.allocateIds(count);
+    const merged = await mergedRows(call, target.info, request);
+    const writes: (PreparedWrite & { readonly rows: readonly number[] })[] = [];
+    for (const { batch, rows } of [merged.replaced, merged.fresh])
+      if (rows.length > 0) writes.push({ ...(await dividedWrite(rules, batch, takeIds)), rows });
+    const parts = [
+      ...writes.flatMap(({ deletes }) => deletePartsOf(channels, deletes, ALL_PARTITIONS)),
+      ...writes.flatMap((write) => insertParts(target, write)),
+    ];
+    const ts = await call.streamingNode.write(collectionId, parts);
+    const keys = inOrder(writes);
+    const rowCount = keys.values.length;
+    return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
+  });
+}
+
+/** The keys in the order of the request's rows. */
+function inOrder(
+  writes: readonly (Pick<PreparedWrite, 'keys'> & { readonly rows: readonly number[] })[],
+): PrimaryKeys {
+  const keys: PrimaryKey[] = [];
+  for (const write of writes)
+    for (const [i, row] of write.rows.entries()) keys[row] = present(write.keys.values[i], 'key');
+  return writes[0]?.keys.type === 'VarChar'
+    ? { type: 'VarChar', values: keys as string[] }
+    : { type: 'Int64', values: BigInt64Array.from(keys as bigint[]) };
 }

@@ -14,7 +14,7 @@ import { encodeSearchResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
 import { requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
-import { partitionIdsOf } from './partitions.ts';
+import { partitionsToRead } from './partition-keys.ts';
 import { primaryKeyOf } from './prepared-write.ts';
 import { shown } from './shown.ts';
 import { timesOf } from './time-zones.ts';
@@ -186,7 +186,8 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
     );
   const compared = comparedBy(call, at, field, params['metric_type']);
   const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
-  const partitionIds = partitionIdsOf(info, request.partition_names);
+  const narrowing = { names: request.partition_names, filter };
+  const partitionIds = partitionsToRead(call, info, narrowing, 'partition-key-mode');
   const key = primaryKeyOf(schema);
   const asked = resolveOutput(schema, request.output_fields);
   // The official Node client shows the key of a hit only when it is among the fields.

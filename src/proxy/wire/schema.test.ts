@@ -87,11 +87,6 @@ test('a wrong schema is refused with the reason', () => {
 test('what is not served is refused by name', () => {
   const table: [WireSchema, RegExp][] = [
     [{ fields: [key, vector, { name: 'z', data_type: 9999 }] }, /data type 9999/],
-    [
-      { fields: [key, vector, { name: 'p', data_type: 5, is_partition_key: true }] },
-      /partition key \(field p\)/,
-    ],
-    [{ fields: [key, vector, { name: 'p', data_type: 5, is_clustering_key: true }] }, /clustering key/],
     [{ fields: [key, vector], functions: [{ name: 'bm25' }] }, /functions/],
   ];
   for (const [schema, reason] of table)

@@ -81,6 +81,10 @@ export function decodeSchema(bytes: Uint8Array, zone: TimeZone = utc): Collectio
   };
 }
 
+/** Reads the `schema.FieldSchema` of a field that is to be added. Throws as `decodeSchema`. */
+export const decodeAddedField = (bytes: Uint8Array, zone: TimeZone): FieldSchema =>
+  decodeField(decodeMessage<SchemaFieldSchema>('milvus.proto.schema.FieldSchema', bytes), zone);
+
 function refuseUnserved(wire: SchemaCollectionSchema): void {
   if (wire.functions.length > 0) throw unserved('a schema with functions');
   if (wire.external_source !== '' || wire.external_spec !== '') throw unserved('an external collection');
@@ -117,8 +121,6 @@ function decodeField(wire: SchemaFieldSchema, zone: TimeZone): FieldSchema {
   if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
   requireName('field', name);
   if (wire.is_dynamic) throw invalid(`cannot explicitly set a field as a dynamic field: ${name}`);
-  if (wire.is_partition_key) throw unserved(`a partition key (field ${name})`);
-  if (wire.is_clustering_key) throw unserved(`a clustering key (field ${name})`);
   if (wire.is_function_output) throw unserved(`a function output (field ${name})`);
   if (wire.external_field !== '') throw unserved(`an external field (field ${name})`);
   if (wire.autoID && !wire.is_primary_key)
@@ -137,6 +139,8 @@ function decodeField(wire: SchemaFieldSchema, zone: TimeZone): FieldSchema {
     nullable: wire.nullable,
     ...decodedDefault(wire, { dataType, maxLength: sizes.maxLength, zone }),
     isDynamic: false,
+    ...(wire.is_partition_key ? { isPartitionKey: true } : {}),
+    ...(wire.is_clustering_key ? { isClusteringKey: true } : {}),
     typeParams,
   };
 }
@@ -249,6 +253,8 @@ const encodeField = (field: FieldSchema, zone: TimeZone): Outgoing<SchemaFieldSc
   data_type: dataTypeToWire[field.dataType],
   type_params: fromProperties(field.typeParams),
   autoID: field.autoId,
+  is_partition_key: field.isPartitionKey ?? false,
+  is_clustering_key: field.isClusteringKey ?? false,
   element_type: field.elementType === undefined ? 0 : dataTypeToWire[field.elementType],
   nullable: field.nullable,
   ...(field.defaultValue === undefined

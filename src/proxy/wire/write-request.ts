@@ -1,5 +1,8 @@
 /** `InsertRequest` and `UpsertRequest` off the wire. */
+
+import { invalid } from './checks.ts';
 import { decodeFieldData, type WireField } from './field-data-decode.ts';
+import type { ListOp } from './merge-lists.ts';
 import { WireReader } from './reader.ts';
 
 /** Where a write goes: all but its columns. */
@@ -14,20 +17,32 @@ export interface WriteTarget {
   readonly isPartial: boolean;
 }
 
+/** What an upsert does with the values of one field. */
+export interface FieldOp {
+  readonly field: string;
+  readonly op: 'replace' | ListOp;
+}
+
 export interface WriteRequest extends WriteTarget {
   readonly fields: readonly WireField[];
+  /** Of a partial upsert; fields that are not named are replaced. */
+  readonly fieldOps: readonly FieldOp[];
 }
 
 /** Fields 1 to 8 are the same in both messages; what follows is not. */
 const namespaceField = { insert: 9, upsert: 10 } as const;
 const PARTIAL_UPDATE = 9;
 const FIELD_OPS = 11;
+const opsFromWire = ['replace', 'append', 'remove'] as const satisfies FieldOp['op'][];
+/** A schema has no more fields. */
+const MAX_FIELD_OPS = 64;
 
 class Collector {
   readonly kind: 'insert' | 'upsert';
   readonly #wantsFields: boolean;
   readonly names = { db_name: '', collection_name: '', partition_name: '' };
   readonly fields: WireField[] = [];
+  readonly fieldOps: FieldOp[] = [];
   numRows = 0;
   hasNamespace = false;
   isPartial = false;
@@ -66,19 +81,33 @@ class Collector {
     if (reader.field === namespaceField[this.kind]) this.hasNamespace = reader.string() !== '';
     else if (this.kind === 'upsert' && reader.field === PARTIAL_UPDATE)
       this.isPartial ||= reader.number() !== 0;
-    else {
-      if (this.kind === 'upsert' && reader.field === FIELD_OPS) this.isPartial = true;
-      reader.skip();
-    }
+    else if (this.kind === 'upsert' && reader.field === FIELD_OPS) {
+      const outer = reader.enter();
+      this.fieldOps.push(decodeOp(reader));
+      reader.leave(outer);
+      this.isPartial ||= this.fieldOps.at(-1)?.op !== 'replace';
+      if (this.fieldOps.length > MAX_FIELD_OPS) throw invalid('too many field operations');
+    } else reader.skip();
   }
+}
+
+function decodeOp(reader: WireReader): FieldOp {
+  let field = '';
+  let op: FieldOp['op'] | undefined = 'replace';
+  while (reader.next())
+    if (reader.field === 1) field = reader.string();
+    else if (reader.field === 2) op = opsFromWire[reader.number()];
+    else reader.skip();
+  if (op === undefined) throw invalid(`an unknown operation on field ${field}`);
+  return { field, op };
 }
 
 function decode(kind: 'insert' | 'upsert', bytes: Uint8Array, wantsFields: boolean): WriteRequest {
   const reader = new WireReader(bytes);
   const collector = new Collector(kind, wantsFields);
   while (reader.next()) collector.read(reader);
-  const { names, numRows, fields, hasNamespace, isPartial } = collector;
-  return { ...names, numRows, fields, hasNamespace, isPartial };
+  const { names, numRows, fields, fieldOps, hasNamespace, isPartial } = collector;
+  return { ...names, numRows, fields, fieldOps, hasNamespace, isPartial };
 }
 
 /** Throws `parameter-invalid` for bytes that are no such message. Nothing in the result refers to `bytes`. */

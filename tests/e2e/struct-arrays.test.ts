@@ -23,7 +23,7 @@ async function create(client: MilvusClient, collection_name: string, fields: Fie
   for (const { name, fields: own = [] } of fields)
     for (const field of own) {
       const path = `${name}[${field.name}]`;
-      if (field.element_type === DataType.BinaryVector) await index(path, 'MAX_SIM_HAMMING', 'BIN_FLAT');
+      if (field.name === 'bits') await index(path, 'MAX_SIM_HAMMING', 'BIN_FLAT');
       else if (Number(field.data_type) >= 100) await index(path, 'MAX_SIM_COSINE');
     }
   await load(client, collection_name);

@@ -3,10 +3,12 @@ import type { Clock } from '../../src/support/clock.ts';
 /** Time that a test moves by hand. */
 export class ManualClock implements Clock {
   #nowMs: number;
+  readonly #startMs: number;
   readonly #sleepers = new Set<{ readonly atMs: number; readonly wake: () => void }>();
 
   constructor(nowMs = 1_700_000_000_000) {
     this.#nowMs = nowMs;
+    this.#startMs = nowMs;
   }
 
   /** How wrong the wall clock is. */
@@ -16,8 +18,9 @@ export class ManualClock implements Clock {
     return this.#nowMs + this.skewMs;
   }
 
+  /** From 0 on, as that of a process that has just begun. */
   monotonicMs(): number {
-    return this.#nowMs;
+    return this.#nowMs - this.#startMs;
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {

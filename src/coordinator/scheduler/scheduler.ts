@@ -121,7 +121,7 @@ export class TaskScheduler implements Scheduler {
       step: { at: 'waiting' },
       held: undefined,
       failures: 0,
-      heardAtMs: 0,
+      heardAtMs: Number.NEGATIVE_INFINITY,
       isCancelled: false,
       work: undefined,
     };

@@ -364,7 +364,6 @@ const captures: readonly Planted[] = [
     says: /snapshot|protected|assert/i,
     what: 'a compaction is committed while a snapshot is captured: by what the snapshot holds, by a protected segment that goes, or by an assertion of the capture',
     make: openGate,
-    isCheap: true,
   },
   {
     name: 'hastyCapture',

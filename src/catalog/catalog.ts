@@ -187,16 +187,7 @@ export class Catalog {
     index: string,
     value: bigint | string,
   ): readonly R[] {
-    return [...this.each(table, index, value)];
-  }
-
-  /** As `find` without a list of its own: to be walked through in one step, before anything is awaited. */
-  each<Id extends bigint | string, R extends object>(
-    table: TableSpec<Id, R>,
-    index: string,
-    value: bigint | string,
-  ): Iterable<R> {
-    return (this.#mirror(table).found(index, value)?.values() ?? []) as Iterable<R>;
+    return [...((this.#mirror(table).found(index, value)?.values() ?? []) as Iterable<R>)];
   }
 
   /** How many records `find` answers with. */

@@ -57,15 +57,14 @@ class Simulation {
 
   #showProgress(): void {
     const { count, minutes } = this.#args;
-    if (!this.#isTerminal || this.#tookMs - this.#shownAtMs < SECOND_MS / 4) return;
+    if (this.#tookMs - this.#shownAtMs < (this.#isTerminal ? SECOND_MS / 4 : MINUTE_MS)) return;
     this.#shownAtMs = this.#tookMs;
     const { seeds, failures } = this.#summary;
     const perSecond = (seeds * SECOND_MS) / this.#tookMs;
     const leftMs = Math.min(((count - seeds) / perSecond) * SECOND_MS, minutes * MINUTE_MS - this.#tookMs);
     const of = Number.isFinite(count) ? ` of ${count}` : '';
-    process.stderr.write(
-      `${CLEAR_LINE}${seeds}${of} seeds, ${failures} failed, ${perSecond.toFixed(1)} a second, ${Math.ceil(leftMs / SECOND_MS)} s left`,
-    );
+    const line = `${seeds}${of} seeds, ${failures} failed, ${perSecond.toFixed(1)} a second, ${Math.ceil(leftMs / SECOND_MS)} s left`;
+    process.stderr.write(this.#isTerminal ? `${CLEAR_LINE}${line}` : `${line}\n`);
   }
 
   #end(isWhole: boolean): void {

@@ -1,5 +1,6 @@
 /** Seeds here, or in processes side by side. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { report, runSeed } from './run.ts';
 import type { Mode } from './shape.ts';
 import { digestOf, type SeedResult } from './summary.ts';
@@ -45,15 +46,19 @@ export const inThisProcess = (options: SeedOptions): SeedRunner => ({
   stop: () => undefined,
 });
 
+/** Real time for one seed; most take a third of a second. One that takes this long never leaves the event loop, or for nothing that ends. */
+const WITHIN_MS = 120_000;
+
 export function inAnotherProcess(options: SeedOptions): SeedRunner {
-  const child: ChildProcess = fork(new URL('./seed-worker.js', import.meta.url), {
-    execArgv: ['--enable-source-maps'],
-  });
+  const begin = (): ChildProcess =>
+    fork(new URL('./seed-worker.js', import.meta.url), { execArgv: ['--enable-source-maps'] });
+  let child = begin();
   let isStopped = false;
   return {
     run: (seed) =>
       new Promise((resolve, reject) => {
         const settle = (): void => {
+          clearTimeout(timer);
           child.off('message', onMessage);
           child.off('exit', onExit);
         };
@@ -66,6 +71,12 @@ export function inAnotherProcess(options: SeedOptions): SeedRunner {
           if (!isStopped)
             reject(new Error(`the process of seed ${seed} ended with ${signal ?? `status ${code}`}`));
         };
+        const timer = setTimeout(() => {
+          settle();
+          child.kill('SIGKILL');
+          child = begin();
+          resolve(stuck(seed));
+        }, WITHIN_MS);
         child.on('message', onMessage);
         child.on('exit', onExit);
         child.send({ seed, options } satisfies SeedOrder);
@@ -74,5 +85,18 @@ export function inAnotherProcess(options: SeedOptions): SeedRunner {
       isStopped = true;
       child.kill('SIGKILL');
     },
+  };
+}
+
+function stuck(seed: number): SeedResult {
+  const message = `did not end within ${WITHIN_MS / 1000} s of real time`;
+  return {
+    seed,
+    digest: 'stuck',
+    faults: [],
+    done: [],
+    failure: { property: 'ends', message, check: '' },
+    report: `seed ${seed}: ${message}\nagain: npm run sim -- --seed ${seed} --verbose`,
+    trace: [],
   };
 }

@@ -418,6 +418,37 @@ test('segments of a partition whose drop is not finished are not planned again a
   await coordinator.close();
 });
 
+test('deletes that were left for the rows of a partition whose drop is not finished are retired, not looked at again and again', async () => {
+  const of = await stage();
+  const { coordinator, log } = of.world;
+  await coordinator.createPartition(named('books'), 'p');
+  const info = coordinator.describeCollection(named('books'));
+  const partitionId = info.partitions.find(({ name }) => name === 'p')!.partitionId;
+  await flushed({ ...of, partitionId }, [1]);
+  await flushed(of, [2], 'L0');
+  assert.equal(recordsOf(of).length, 2, 'the deletes may kill rows of p');
+  const [drop, segmentsOf] = [log.drop.bind(log), log.segments.bind(log)];
+  let looks = 0;
+  log.segments = () => {
+    // Or a red test would never end.
+    if (++looks > 1000) of.world.coordinator.close().catch(() => undefined);
+    return segmentsOf();
+  };
+  log.drop = () => Promise.reject(new DbError('storage-failed', 'the log cannot be cut'));
+  await coordinator.dropPartition(named('books'), 'p').catch(() => undefined);
+  await run(of.world);
+  assert.ok(looks < 100, `${looks} looks`);
+  assert.deepEqual(
+    recordsOf(of).map(({ level }) => level),
+    ['L1'],
+  );
+  log.drop = drop;
+  await of.world.tick();
+  await run(of.world);
+  assert.deepEqual(recordsOf(of), []);
+  await coordinator.close();
+});
+
 test('a failure that has passed is no trouble any more, whether its segments are compacted then or left as they are', async () => {
   const of = await stage();
   const { coordinator, clock } = of.world;

@@ -254,19 +254,13 @@ export class Compactor implements Compactions {
     collectionId: CollectionId,
     rules: Pick<PlanInput, 'policy' | 'isResting' | 'examinedWith' | 'isMeant'>,
   ): Promise<Planned> {
-    const { catalog, protection } = this.#parts;
+    const { protection } = this.#parts;
     const { open } = this.#runner;
     const expired = this.#expired(collectionId);
-    // Of a partition whose drop is under way nothing is ever seen again, neither rows nor deletes.
-    const living = new Set<PartitionId>([ALL_PARTITIONS]);
-    for (const { partitionId } of catalog.find(partitions, 'collection', collectionId))
-      living.add(partitionId);
     return inTurns(
       planSteps({
         ...rules,
-        segments: catalog
-          .find(segments, 'collection', collectionId)
-          .filter(({ partitionId }) => living.has(partitionId)),
+        segments: this.#living(collectionId),
         log: this.#log(collectionId),
         isProtected: (segmentId) => protection.isProtected(collectionId, segmentId),
         isBusy: (segmentId) => open.isSource(segmentId),
@@ -281,6 +275,17 @@ export class Compactor implements Compactions {
     const collection = catalog.get(collections, collectionId);
     const expiry = collection && expiryOf(collection);
     return expiry === undefined ? [] : expiredRanges(expiry, clock.nowMs());
+  }
+
+  /** Records of what may still be seen: of a partition whose drop is under way nothing is, neither rows nor deletes. */
+  #living(collectionId: CollectionId): readonly SegmentRecord[] {
+    const { catalog } = this.#parts;
+    const living = new Set<PartitionId>([ALL_PARTITIONS]);
+    for (const { partitionId } of catalog.find(partitions, 'collection', collectionId))
+      living.add(partitionId);
+    return catalog
+      .find(segments, 'collection', collectionId)
+      .filter(({ partitionId }) => living.has(partitionId));
   }
 
   #log(collectionId: CollectionId) {
@@ -306,9 +311,11 @@ export class Compactor implements Compactions {
     open.hold(segmentIds);
     const work = replacement
       .retire(collectionId, RETIRED_AT_ONCE, () => this.#stillRetired(collectionId, segmentIds))
-      .then(() => {
+      .then((count) => {
         open.letGo(segmentIds);
-        this.look(collectionId);
+        // None is over any more: what made it so has told of itself, or it will be seen at the next tick.
+        if (count > 0) this.look(collectionId);
+        else this.#held.add(collectionId);
       })
       .catch((error: unknown) => {
         open.letGo(segmentIds);
@@ -326,11 +333,7 @@ export class Compactor implements Compactions {
       .filter((segmentId) => !open.isRead(segmentId) && !protection.isProtected(collectionId, segmentId))
       .map((segmentId) => catalog.get(segments, segmentId))
       .filter((record) => record?.state === 'flushed');
-    return stillOver(
-      free as SegmentRecord[],
-      catalog.each(segments, 'collection', collectionId),
-      this.#log(collectionId),
-    );
+    return stillOver(free as SegmentRecord[], this.#living(collectionId), this.#log(collectionId));
   }
 
   #policy(special: Partial<Policy> & Pick<Policy, 'isThorough'>): Policy {

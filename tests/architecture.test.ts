@@ -161,7 +161,7 @@ test('every file that a document names exists', () => {
 function hasTest(path: string, name: string): boolean {
   if (!existsSync(join(project, path))) return false;
   const text = read(path);
-  if (text.includes(`test('${name}'`) || text.includes(`inDirectory('${name}'`)) return true;
+  if (["test('", "inDirectory('", "inDirectory(\n  '"].some((call) => text.includes(`${call}${name}'`))) return true;
   const quoted = (part: string) => text.includes(`'${part}'`);
   return [...text.matchAll(/test\(`([^`]+)`/g)].some(([, title = '']) => {
     const pattern = title

@@ -7,6 +7,7 @@ import { readManifests, readMetadata } from '../../src/coordinator/snapshot/read
 import { pins, type SnapshotRecord, snapshots } from '../../src/coordinator/snapshot/record.ts';
 import { allFiles, type SnapshotSegment } from '../../src/coordinator/snapshot/segment.ts';
 import { collections, indexes, partitions, segments } from '../../src/coordinator/tables.ts';
+import { isDbError } from '../../src/errors/db-error.ts';
 import { ALL_PARTITIONS, type SegmentId, type SnapshotId } from '../../src/model/ids.ts';
 import type { SegmentFile, SegmentRecord } from '../../src/model/records.ts';
 import { collectionSegmentsPrefix, IDENTITY_KEY, snapshotManifestKey } from '../../src/storage/keys.ts';
@@ -174,7 +175,13 @@ export class Keeper {
     if (stat.sizeBytes !== sizeBytes) return `object '${key}' has ${stat.sizeBytes} bytes, not ${sizeBytes}`;
     const mark = `${key} ${stat.etag} ${sum}`;
     if (this.#right.has(mark)) return undefined;
-    if (crc32(await store.get(key)) !== sum) return `object '${key}' has another checksum`;
+    const bytes = await store.get(key).catch((error: unknown) => {
+      // It may go between the two looks; the caller knows whether it may.
+      if (isDbError(error, 'object-not-found')) return undefined;
+      throw error;
+    });
+    if (bytes === undefined) return `object '${key}' is needed and missing`;
+    if (crc32(bytes) !== sum) return `object '${key}' has another checksum`;
     this.#right.add(mark);
     return undefined;
   }

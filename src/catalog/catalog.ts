@@ -209,7 +209,7 @@ export class Catalog {
    */
   async commit(changes: readonly Change[]): Promise<'committed' | 'stale'> {
     assert(changes.length <= MAX_CHANGES_PER_COMMIT, `a commit of ${changes.length} changes`);
-    if (this.#failure !== undefined) throw this.#failure;
+    this.requireUsable();
     const ops = changes.map(opOf);
     const bytes = assertBounds(ops);
     if (bytes > MAX_COMMIT_BYTES - OWN_BYTES)
@@ -227,6 +227,11 @@ export class Catalog {
       outcome === 'committed',
       `stale commit of ${changes.map((c) => `${c.table.name}/${idOf(c)}`).join(', ')}`,
     );
+  }
+
+  /** Throws `service-unavailable` once the records here may not be those that are stored: nothing may be done on the strength of them. */
+  requireUsable(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Ends what is being written; what still waits, and every later commit, is refused. */

@@ -79,6 +79,29 @@ for (const [kind, open] of kinds)
       assert.equal(await store.stat(KEY), undefined);
     });
 
+    test('once the outcome of a catalog write is unknown nothing is deleted: what was stored may need what seems to be garbage', async () => {
+      await using store = await open();
+      const kv = new MemoryKv();
+      const { catalog, remover } = await start({ kv, store });
+      await store.put(KEY, bytes);
+      const commit = kv.commit.bind(kv);
+      kv.commit = async (...at) => {
+        await commit(...at);
+        throw new DbError('storage-failed', 'EIO');
+      };
+      const isUnknown = (error: unknown) =>
+        isDbError(error, 'service-unavailable') && error.message.includes('unknown outcome');
+      await assert.rejects(useCatalog(catalog), isUnknown);
+      await assert.rejects(remover.remove(KEY), isUnknown);
+      await assert.rejects(remover.removeBelow('segments/1/'), isUnknown);
+      await assert.rejects(remover.removeTemporary('w-1/1'), isUnknown);
+      assert.ok(await store.stat(KEY));
+      kv.commit = commit;
+      const { remover: next } = await start({ kv, store }, 2);
+      await next.remove(KEY);
+      assert.equal(await store.stat(KEY), undefined);
+    });
+
     test('R26: a new catalog refuses to start over objects that are there already, as often as it is tried', async () => {
       await using store = await open();
       await store.put(KEY, bytes);

@@ -150,9 +150,13 @@ export class StoreIdentity {
     return this.#checking;
   }
 
-  /** As `verify`, but what has been found right is not looked at again. */
+  /**
+   * As `verify`, but what has been found right is not looked at again. Throws `service-unavailable`, too, once the catalog does not know
+   * what it holds: a commit that nobody was told of may need what seems to be garbage.
+   */
   async require(): Promise<void> {
     if (!this.#isVerified) await this.verify();
+    this.#catalog.requireUsable();
   }
 
   /** Whether something was wrong and, looked at again, is not. */

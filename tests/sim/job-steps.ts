@@ -254,6 +254,12 @@ export abstract class JobSteps extends RestoreSteps {
           if (step.problem === 'unreadable' && step.segmentId === undefined) isRead = false;
         }
     });
+    // One whose process died holds its snapshot for a minute.
+    if (outcome.is !== 'ok')
+      snap.lostPinsUntilMs = Math.max(
+        snap.lostPinsUntilMs,
+        this.world.clock.nowMs() + this.world.slackMs + 60_000,
+      );
     check(
       'kept',
       outcome.is !== 'ok' || found.includes(key) || !isRead,

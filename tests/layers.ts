@@ -10,7 +10,9 @@ export const layers = {
   geometry: ['support', 'errors'],
   /** Points in time as text, and the zones they are told in. */
   timestamptz: ['support', 'errors'],
-  expr: ['support', 'errors', 'model', 'geometry', 'timestamptz'],
+  /** From text to tokens: of rows that are written, of queries, of filters. */
+  text: ['support', 'errors', 'model'],
+  expr: ['support', 'errors', 'model', 'geometry', 'timestamptz', 'text'],
   storage: ['support', 'errors', 'model'],
   catalog: ['support', 'errors', 'model'],
   wal: ['support', 'errors', 'model'],
@@ -27,6 +29,7 @@ export const layers = {
     'segment',
     'vector-index',
     'expr',
+    'text',
     'streamingnode',
   ],
   coordinator: [
@@ -36,6 +39,7 @@ export const layers = {
     'model',
     'storage',
     'catalog',
+    'text',
     'streamingnode',
     'datanode',
     'querynode',
@@ -48,6 +52,7 @@ export const layers = {
     'geometry',
     'timestamptz',
     'expr',
+    'text',
     'streamingnode',
     'coordinator',
     'querynode',

@@ -1,0 +1,27 @@
+/** From analyzer parameters to tokens. */
+import { parseParams, pipelineOf } from './params.ts';
+import type { Token } from './token.ts';
+
+export interface Analyzer {
+  /** Its first text takes long: it is for worker threads. */
+  readonly isSlowToStart: boolean;
+  analyze(text: string): Token[];
+}
+
+/** Analyzers kept ready, by their parameters. */
+const MAX_ANALYZERS = 64;
+const analyzers = new Map<string, Analyzer>();
+
+/** The analyzer of these parameters, as JSON; empty: `standard`. Throws `parameter-invalid`, `parameter-too-large`, `unimplemented`. */
+export function analyzerOf(params: string): Analyzer {
+  const known = analyzers.get(params);
+  if (known !== undefined) return known;
+  const { tokenizer, filters, isSlowToStart } = pipelineOf(parseParams(params));
+  const analyzer: Analyzer = {
+    isSlowToStart,
+    analyze: (text) => filters.reduce<Token[]>((tokens, filter) => filter(tokens), tokenizer(text)),
+  };
+  if (analyzers.size >= MAX_ANALYZERS) analyzers.clear();
+  analyzers.set(params, analyzer);
+  return analyzer;
+}

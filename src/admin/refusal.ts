@@ -48,6 +48,7 @@ const statuses = {
   'filter-invalid': 400,
   'partition-key-mode': 400,
   'field-not-found': 404,
+  'field-not-retrievable': 400,
   'collection-duplicate': 409,
   cancelled: 503,
 } as const satisfies Record<ErrorName, number>;

@@ -66,6 +66,7 @@ export const errorCodes = {
   'filter-invalid': caller(1100, 'Correct the filter at the position given.', 'IllegalArgument'),
   'partition-key-mode': caller(65535, 'Partitions of a collection with a partition key are not named.'),
   'field-not-found': caller(65535, 'Check the field name.'),
+  'field-not-retrievable': caller(65535, 'What a function writes is not shown. Leave the field out.'),
   'collection-duplicate': caller(65535, 'Choose another name, or drop the existing one.'),
   /** A worker thread or task was told to stop. Never seen on the wire. */
   cancelled: world(2, 'The work was cancelled.', true),

@@ -1,6 +1,8 @@
 /** The table of served RPCs: what answers each, and what differs from Milvus. docs/compatibility.md is printed from it (compatibility.ts). */
+
 import * as aliases from './handlers/aliases.ts';
 import * as alter from './handlers/alter.ts';
+import { runAnalyzer } from './handlers/analyzers.ts';
 import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
@@ -40,7 +42,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
-    'Every data type; struct arrays of arrays and vector arrays. Rows are divided over partitions by the partition key; a clustering key is kept and described, no compaction orders rows by it. Functions are refused by name.',
+    'Every data type; struct arrays of arrays and vector arrays. Rows are divided over partitions by the partition key; a clustering key is kept and described, no compaction orders rows by it. Functions: BM25, with one analyzer or several by a field of the row; others are refused by name.',
   ),
   DropCollection: unary('DropCollection', collections.dropCollection),
   HasCollection: unary('HasCollection', collections.hasCollection),
@@ -126,11 +128,16 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric but BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric, text by BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
   ),
   Query: bytes(
     query,
     'No iterator, group-by or order-by; rows come in primary-key order. Reads see every acknowledged write whatever the consistency level.',
+  ),
+  RunAnalyzer: unary(
+    'RunAnalyzer',
+    runAnalyzer,
+    'Analyzers `standard`, `english`, `chinese`; tokenizers `standard`, `whitespace`, `jieba`, `icu`, `thai`; filters `lowercase`, `asciifolding`, `alphanumonly`, `cnalphanumonly`, `cncharonly`, `removepunct`, `decimaldigit`, `length`, `stop` (with `_english_`), `stemmer` (but Greek), `decompounder`, `regex` (without memory or looking behind). The others of Milvus are refused by name. Hashes are our own.',
   ),
 
   GetPersistentSegmentInfo: unary('GetPersistentSegmentInfo', segments.getPersistentSegmentInfo),

@@ -44,6 +44,8 @@ export interface SearchRequest {
   readonly metric: MetricType;
   /** For MHJACCARD: bits of an element of the signatures. Absent: 32. */
   readonly elementBits?: number;
+  /** For BM25: the parameters of the index. The queries are how often each term is in them. */
+  readonly bm25?: { readonly k1: number; readonly b: number };
   /** Width of the graph search; the node raises it to `topK`. */
   readonly ef?: number;
   /** Range search, in the metric's own score; bounds as in Milvus. */

@@ -8,6 +8,7 @@ import { assert } from '../support/assert.ts';
 import type { QueryValues } from '../vector-index/flat.ts';
 import { queryValues } from '../vector-index/lists.ts';
 import { isBinaryMetric, type ScanMetric } from '../vector-index/metric.ts';
+import type { SparseScorer } from '../vector-index/sparse-scores.ts';
 import type { SearchRequest } from './api.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
@@ -24,7 +25,7 @@ export type Queries =
   | { readonly kind: 'vectors'; readonly metric: ScanMetric; readonly values: QueryValues }
   | { readonly kind: 'items'; readonly metric: ScanMetric; readonly values: QueryValues }
   | { readonly kind: 'lists'; readonly column: ListColumn }
-  | { readonly kind: 'sparse'; readonly column: BytesColumn };
+  | { readonly kind: 'sparse'; readonly column: BytesColumn; readonly scorer?: SparseScorer };
 
 /** Search width when the caller gives none. */
 const DEFAULT_EF = 64;
@@ -48,7 +49,8 @@ export function checkQueries(field: FieldSchema, request: SearchRequest): Querie
     return { kind, metric, values: queryValues(queries) };
   }
   if (queries.layout === 'bytes') {
-    if (metric === 'BM25') throw new DbError('unimplemented', 'searching by BM25 is not implemented');
+    if (metric === 'BM25' && request.bm25 === undefined)
+      throw new DbError('parameter-invalid', 'searching by BM25 needs its parameters');
     return { kind: 'sparse', column: queries };
   }
   if (!isListMetric(metric))
@@ -95,7 +97,8 @@ export async function nearest(
   if (queries.kind === 'sparse') {
     const index = unit.sparse.get(fieldId);
     assert(column.layout === 'bytes' && index !== undefined, 'sparse vectors have posting lists');
-    return searchSparse(index, column, { ...wanted, allowed, queries: queries.column });
+    const { column: terms, scorer } = queries;
+    return searchSparse(index, column, { ...wanted, allowed, queries: terms, scorer });
   }
   if (queries.kind === 'lists') {
     assert(column.layout === 'list' && isListMetric(request.metric), 'a list field has lists');

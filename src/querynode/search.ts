@@ -3,8 +3,9 @@ import { DbError } from '../errors/db-error.ts';
 import { isSmallerBetter } from '../model/metric.ts';
 import { mapLimited } from '../support/limiter.ts';
 import type { SearchRequest, SearchResult } from './api.ts';
+import { weightedQueries } from './bm25.ts';
 import { gatherKeys, gatherRows, type RowRefs } from './gather.ts';
-import { checkQueries, nearest } from './nearest.ts';
+import { checkQueries, nearest, type Queries } from './nearest.ts';
 import type { Selection } from './order.ts';
 import { type ReadContext, selectAll } from './reads.ts';
 import { type Hit, reduceHits } from './reduce.ts';
@@ -23,7 +24,7 @@ const COST_PER_HIT = 30;
 export async function searchRows(context: SearchContext, request: SearchRequest): Promise<SearchResult> {
   const field = requireField(context.schema, request.fieldId);
   checkPage(request);
-  const queries = checkQueries(field, request);
+  const queries = await weighted(context, request, checkQueries(field, request));
   const outputs = request.outputFields.map((fieldId) => requireField(context.schema, fieldId));
   const selections = await selectAll(context, request.filter);
   const found = await mapLimited(selections, context.parallelUnits, (selection) =>
@@ -53,6 +54,16 @@ export async function searchRows(context: SearchContext, request: SearchRequest)
     keys: await gatherKeys(views, refs, keyFieldOf(context.schema), context),
     rows: await gatherRows(views, refs, outputs, context),
   };
+}
+
+/** BM25 weighs the terms of its queries by the whole corpus. */
+async function weighted(
+  { views, pacer }: SearchContext,
+  { bm25, fieldId }: SearchRequest,
+  queries: Queries,
+): Promise<Queries> {
+  if (bm25 === undefined || queries.kind !== 'sparse') return queries;
+  return { kind: 'sparse', ...(await weightedQueries(views, fieldId, queries.column, bm25, pacer)) };
 }
 
 function checkPage({ topK, offset }: SearchRequest): void {

@@ -12,6 +12,8 @@ import {
 } from '../../model/schema.ts';
 import { structFieldParts } from '../../model/structs.ts';
 
+import { checkFieldAnalysis } from '../../text/field-analyzers.ts';
+import { withFunctions } from './functions.ts';
 import { DEFAULT_PARTITION } from './names.ts';
 
 export const MAX_FIELDS = 64;
@@ -44,7 +46,7 @@ export function assignFields(asked: CollectionSchema): CollectionSchema {
   });
   if (fields.length < given.length) throw invalid('a field belongs to a struct array that is not there');
   if (asked.enableDynamicField) fields.push(numbered(dynamicField));
-  return { ...asked, fields, ...(structs.length === 0 ? {} : { structs }) };
+  return withFunctions({ ...asked, fields, ...(structs.length === 0 ? {} : { structs }) });
 }
 
 /** Ids are never used twice: what was written under one would be read as the other's. */
@@ -77,6 +79,7 @@ export function withField(schema: CollectionSchema, given: FieldSchema): Collect
   if (schema.fields.length >= MAX_FIELDS)
     throw invalid(`The number of fields has reached the maximum value ${MAX_FIELDS}`);
   checkType(given);
+  checkFieldAnalysis(given, schema);
   const field = { ...given, fieldId: nextFieldId(schema) };
   const own = schema.fields.filter(({ isDynamic }) => !isDynamic);
   const dynamic = schema.fields.filter(({ isDynamic }) => isDynamic);

@@ -21,7 +21,7 @@ import { keysOf } from './shards.ts';
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
-/** Whole rows: those that replace others, and those whose keys nobody has. */
+/** Whole rows, but for what functions write: those that replace others, and those whose keys nobody has. */
 export interface MergedRows {
   readonly replaced: Merged;
   readonly fresh: Merged;
@@ -70,7 +70,7 @@ export async function mergedRows(
   const old = await call.queryNode.query({
     collectionId,
     filter: call.filters.ofKeys(keys, keyField.fieldId),
-    outputFields: schema.fields.map(({ fieldId }) => fieldId),
+    outputFields: storedFields(schema).map(({ fieldId }) => fieldId),
   });
   const rows = pairs(keys, keysOf(old, keyField));
   return {
@@ -78,6 +78,10 @@ export async function mergedRows(
     fresh: { batch: freshRows(schema, given, ops, rows.fresh), rows: rows.fresh },
   };
 }
+
+/** What functions write is written anew. */
+const storedFields = ({ fields }: CollectionSchema): readonly FieldSchema[] =>
+  fields.filter(({ isFunctionOutput }) => isFunctionOutput !== true);
 
 /** The schema of what is given: the key, the fields that are there, and the dynamic field when something is for it. */
 function givenPart(schema: CollectionSchema, { fields }: WriteRequest): CollectionSchema {
@@ -137,7 +141,7 @@ interface Merge {
 
 function replacedRows(schema: CollectionSchema, { given, ops, old, rows }: Merge): RowBatch {
   const columns = new Map<FieldId, Column>();
-  for (const field of schema.fields) {
+  for (const field of storedFields(schema)) {
     const { fieldId } = field;
     const was = takeRows(present(old.columns.get(fieldId), 'a column that was asked for'), rows.old);
     const sent = given.columns.get(fieldId);
@@ -173,7 +177,7 @@ function freshRows(
   rows: readonly number[],
 ): RowBatch {
   const columns = new Map<FieldId, Column>();
-  for (const field of rows.length === 0 ? [] : schema.fields) {
+  for (const field of rows.length === 0 ? [] : storedFields(schema)) {
     const sent = given.columns.get(field.fieldId);
     if (sent !== undefined)
       columns.set(field.fieldId, freshColumn(field, ops.get(field.fieldId), takeRows(sent, rows)));

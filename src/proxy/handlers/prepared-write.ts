@@ -9,10 +9,12 @@ import type { Column, PrimaryKeys, RowBatch } from '../../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
+import { withFunctionOutputs } from '../../text/bm25-rows.ts';
 import { TimeZone } from '../../timestamptz/zones.ts';
 import { textColumn } from '../wire/dynamic.ts';
 import { checkedRows } from '../wire/rows.ts';
 import { decodeWriteRequest, type WriteRequest } from '../wire/write-request.ts';
+import { analysisTasks } from './analysis.ts';
 import { keysOf, rowsByShard, shardsOf, takeBatch, takeKeys } from './shards.ts';
 
 export const primaryKeyOf = (schema: CollectionSchema): FieldSchema =>
@@ -65,10 +67,10 @@ export async function prepareWrite(
     if (new Set<bigint | string>(values).size < values.length)
       throw new DbError('parameter-invalid', 'duplicate primary keys are not allowed in the same batch');
   }
-  return dividedWrite(rules, checked, takeIds, autoIds);
+  return dividedWrite(rules, withFunctionOutputs(schema, checked), takeIds, autoIds);
 }
 
-/** Whole rows, divided over channels and partitions; an upsert's on an auto-id collection get new keys, and the given ones are deleted. */
+/** Whole rows, what functions write included, divided over channels and partitions; an upsert's on an auto-id collection get new keys, and the given ones are deleted. */
 export async function dividedWrite(
   { kind, schema, shardsNum, partitionsNum }: WriteRules,
   checked: RowBatch,
@@ -155,6 +157,7 @@ export interface PrepareWriteInput {
 
 /** What a worker thread can do for the proxy. */
 export const writeTasks = (): WorkerTasks => ({
+  ...analysisTasks(),
   [PREPARE_WRITE]: async ({ rules, body, firstId }: PrepareWriteInput) => {
     const output = await prepareWrite(rules, decodeWriteRequest(rules.kind, body), async () => firstId);
     return { output, transfer: largeBuffers(output) };

@@ -12,6 +12,7 @@ import type { Workers } from '../../support/workers.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { encodeMutationResult } from '../wire/results.ts';
 import { decodeWriteRequest, decodeWriteTarget, type WriteTarget } from '../wire/write-request.ts';
+import { functionOutputs, offloadTextFrom } from './analysis.ts';
 import { inTurn, mergedRows } from './partial-upsert.ts';
 import { keyedPartitions, partitionKeyOf, refuseNamed } from './partition-keys.ts';
 import { requirePartition } from './partitions.ts';
@@ -35,9 +36,14 @@ const OFFLOAD_FROM_BYTES = 1 << 20;
 const OFFLOAD_TOLD_FROM_BYTES = 64 << 10;
 
 const offloadFrom = ({ info }: Target): number =>
-  info.collection.schema.fields.some(({ dataType }) => dataType === 'Geometry' || dataType === 'Timestamptz')
-    ? OFFLOAD_TOLD_FROM_BYTES
-    : OFFLOAD_FROM_BYTES;
+  Math.min(
+    offloadTextFrom(info.collection.schema),
+    info.collection.schema.fields.some(
+      ({ dataType }) => dataType === 'Geometry' || dataType === 'Timestamptz',
+    )
+      ? OFFLOAD_TOLD_FROM_BYTES
+      : OFFLOAD_FROM_BYTES,
+  );
 
 interface Target {
   readonly info: CollectionInfo;
@@ -99,10 +105,10 @@ async function written(
 
 async function prepared(kind: WriteRules['kind'], body: Uint8Array, call: CallContext): Promise<Prepared> {
   const { workers, coordinator } = call;
-  if (workers !== undefined && body.length >= OFFLOAD_TOLD_FROM_BYTES) {
+  if (workers !== undefined) {
     const head = decodeWriteTarget(kind, body);
-    // More rows than bytes: nothing but filled-in defaults, or wrong.
     const isLarge = body.length >= offloadFrom(targetOf(call, head));
+    // More rows than bytes: nothing but filled-in defaults, or wrong.
     if (head.numRows <= body.length && !head.isPartial && isLarge)
       return preparedByWorker(kind, body, head, call, workers);
   }
@@ -194,7 +200,10 @@ async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Uint8
     const merged = await mergedRows(call, target.info, request);
     const writes: (PreparedWrite & { readonly rows: readonly number[] })[] = [];
     for (const { batch, rows } of [merged.replaced, merged.fresh])
-      if (rows.length > 0) writes.push({ ...(await dividedWrite(rules, batch, takeIds)), rows });
+      if (rows.length > 0) {
+        const whole = await functionOutputs(call, rules.schema, batch);
+        writes.push({ ...(await dividedWrite(rules, whole, takeIds)), rows });
+      }
     const parts = [
       ...writes.flatMap(({ deletes }) => deletePartsOf(channels, deletes, ALL_PARTITIONS)),
       ...writes.flatMap((write) => insertParts(target, write)),

@@ -12,6 +12,7 @@ import { flattenParams, integerParam, numberParam } from '../wire/key-values.ts'
 import { decodePlaceholders, queriesFor } from '../wire/placeholder.ts';
 import { encodeSearchResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
+import { bm25Of, textQueries } from './full-text.ts';
 import { requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionsToRead } from './partition-keys.ts';
@@ -70,6 +71,7 @@ interface Compared {
   readonly metric: MetricType;
   /** For MHJACCARD: bits of an element of the signatures. */
   readonly elementBits?: number;
+  readonly bm25?: { readonly k1: number; readonly b: number };
 }
 
 /** How the field's index compares. Throws `parameter-invalid` when the request names another metric. */
@@ -85,6 +87,7 @@ function comparedBy(
   const built = requireMetric(params['metric_type'] ?? asked ?? fallback);
   if (asked !== undefined && requireMetric(asked) !== built)
     throw invalid(`metric type not match: invalid parameter[expected=${built}][actual=${asked}]`);
+  if (built === 'BM25') return { metric: built, bm25: bm25Of(params) };
   const elementBits = integerParam(params, 'mh_element_bit_width');
   return elementBits === undefined ? { metric: built } : { metric: built, elementBits };
 }
@@ -175,7 +178,11 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   const field = vectorField(schema, params['anns_field']);
   const page = pageOf(params);
   checkVectorSearchParams(params);
-  const queries = queriesFor(field, decodePlaceholders(request.placeholder_group ?? new Uint8Array(0)));
+  const placeholders = decodePlaceholders(request.placeholder_group ?? new Uint8Array(0));
+  const queries =
+    field.isFunctionOutput === true
+      ? await textQueries(call, schema, field, placeholders, params)
+      : queriesFor(field, placeholders);
   const queryCount = queryCountOf(queries);
   if (request.nq > 0n && request.nq !== BigInt(queryCount))
     throw invalid(`nq [${request.nq}] is invalid: the request holds ${queryCount} vectors`);

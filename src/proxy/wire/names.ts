@@ -4,7 +4,7 @@ import { DbError } from '../../errors/db-error.ts';
 /** UTF-8 bytes. */
 const MAX_NAME_BYTES = 255;
 
-type Named = 'collection' | 'alias' | 'partition' | 'index' | 'field' | 'database' | 'snapshot';
+type Named = 'collection' | 'alias' | 'partition' | 'index' | 'field' | 'function' | 'database' | 'snapshot';
 
 const refuse = (message: string): never => {
   throw new DbError('parameter-invalid', message);

@@ -1,4 +1,5 @@
 /** `common.PlaceholderGroup`: what a search looks for. */
+import { isUtf8 } from 'node:buffer';
 import { vectorArrays, vectorBytes } from '../../model/columns.ts';
 import type { BytesColumn, QueryColumn, VectorColumn } from '../../model/rows.ts';
 import { type DataType, type FieldSchema, isDenseVector, type VectorType } from '../../model/schema.ts';
@@ -162,4 +163,13 @@ function listQueries(
     offsets[i + 1] = (offsets[i] ?? 0) + length / size;
   });
   return { layout: 'list', type: 'ArrayOfVector', offsets, items: joined(field, type, dim, values) };
+}
+
+/** The texts, when that is what they are. Throws `parameter-invalid` for what is not UTF-8. */
+export function placeholderTexts({ type, values }: Placeholders): readonly string[] | undefined {
+  if (type.kind !== 'scalar' || type.type !== 'VarChar') return undefined;
+  return values.map((value) => {
+    if (!isUtf8(value)) throw invalid('the text to search for is not UTF-8');
+    return Buffer.from(value.buffer, value.byteOffset, value.length).toString('utf8');
+  });
 }

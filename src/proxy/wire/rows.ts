@@ -31,7 +31,7 @@ export interface RowRules {
   readonly zone?: TimeZone;
 }
 
-/** All columns of the batch; without the primary key's when `autoIds` is on. Throws `parameter-invalid`. */
+/** All columns of the batch but those that functions write; without the primary key's when `autoIds` is on. Throws `parameter-invalid`. */
 export function checkedRows(
   schema: CollectionSchema,
   sent: SentRows,
@@ -44,10 +44,8 @@ export function checkedRows(
   const columns = new Map<FieldId, Column>();
   for (const field of schema.fields) {
     const given = known.get(field.name);
-    if (field.isPrimaryKey && autoIds) {
-      if (given !== undefined)
-        throw invalid(`primary key field ${field.name} is auto id: it should not be given`);
-    } else if (field.isDynamic) columns.set(field.fieldId, dynamicColumn(schema, field, given, numRows));
+    if (isMadeHere(field, given, autoIds)) continue;
+    if (field.isDynamic) columns.set(field.fieldId, dynamicColumn(schema, field, given, numRows));
     else columns.set(field.fieldId, columnOf(field, given, { numRows, zone }));
   }
   const meta = schema.fields.find(({ isDynamic }) => isDynamic);
@@ -57,6 +55,17 @@ export function checkedRows(
   }
   requireWholeStructs(schema, columns);
   return { rowCount: numRows, columns };
+}
+
+/** The keys of an auto-id collection and what functions write. Throws `parameter-invalid` when the client gives them. */
+function isMadeHere(field: FieldSchema, given: WireField | undefined, autoIds: boolean): boolean {
+  const { name, isPrimaryKey, isFunctionOutput = false } = field;
+  const isNumbered = isPrimaryKey && autoIds;
+  if (given !== undefined && isNumbered)
+    throw invalid(`primary key field ${name} is auto id: it should not be given`);
+  if (given !== undefined && isFunctionOutput)
+    throw invalid(`field ${name} is the output of a function: it should not be given`);
+  return isNumbered || isFunctionOutput;
 }
 
 interface Sorted {
@@ -91,6 +100,7 @@ function boundFilling(
   let bytes = 0;
   for (const field of schema.fields) {
     const given = known.get(field.name);
+    if (field.isFunctionOutput === true) continue;
     if (given === undefined || given.valid.length > 0) bytes += filledRowBytes(field) * numRows;
   }
   if (bytes > MAX_FILLED_BYTES)

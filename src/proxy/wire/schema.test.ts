@@ -87,7 +87,8 @@ test('a wrong schema is refused with the reason', () => {
 test('what is not served is refused by name', () => {
   const table: [WireSchema, RegExp][] = [
     [{ fields: [key, vector, { name: 'z', data_type: 9999 }] }, /data type 9999/],
-    [{ fields: [key, vector], functions: [{ name: 'bm25' }] }, /functions/],
+    [{ fields: [key, vector], functions: [{ name: 'embed', type: 2 }] }, /TextEmbedding function \(embed\)/],
+    [{ fields: [key, vector], functions: [{ name: 'hash', type: 4 }] }, /MinHash function/],
   ];
   for (const [schema, reason] of table)
     assert.throws(

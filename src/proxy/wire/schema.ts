@@ -19,6 +19,7 @@ import { type DefaultRules, decodeDefault, encodeDefault } from './default-value
 import type { SchemaCollectionSchema, SchemaFieldSchema } from './descriptor.generated.ts';
 import { decodeMessage, type Outgoing } from './descriptor.ts';
 import { dataTypeFromWire, dataTypeName, dataTypeToWire } from './enums.ts';
+import { decodeFunctions, encodeFunctions, markedOutputs } from './function-schema.ts';
 import { fromProperties, integerParam, toProperties } from './key-values.ts';
 import { requireName } from './names.ts';
 import { decodeStructs, encodeStructs } from './struct-schema.ts';
@@ -66,10 +67,12 @@ export function decodeSchema(bytes: Uint8Array, zone: TimeZone = utc): Collectio
   const { structs, fields: structFields } = decodeStructs(wire.struct_array_fields, (field) =>
     decodeField(field, zone),
   );
-  const fields = [...wire.fields.map((field) => decodeField(field, zone)), ...structFields];
-  for (const { name, dataType } of fields.slice(0, wire.fields.length))
+  const plain = wire.fields.map((field) => decodeField(field, zone));
+  for (const { name, dataType } of plain)
     if (dataType === 'ArrayOfVector')
       throw invalid(`data type ArrayOfVector is for fields of struct arrays, field ${name}`);
+  const functions = decodeFunctions(wire.functions, plain);
+  const fields = [...markedOutputs(plain, functions), ...structFields];
   requireUniqueNames([...fields, ...structs]);
   requireSoundFields(fields);
   return {
@@ -77,6 +80,7 @@ export function decodeSchema(bytes: Uint8Array, zone: TimeZone = utc): Collectio
     fields: wire.enable_dynamic_field ? [...fields, dynamicField] : fields,
     enableDynamicField: wire.enable_dynamic_field,
     ...(structs.length === 0 ? {} : { structs }),
+    ...(functions.length === 0 ? {} : { functions }),
     version: 0,
   };
 }
@@ -86,7 +90,6 @@ export const decodeAddedField = (bytes: Uint8Array, zone: TimeZone): FieldSchema
   decodeField(decodeMessage<SchemaFieldSchema>('milvus.proto.schema.FieldSchema', bytes), zone);
 
 function refuseUnserved(wire: SchemaCollectionSchema): void {
-  if (wire.functions.length > 0) throw unserved('a schema with functions');
   if (wire.external_source !== '' || wire.external_spec !== '') throw unserved('an external collection');
   if (wire.enable_namespace) throw unserved('a namespace');
 }
@@ -121,7 +124,6 @@ function decodeField(wire: SchemaFieldSchema, zone: TimeZone): FieldSchema {
   if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
   requireName('field', name);
   if (wire.is_dynamic) throw invalid(`cannot explicitly set a field as a dynamic field: ${name}`);
-  if (wire.is_function_output) throw unserved(`a function output (field ${name})`);
   if (wire.external_field !== '') throw unserved(`an external field (field ${name})`);
   if (wire.autoID && !wire.is_primary_key)
     throw invalid(`only the primary field can set auto id, field ${name} is none`);
@@ -240,6 +242,7 @@ export const encodeSchema = (
     .filter(({ isDynamic, structFieldId }) => !isDynamic && structFieldId === undefined)
     .map((field) => encodeField(field, zone)),
   struct_array_fields: encodeStructs(schema, (field) => encodeField(field, zone)),
+  functions: encodeFunctions(schema),
   enable_dynamic_field: schema.enableDynamicField,
   dbName: databaseName,
   version: schema.version,
@@ -257,6 +260,7 @@ const encodeField = (field: FieldSchema, zone: TimeZone): Outgoing<SchemaFieldSc
   is_clustering_key: field.isClusteringKey ?? false,
   element_type: field.elementType === undefined ? 0 : dataTypeToWire[field.elementType],
   nullable: field.nullable,
+  is_function_output: field.isFunctionOutput ?? false,
   ...(field.defaultValue === undefined
     ? {}
     : { default_value: encodeDefault(field.dataType, field.defaultValue, zone) }),

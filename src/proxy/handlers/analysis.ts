@@ -1,0 +1,114 @@
+/** Analyzes texts for callers, where it does not hold up others: in a worker thread when there is much, or much to load first. */
+import type { RowBatch } from '../../model/rows.ts';
+import type { CollectionSchema } from '../../model/schema.ts';
+import type { WorkerTasks } from '../../support/workers.ts';
+import { analyzerOf } from '../../text/analyzer.ts';
+import { withFunctionOutputs } from '../../text/bm25-rows.ts';
+import { fieldAnalyzer, multiAnalyzer } from '../../text/field-analyzers.ts';
+import { byteOffsets, type Token, termHash } from '../../text/token.ts';
+import type { CallContext } from '../context.ts';
+
+/** From so many characters on: some milliseconds of work. */
+export const OFFLOAD_FROM_LENGTH = 16 << 10;
+
+/** Names of the worker tasks. */
+const ANALYZE = 'analyze-texts';
+const WRITE_OUTPUTS = 'function-outputs';
+
+export interface AnalyzedToken extends Token {
+  readonly hash: number;
+  /** In the UTF-8 form of the text. */
+  readonly startByte: number;
+  readonly endByte: number;
+}
+
+interface AnalyzeInput {
+  /** Of each text. */
+  readonly params: readonly string[];
+  readonly texts: readonly string[];
+}
+
+interface OutputsInput {
+  readonly schema: CollectionSchema;
+  readonly batch: RowBatch;
+}
+
+function analyzed({ params, texts }: AnalyzeInput): AnalyzedToken[][] {
+  return texts.map((text, i) => {
+    const tokens = analyzerOf(params[i] ?? '').analyze(text);
+    const bytes = byteOffsets(text, tokens);
+    return tokens.map((token, at) => ({
+      ...token,
+      hash: termHash(token.text),
+      startByte: bytes[at]?.start ?? 0,
+      endByte: bytes[at]?.end ?? 0,
+    }));
+  });
+}
+
+/** What a worker thread can do for the proxy. */
+export const analysisTasks = (): WorkerTasks => ({
+  [ANALYZE]: async (input: AnalyzeInput) => ({ output: analyzed(input), transfer: [] }),
+  [WRITE_OUTPUTS]: async ({ schema, batch }: OutputsInput) => ({
+    output: withFunctionOutputs(schema, batch),
+    transfer: [],
+  }),
+});
+
+/** The tokens of each text, by the analyzer of its parameters. Throws `parameter-invalid`, `unimplemented` for wrong ones. */
+export async function analyzeTexts(
+  { workers }: CallContext,
+  input: AnalyzeInput,
+): Promise<AnalyzedToken[][]> {
+  const isSlow = [...new Set(input.params)].some((params) => analyzerOf(params).isSlowToStart);
+  const length = input.texts.reduce((sum, text) => sum + text.length, 0);
+  if (workers === undefined || (!isSlow && length < OFFLOAD_FROM_LENGTH)) return analyzed(input);
+  return workers.run(ANALYZE, input);
+}
+
+/** From so many bytes of a request on the columns that functions write are a worker's. */
+export function offloadTextFrom(schema: CollectionSchema): number {
+  if (schema.functions === undefined) return Number.POSITIVE_INFINITY;
+  return hasSlowAnalyzer(schema) ? 0 : OFFLOAD_FROM_LENGTH;
+}
+
+function hasSlowAnalyzer({ fields, functions = [] }: CollectionSchema): boolean {
+  const inputs = new Set(functions.flatMap(({ inputFieldIds }) => inputFieldIds));
+  return fields
+    .filter(({ fieldId }) => inputs.has(fieldId))
+    .some((field) => {
+      const multi = multiAnalyzer(field);
+      if (multi === undefined) return fieldAnalyzer(field).isSlowToStart;
+      return multi.names.some((name) => analyzerOf(multi.paramsOf(name)).isSlowToStart);
+    });
+}
+
+/** The rows with the columns that functions write. */
+export async function functionOutputs(
+  { workers }: CallContext,
+  schema: CollectionSchema,
+  batch: RowBatch,
+): Promise<RowBatch> {
+  const { functions } = schema;
+  if (functions === undefined) return batch;
+  const inputs = inputsOf(schema);
+  const own = new Map([...batch.columns].filter(([fieldId]) => inputs.has(fieldId)));
+  const bytes = [...own.values()].reduce(
+    (sum, column) => sum + (column.layout === 'bytes' ? column.data.length : 0),
+    0,
+  );
+  if (workers === undefined || bytes < offloadTextFrom(schema)) return withFunctionOutputs(schema, batch);
+  const input: OutputsInput = { schema, batch: { rowCount: batch.rowCount, columns: own } };
+  const { columns }: RowBatch = await workers.run(WRITE_OUTPUTS, input);
+  return { rowCount: batch.rowCount, columns: new Map([...batch.columns, ...columns]) };
+}
+
+/** Fields that a function reads, those that name its analyzer included. */
+function inputsOf({ fields, functions = [] }: CollectionSchema): ReadonlySet<number> {
+  const read = new Set<number>(functions.flatMap(({ inputFieldIds }) => inputFieldIds));
+  for (const field of fields.filter(({ fieldId }) => read.has(fieldId))) {
+    const by = multiAnalyzer(field)?.byField;
+    for (const { fieldId, name } of fields) if (name === by) read.add(fieldId);
+  }
+  return read;
+}

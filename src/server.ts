@@ -320,6 +320,7 @@ function openQueryNode(
     engine,
     filters: { compile: compileFilter, primaryKeys: primaryKeysOf },
     clock: systemClock,
+    workers,
   });
 }
 

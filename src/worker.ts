@@ -10,6 +10,7 @@ import { loadTasks } from './segment/load.ts';
 import { checkObjectTasks } from './storage/check-object.ts';
 import { LocalStore } from './storage/local.ts';
 import { serveTasks } from './support/worker-side.ts';
+import { textTasks } from './text/text-tasks.ts';
 import { vectorTasks } from './vector-index/search-tasks.ts';
 import { FileWalReader } from './wal/file-reader.ts';
 
@@ -27,6 +28,7 @@ serveTasks({
   ...compactTasks({ store }),
   ...indexBuildTasks(indexBuildContext(store)),
   ...vectorTasks(),
+  ...textTasks(),
   ...checkObjectTasks(store),
   ...fingerprintTasks(store),
 });

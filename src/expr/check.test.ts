@@ -178,8 +178,6 @@ test('an unknown name is refused with the nearest one where there is no dynamic 
 
 test("Milvus's other functions are refused by name", () => {
   for (const name of [
-    'TEXT_MATCH',
-    'phrase_match',
     'RANDOM_SAMPLE',
     'ST_WITHIN',
     'st_contains',

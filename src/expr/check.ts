@@ -13,9 +13,10 @@ import {
 } from './check-value.ts';
 import { compareNumbers, compareOrder } from './fold.ts';
 import { patternProblem } from './like.ts';
+import { isMatchCall, matchOf } from './match-check.ts';
 import { nearestName } from './nearest.ts';
 import { parseFilter } from './parse.ts';
-import type { Constant, Leaf, Literal, Predicate, Scalar } from './predicate.ts';
+import type { Constant, Leaf, Literal, MatchLeaf, Predicate, Scalar } from './predicate.ts';
 import { Scope, type TemplateValues } from './scope.ts';
 import { type CompareOp, type FilterSyntax, type Syntax, unimplementedAt } from './syntax.ts';
 import { compareText } from './text.ts';
@@ -25,6 +26,8 @@ import { shorten } from './tokens.ts';
 export interface CheckedFilter {
   /** Fields the evaluation reads. */
   readonly fields: readonly FieldId[];
+  /** The matches of texts in it. Absent: none. */
+  readonly matches?: readonly MatchLeaf[];
   /** The typed tree; its form is this room's own affair. */
   readonly root: Predicate;
 }
@@ -38,11 +41,9 @@ const containsModes = new Map<string, 'one' | 'all' | 'any'>(
     [`${family}_contains_any`, 'any'],
   ]),
 );
-const knownFunctions = [...containsModes.keys(), 'array_length'];
+const knownFunctions = [...containsModes.keys(), 'array_length', 'text_match', 'phrase_match'];
 /** Functions of Milvus's language outside this server; every `st_` function too. */
 const absentFunctions = new Set([
-  'text_match',
-  'phrase_match',
   'random_sample',
   'element_filter',
   'match_all',
@@ -67,7 +68,8 @@ export function checkFilter(
 ): CheckedFilter {
   const scope = new Scope(syntax.text, schema, templates);
   const root = conditionOf(scope, syntax.root);
-  return { root, fields: scope.fields };
+  const { fields, matches } = scope;
+  return { root, fields, ...(matches.length === 0 ? {} : { matches }) };
 }
 
 function conditionOf(scope: Scope, node: Syntax): Predicate {
@@ -132,7 +134,8 @@ const conditionKinds = new Set<Syntax['kind']>([
   'exists',
 ]);
 const isCondition = (node: Syntax): boolean =>
-  conditionKinds.has(node.kind) || (node.kind === 'call' && containsModes.has(node.name.toLowerCase()));
+  conditionKinds.has(node.kind) ||
+  (node.kind === 'call' && (containsModes.has(node.name.toLowerCase()) || isMatchCall(node.name)));
 
 function comparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): Predicate {
   if (isCondition(node.left) || isCondition(node.right)) return conditionComparison(scope, node);
@@ -220,6 +223,7 @@ function existence(scope: Scope, node: Syntax): Predicate {
 }
 
 function call(scope: Scope, node: Extract<Syntax, { kind: 'call' }>): Predicate {
+  if (isMatchCall(node.name)) return matchOf(scope, node);
   const lower = node.name.toLowerCase();
   const known = node.name === lower || node.name === node.name.toUpperCase();
   const mode = known ? containsModes.get(lower) : undefined;

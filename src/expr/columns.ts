@@ -83,12 +83,12 @@ export class Columns {
   }
 
   integers(fieldId: FieldId): IntegerView {
-    return this.#cached(`integers/${fieldId}`, () => integerView(this.fixed(fieldId)));
+    return this.cached(`integers/${fieldId}`, () => integerView(this.fixed(fieldId)));
   }
 
   /** Items of an integer Array. */
   itemIntegers(fieldId: FieldId): IntegerView {
-    return this.#cached(`item-integers/${fieldId}`, () => {
+    return this.cached(`item-integers/${fieldId}`, () => {
       const { items } = this.list(fieldId);
       assert(items.layout === 'fixed', `the items of field ${fieldId} are not of fixed width`);
       return integerView(items);
@@ -97,27 +97,28 @@ export class Columns {
 
   /** Undefined when texts hardly repeat: then the bytes are tested as they are. */
   codedText(fieldId: FieldId): CodedText | undefined {
-    return this.#cached(`text/${fieldId}`, () => {
+    return this.cached(`text/${fieldId}`, () => {
       const column = this.bytes(fieldId);
       return repeats(column) ? new CodedText(column) : undefined;
     });
   }
 
   json({ fieldId, keys }: JsonPath): JsonPathColumn {
-    return this.#cached(
+    return this.cached(
       `json/${fieldId}/${JSON.stringify(keys)}`,
       () => new JsonPathColumn(this.bytes(fieldId), this.#source.rowCount, keys),
     );
   }
 
   jsonItems(path: JsonPath): JsonItemsColumn {
-    return this.#cached(
+    return this.cached(
       `json-items/${path.fieldId}/${JSON.stringify(path.keys)}`,
       () => new JsonItemsColumn(this.json(path), this.#source.rowCount),
     );
   }
 
-  #cached<T>(key: string, make: () => T): T {
+  /** What is derived once for the block, and kept with it. */
+  cached<T>(key: string, make: () => T): T {
     const { cache } = this.#source;
     if (!cache.has(key)) cache.set(key, make());
     return cache.get(key) as T;

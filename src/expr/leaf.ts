@@ -6,6 +6,7 @@ import { containsLeaf } from './contains.ts';
 import { compareNumbers, compareOrder, mirrored, numberKey } from './fold.ts';
 import { ABSENT, ARRAY, isHollow, OBJECT, TEXT } from './json-column.ts';
 import { likeTest } from './like.ts';
+import { matchTest } from './match-leaf.ts';
 import type { JsonPath, Leaf, Literal, Scalar, Value } from './predicate.ts';
 import type { CompareOp } from './syntax.ts';
 import { compareBytes, equalBytes, memberTest, type TextDictionary, type TextTest, utf8 } from './text.ts';
@@ -58,6 +59,8 @@ export function bindLeaf(binder: Binder, leaf: Leaf): BoundLeaf {
       return textLeaf(binder, leaf.value, likeTest(leaf.pattern));
     case 'contains':
       return { test: containsLeaf(binder, leaf) };
+    case 'match':
+      return { test: matchTest(binder, leaf) };
     case 'null':
       return { test: nullTest(binder, leaf.value) };
     default:

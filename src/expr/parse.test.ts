@@ -32,12 +32,16 @@ function shown(node: Syntax): string {
     case 'and':
     case 'or':
       return `(${node.kind} ${node.items.map(shown).join(' ')})`;
+    case 'named':
+      return `(= ${node.name} ${shown(node.value)})`;
     case 'call':
       return `(${node.name}${node.args.map((arg) => ` ${shown(arg)}`).join('')})`;
   }
 }
 
 const sentences: readonly (readonly [text: string, tree: string])[] = [
+  ['TEXT_MATCH(t, "a b", minimum_should_match = 2)', '(TEXT_MATCH t "a b" (= minimum_should_match 2))'],
+  ['phrase_match(t, "a b", 1) and c', '(and (phrase_match t "a b" 1) c)'],
   ['a == 1', '(== a 1)'],
   ['a != 1 and b < 2 or c >= 3', '(or (and (!= a 1) (< b 2)) (>= c 3))'],
   ['a == 1 or b == 2 or c == 3', '(or (== a 1) (== b 2) (== c 3))'],

@@ -235,7 +235,7 @@ class Parser {
 
   #call(name: string, at: number): Syntax {
     this.#take();
-    const args = this.#items(')');
+    const args = this.#items(')', (item) => this.#named(item));
     return { kind: 'call', at, height: this.#heightOver(at, args), name, args };
   }
 
@@ -245,12 +245,20 @@ class Parser {
     return { kind: 'list', at, height: this.#heightOver(at, items), items };
   }
 
-  #items(close: string): Syntax[] {
+  /** What stands behind `name =` when that is what `item` is. */
+  #named(item: Syntax): Syntax {
+    if (item.kind !== 'name' || item.keys.length > 0 || !this.#isSign('=')) return item;
+    this.#take();
+    const value = this.#expression(0);
+    return { kind: 'named', at: item.at, height: this.#heightOver(item.at, [value]), name: item.name, value };
+  }
+
+  #items(close: string, completed = (item: Syntax): Syntax => item): Syntax[] {
     const items: Syntax[] = [];
     while (!this.#isSign(close)) {
       if (items.length === MAX_LIST_LENGTH)
         throw invalidAt(this.#text, this.#token.at, `a list has at most ${MAX_LIST_LENGTH} items`);
-      items.push(this.#expression(0));
+      items.push(completed(this.#expression(0)));
       if (!this.#isSign(',')) break;
       this.#take();
     }

@@ -1,5 +1,6 @@
 /** The checked tree: every name resolved to a field id, every type known. Plain data, safe for the structured clone. */
 import type { FieldId } from '../model/ids.ts';
+import type { MatchMode } from '../text/match.ts';
 import type { ArithmeticOp, CompareOp } from './syntax.ts';
 
 /** Widths are the column's affair: an expression computes in Int64 and Double. `json` is known row by row. */
@@ -61,6 +62,16 @@ export type Scalar = bigint | number | string | boolean;
 /** A scalar, or a JSON array to be found inside another. */
 export type Constant = Scalar | readonly Constant[];
 
+/** Terms of the text of a row: those of `text`, as the analyzer of the field cuts both. */
+export interface MatchLeaf {
+  readonly kind: 'match';
+  readonly fieldId: FieldId;
+  /** Of the analyzer. */
+  readonly params: string;
+  readonly text: string;
+  readonly mode: MatchMode;
+}
+
 /** Tests that are unknown when what they read is null or missing, except `null` itself. */
 export type Leaf =
   | { readonly kind: 'compare'; readonly op: CompareOp; readonly left: Value; readonly right: Value }
@@ -73,6 +84,7 @@ export type Leaf =
       readonly array: ArrayField | JsonPath;
       readonly list: readonly Constant[];
     }
+  | MatchLeaf
   /** Always true or false. A JSON path is null when it is missing, null, or holds containers without any scalar. */
   | {
       readonly kind: 'null';

@@ -8,7 +8,7 @@ import {
   isVectorType,
 } from '../model/schema.ts';
 import { nearestName } from './nearest.ts';
-import type { ArrayField, ElementValue, FieldValue, JsonPath, ValueType } from './predicate.ts';
+import type { ArrayField, ElementValue, FieldValue, JsonPath, MatchLeaf, ValueType } from './predicate.ts';
 import { invalidAt, type Syntax } from './syntax.ts';
 import { shorten } from './tokens.ts';
 
@@ -52,6 +52,7 @@ export class Scope {
   readonly #schema: CollectionSchema;
   readonly #templates: TemplateValues;
   readonly #fields = new Set<FieldId>();
+  readonly #matches: MatchLeaf[] = [];
 
   constructor(text: string, schema: CollectionSchema, templates: TemplateValues) {
     this.#text = text;
@@ -62,6 +63,23 @@ export class Scope {
   /** Fields met so far. */
   get fields(): readonly FieldId[] {
     return [...this.#fields];
+  }
+
+  /** Matches of texts met so far. */
+  get matches(): readonly MatchLeaf[] {
+    return this.#matches;
+  }
+
+  noteMatch(leaf: MatchLeaf): MatchLeaf {
+    this.#matches.push(leaf);
+    return leaf;
+  }
+
+  /** A field by its name. */
+  field(name: string): FieldSchema | undefined {
+    const field = this.#schema.fields.find((each) => each.name === name);
+    if (field !== undefined) this.#fields.add(field.fieldId);
+    return field;
   }
 
   fail(at: number, message: string): Error {

@@ -35,6 +35,8 @@ export type Syntax = At &
     | { readonly kind: 'and' | 'or'; readonly items: readonly Syntax[] }
     | { readonly kind: 'not'; readonly value: Syntax }
     | { readonly kind: 'call'; readonly name: string; readonly args: readonly Syntax[] }
+    /** An argument with a name: `minimum_should_match = 2`. */
+    | { readonly kind: 'named'; readonly name: string; readonly value: Syntax }
   );
 
 /** A parsed filter: the tree and the text its offsets point into. */

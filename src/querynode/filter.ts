@@ -1,14 +1,17 @@
 /** Filters over units: which of the live rows match. */
 import type { CheckedFilter } from '../expr/check.ts';
+import type { MatchLeaf } from '../expr/predicate.ts';
 import { vectorWidth } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, PrimaryKeys } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
+import type { Workers } from '../support/workers.ts';
 import { countRows, intersect } from './bitmap.ts';
 import { nullColumn } from './column-writer.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
+import { type MatchContext, prepareMatches, prepareMatchWords } from './text-matches.ts';
 import { keyFieldOf, requireField, type UnitView } from './unit.ts';
 
 export interface FilterSource {
@@ -33,13 +36,26 @@ export interface Filters {
 /** A filter made ready for all units of a read. */
 export type ReadyFilter =
   | { readonly kind: 'keys'; readonly keys: KeyList }
-  | { readonly kind: 'rows'; readonly compiled: CompiledFilter; readonly schema: CollectionSchema };
+  | {
+      readonly kind: 'rows';
+      readonly compiled: CompiledFilter;
+      readonly schema: CollectionSchema;
+      readonly matches: readonly MatchLeaf[];
+      /** For the matches. */
+      readonly workers: Workers | undefined;
+    };
 
-export function readyFilter(filters: Filters, filter: CheckedFilter, schema: CollectionSchema): ReadyFilter {
+export async function readyFilter(
+  filters: Filters,
+  filter: CheckedFilter,
+  schema: CollectionSchema,
+  context: MatchContext,
+): Promise<ReadyFilter> {
   const keys = filters.primaryKeys(filter, keyFieldOf(schema).fieldId);
-  return keys === undefined
-    ? { kind: 'rows', compiled: filters.compile(filter), schema }
-    : { kind: 'keys', keys: keyList(keys) };
+  if (keys !== undefined) return { kind: 'keys', keys: keyList(keys) };
+  const { matches = [] } = filter;
+  await prepareMatchWords(matches, context);
+  return { kind: 'rows', compiled: filters.compile(filter), schema, matches, workers: context.workers };
 }
 
 const ROWS_PER_SLICE = 8192;
@@ -55,7 +71,7 @@ export function select(view: UnitView, filter: ReadyFilter | undefined, pacer: P
 
 async function selectRows(
   view: UnitView,
-  { compiled, schema }: Extract<ReadyFilter, { kind: 'rows' }>,
+  { compiled, schema, matches, workers }: Extract<ReadyFilter, { kind: 'rows' }>,
   pacer: Pacer,
 ): Promise<Selection> {
   const { unit, rowCount } = view;
@@ -69,6 +85,7 @@ async function selectRows(
     },
     cache: unit.cacheFor(rowCount),
   };
+  await prepareMatches(matches, unit, source, { pacer, workers });
   const rows = new Uint32Array(view.live.length);
   for (let from = 0; from < rowCount; from += ROWS_PER_SLICE) {
     const to = Math.min(rowCount, from + ROWS_PER_SLICE);

@@ -6,6 +6,7 @@ import type { RowBatch } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
+import type { Workers } from '../support/workers.ts';
 import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResult } from './api.ts';
 import { unexpired } from './expired.ts';
 import type { Filters } from './filter.ts';
@@ -44,6 +45,8 @@ export interface QueryNodeOptions {
   readonly engine: VectorEngine;
   readonly filters: Filters;
   readonly clock: Clock;
+  /** Analyze texts for matches (`textTasks`). Absent: the calling thread does. */
+  readonly workers?: Workers;
   readonly limits?: Partial<QueryNodeLimits>;
   readonly slices?: Partial<SliceLimits>;
 }
@@ -174,6 +177,7 @@ export class LocalQueryNode implements QueryNode {
           schema: collection.rows.schema,
           views: await unexpired(views, expiry, this.#options.clock.nowMs(), pacer),
           filters: this.#options.filters,
+          workers: this.#options.workers,
           pacer,
           maxBytes: this.#limits.answerBytes,
         });

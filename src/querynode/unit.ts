@@ -11,6 +11,7 @@ import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
 import { assert, present } from '../support/assert.ts';
+import { TextIndex } from '../text/text-index.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import { LiveRows } from './bitmap.ts';
 import { KeyIndex } from './key-index.ts';
@@ -110,6 +111,7 @@ export class Unit {
   readonly #live: LiveRows;
   readonly #keyIndex: KeyIndex;
   readonly #defaults = new Map<FieldId, Column>();
+  readonly #texts = new Map<FieldId, TextIndex>();
   #cache = { rowCount: 0, derived: new Map<string, unknown>() };
   #keyColumn: Column | undefined;
   #keys: KeyColumn | undefined;
@@ -163,6 +165,15 @@ export class Unit {
     const column = absentColumn(field, this.capacity);
     this.#defaults.set(field.fieldId, column);
     return column;
+  }
+
+  /** The terms of a text column, as far as they are known; it grows with the rows. */
+  textIndex(fieldId: FieldId, params: string): TextIndex {
+    const known = this.#texts.get(fieldId);
+    if (known?.params === params) return known;
+    const index = new TextIndex(params);
+    this.#texts.set(fieldId, index);
+    return index;
   }
 
   /** Where what is derived from the first `rowCount` rows may be kept. */

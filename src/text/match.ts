@@ -1,0 +1,119 @@
+/** TEXT_MATCH and PHRASE_MATCH over blocks of texts. */
+import { placeOfTerm, type TextBlock } from './text-block.ts';
+import { type Token, termHash } from './token.ts';
+
+/** What a row must have. Plain data. */
+export type MatchMode =
+  /** So many of the terms, each counted once. */
+  | { readonly kind: 'terms'; readonly least: number }
+  /** All of them in their order, moved against one another by no more than so many positions. */
+  | { readonly kind: 'phrase'; readonly slop: number };
+
+interface Term {
+  readonly hash: number;
+  readonly text: Uint8Array;
+  /** Where it stands in the phrase. */
+  readonly offset: number;
+}
+
+const termOf = ({ text, position }: Token): Term => ({
+  hash: termHash(text),
+  text: Buffer.from(text),
+  offset: position,
+});
+
+/** The words of a match, ready to be looked for. */
+export class MatchQuery {
+  readonly #mode: MatchMode;
+  readonly #terms: readonly Term[];
+  /** How often the phrase has each of its terms. */
+  readonly #counts: readonly number[];
+
+  constructor(mode: MatchMode, tokens: readonly Token[]) {
+    this.#mode = mode;
+    const all =
+      mode.kind === 'phrase' ? tokens : [...new Map(tokens.map((token) => [token.text, token])).values()];
+    this.#terms = all.map(termOf);
+    this.#counts = all.map(({ text }) => tokens.filter((each) => each.text === text).length);
+  }
+
+  /** Marks the rows of the block in `hits`, which has an entry for every row of the segment. */
+  mark(block: TextBlock, hits: Uint8Array): void {
+    if (this.#mode.kind === 'terms') this.#markTerms(block, hits, this.#mode.least);
+    else this.#markPhrase(block, hits, this.#mode.slop);
+  }
+
+  #markTerms(block: TextBlock, hits: Uint8Array, least: number): void {
+    if (least > this.#terms.length) return;
+    const found = new Uint16Array(block.rowCount);
+    for (const term of this.#terms)
+      eachRow(block, placeOfTerm(block, term), (row) => {
+        found[row] = (found[row] as number) + 1;
+        if (found[row] === least) hits[block.firstRow + row] = 1;
+      });
+  }
+
+  #markPhrase(block: TextBlock, hits: Uint8Array, slop: number): void {
+    const places = this.#terms.map((term) => placeOfTerm(block, term));
+    if (places.length === 0 || places.some((place) => place < 0)) return;
+    const { starts } = block;
+    const lengthOf = (place: number): number => (starts[place + 1] as number) - (starts[place] as number);
+    const rarest = places.reduce((a, b) => (lengthOf(b) < lengthOf(a) ? b : a));
+    const cursors = places.map((place) => new Cursor(block, place));
+    eachRow(block, rarest, (row) => {
+      const lists = cursors.map((cursor) => cursor.positionsIn(row));
+      if (lists.every((list, i) => list.length >= (this.#counts[i] ?? 1)) && this.#isNear(lists, slop))
+        hits[block.firstRow + row] = 1;
+    });
+  }
+
+  /** Whether one place of each term can be chosen so that, each moved back by where it stands in the phrase, they lie within `slop`. */
+  #isNear(lists: readonly Uint32Array[], slop: number): boolean {
+    const at = lists.map(() => 0);
+    for (;;) {
+      let low = 0;
+      let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+      for (let i = 0; i < lists.length; i++) {
+        const place =
+          ((lists[i] as Uint32Array)[at[i] as number] as number) - (this.#terms[i] as Term).offset;
+        if (place < least) [least, low] = [place, i];
+        if (place > most) most = place;
+      }
+      if (most - least <= slop) return true;
+      at[low] = (at[low] as number) + 1;
+      if ((at[low] as number) >= (lists[low] as Uint32Array).length) return false;
+    }
+  }
+}
+
+/** Each row that has the term, once, rising. */
+function eachRow({ starts, rows }: TextBlock, place: number, visit: (row: number) => void): void {
+  if (place < 0) return;
+  const end = starts[place + 1] as number;
+  for (let i = starts[place] as number, last = -1; i < end; i++) {
+    const row = rows[i] as number;
+    if (row !== last) visit(row);
+    last = row;
+  }
+}
+
+/** The positions of one term, row by row; rows are asked for rising. */
+class Cursor {
+  readonly #block: TextBlock;
+  readonly #end: number;
+  #at: number;
+
+  constructor(block: TextBlock, place: number) {
+    this.#block = block;
+    this.#at = block.starts[place] as number;
+    this.#end = block.starts[place + 1] as number;
+  }
+
+  positionsIn(row: number): Uint32Array {
+    const { rows, positions } = this.#block;
+    while (this.#at < this.#end && (rows[this.#at] as number) < row) this.#at++;
+    const from = this.#at;
+    while (this.#at < this.#end && rows[this.#at] === row) this.#at++;
+    return positions.subarray(from, this.#at);
+  }
+}

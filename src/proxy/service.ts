@@ -128,7 +128,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric, text by BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric, text by BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, rerank functions, semantic highlighter or aggregation; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. Reads see every acknowledged write whatever the consistency level.',
   ),
   Query: bytes(
     query,

@@ -2,12 +2,14 @@
 import type { Decoder } from './harness.ts';
 import { sentDecoders } from './sent.ts';
 import { storedDecoders } from './stored.ts';
+import { textDecoders } from './texts.ts';
 import { toldDecoders } from './told.ts';
 import { typedDecoders } from './typed.ts';
 
 export const decoders: readonly Decoder[] = [
   ...storedDecoders,
   ...sentDecoders,
+  ...textDecoders,
   ...toldDecoders,
   ...typedDecoders,
 ];

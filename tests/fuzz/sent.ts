@@ -311,17 +311,34 @@ const writeRequest: Decoder = {
   baseBytes: 700 << 20,
 };
 
+const textSchema = encodeMessage(schemaMessage, {
+  name: 'c',
+  fields: [
+    { name: 'id', data_type: 5, is_primary_key: true },
+    {
+      name: 't',
+      data_type: 21,
+      ...params({ max_length: '9', enable_analyzer: 'true', analyzer_params: '{"type":"english"}' }),
+    },
+    { name: 's', data_type: 104, is_function_output: true },
+  ],
+  functions: [{ name: 'f', type: 1, input_field_names: ['t'], output_field_names: ['s'] }],
+});
+
 const collectionSchema: Decoder = {
   name: 'collection-schema',
   covers: [
     'proxy/wire/schema.ts',
     'proxy/wire/struct-schema.ts',
+    'proxy/wire/function-schema.ts',
     'proxy/wire/default-value.ts',
     'proxy/wire/names.ts',
   ],
-  corpus: schemas,
+  corpus: [...schemas, textSchema],
   words: [...protobufWords, 'dim', 'max_length', '999999999', '-1'],
-  decode: (bytes) => decodeSchema(bytes),
+  decode: (bytes) => {
+    assignFields(decodeSchema(bytes));
+  },
   refuses: isTyped,
 };
 

@@ -13,6 +13,7 @@ import { decodePlaceholders, queriesFor } from '../wire/placeholder.ts';
 import { encodeSearchResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
 import { bm25Of, textQueries } from './full-text.ts';
+import { highlightedIds, highlightingOf, highlightsOf } from './highlighter.ts';
 import { requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionsToRead } from './partition-keys.ts';
@@ -44,7 +45,6 @@ function refuseUnserved(request: MilvusSearchRequest, params: Properties): void 
   if (request.sub_reqs.length > 0) throw unimplemented('hybrid search');
   if (request.function_score) throw unimplemented('a rerank function');
   if (request.function_chains.length > 0) throw unimplemented('a function chain');
-  if (request.highlighter) throw unimplemented('a highlighter');
   if (request.search_aggregation) throw unimplemented('search aggregation');
   for (const [key, what] of Object.entries(unservedParams)) {
     const value = params[key];
@@ -191,6 +191,7 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
       'parameter-too-large',
       `number of total results (nq*topk) exceeds the limit ${MAX_HITS}`,
     );
+  const highlighting = highlightingOf(request.highlighter, { schema, field, placeholders, params });
   const compared = comparedBy(call, at, field, params['metric_type']);
   const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
   const narrowing = { names: request.partition_names, filter };
@@ -213,7 +214,7 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
     ...rangeOf(params, compared.metric),
     ...(filter === undefined ? {} : { filter }),
     ...(partitionIds === undefined ? {} : { partitionIds }),
-    outputFields: fieldIdsOf(output),
+    outputFields: [...new Set([...fieldIdsOf(output), ...highlightedIds(highlighting)])],
   });
   return encodeSearchResults({
     collectionName: collection.name,
@@ -226,5 +227,6 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
     keys: result.keys,
     scores: rounded(result.scores, decimals),
     elements: result.elements,
+    highlights: await highlightsOf(call, highlighting, result),
   });
 }

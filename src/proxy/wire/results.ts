@@ -103,7 +103,23 @@ export interface Hits extends Rows {
   readonly scores: Float32Array;
   /** Single vectors of lists: which item of its row each hit is. */
   readonly elements?: Uint32Array | undefined;
+  readonly highlights?: readonly Highlight[];
 }
+
+/** Of one field: the pieces of its text, hit by hit. */
+export interface Highlight {
+  readonly field: string;
+  readonly hits: readonly (readonly string[])[];
+}
+
+const highlightPart = ({ field, hits }: Highlight): Part =>
+  nested(
+    14,
+    join(
+      text(1, field),
+      joinAll(hits.map((pieces) => nested(2, joinAll(pieces.map((piece) => textItem(1, piece)))))),
+    ),
+  );
 
 export const encodeSearchResults = (answer: Hits): Uint8Array =>
   toBytes(
@@ -120,6 +136,7 @@ export const encodeSearchResults = (answer: Hits): Uint8Array =>
           packed(6, part(packVarints(answer.counts))),
           join(...answer.outputNames.map((name) => textItem(7, name))),
           text(13, answer.primaryField),
+          joinAll((answer.highlights ?? []).map(highlightPart)),
           answer.elements === undefined ? nothing : nested(15, packed(1, part(packVarints(answer.elements)))),
         ),
       ),

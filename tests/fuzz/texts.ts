@@ -1,0 +1,205 @@
+/** Decoders of what clients say about texts: parameters of analyzers, regular expressions, and the texts themselves. */
+import assert from 'node:assert/strict';
+import { isDbError } from '../../src/errors/db-error.ts';
+import type { FieldId } from '../../src/model/ids.ts';
+import type { CollectionSchema } from '../../src/model/schema.ts';
+import { highlightingOf } from '../../src/proxy/handlers/highlighter.ts';
+import { parseJson } from '../../src/support/json.ts';
+import { analyzerOf } from '../../src/text/analyzer.ts';
+import { multiAnalyzer } from '../../src/text/field-analyzers.ts';
+import { highlighted } from '../../src/text/highlight.ts';
+import { MatchQuery } from '../../src/text/match.ts';
+import { regexTest } from '../../src/text/regex.ts';
+import { buildTextBlock } from '../../src/text/text-block.ts';
+import { byteOffsets } from '../../src/text/token.ts';
+import { fieldSchema } from '../field-schema.ts';
+import type { Decoder } from './harness.ts';
+
+const isTyped = (error: unknown): boolean => isDbError(error) && error.code !== 'internal';
+const utf8 = (value: unknown): Uint8Array =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
+const SAMPLE = "The Größe of 中文 data's v2.0, 😀 running";
+
+const params: Decoder = {
+  name: 'analyzer-params',
+  covers: ['text/params.ts'],
+  corpus: [
+    { type: 'standard', stop_words: ['of', '_english_'] },
+    { type: 'english' },
+    {
+      tokenizer: 'whitespace',
+      filter: ['lowercase', 'asciifolding', 'removepunct', { type: 'length', min: 2, max: 10 }],
+    },
+    { tokenizer: { type: 'icu' }, filter: [{ type: 'stemmer', language: 'german' }, 'cnalphanumonly'] },
+    {
+      tokenizer: 'standard',
+      filter: [
+        { type: 'decompounder', word_list: ['run', 'ning'] },
+        { type: 'regex', expr: '^r' },
+      ],
+    },
+  ].map(utf8),
+  words: [
+    '"tokenizer"',
+    '"filter"',
+    '"type"',
+    '"stop"',
+    '"stop_words"',
+    '"regex"',
+    '"expr"',
+    '[',
+    '{',
+    '"language"',
+  ],
+  decode: (bytes) => {
+    const text = textOf(bytes);
+    // The dictionaries of jieba are loaded for some tenth of a second: they are tested with the analyzers.
+    if (/jieba|chinese/.test(text)) return 0;
+    const tokens = analyzerOf(text).analyze(SAMPLE);
+    for (const { start, end } of byteOffsets(SAMPLE, tokens))
+      assert.ok(start <= end && end <= Buffer.byteLength(SAMPLE));
+    for (const [i, token] of tokens.entries())
+      assert.ok(i === 0 || token.position >= (tokens[i - 1]?.position ?? 0));
+    return 1;
+  },
+  refuses: isTyped,
+};
+
+const several: Decoder = {
+  name: 'multi-analyzer-params',
+  covers: ['text/field-analyzers.ts'],
+  corpus: [
+    {
+      analyzers: { english: { type: 'english' }, default: { type: 'standard' } },
+      by_field: 'l',
+      alias: { en: 'english' },
+    },
+    { analyzers: { default: {} }, by_field: 'l' },
+  ].map(utf8),
+  words: ['"analyzers"', '"by_field"', '"alias"', '"default"', '{}', '__proto__'],
+  decode: (bytes) => {
+    const field = fieldSchema('t', {
+      dataType: 'VarChar',
+      maxLength: 9,
+      typeParams: { multi_analyzer_params: textOf(bytes) },
+    });
+    const multi = multiAnalyzer(field);
+    for (const name of ['english', 'toString', '__proto__', ''])
+      assert.equal(typeof multi?.paramsOf(name), 'string');
+  },
+  refuses: isTyped,
+};
+
+const expressions: Decoder = {
+  name: 'regular-expression',
+  covers: ['text/regex.ts'],
+  corpus: [
+    '^(?!test)',
+    '(a|b)*c{2,3}?$',
+    '[^\\w\\-é]+\\b.',
+    '(?=.*\\d)(?:x+x+)+y',
+    '\\p{Lu}\\P{Script=Han}',
+    '((a*)*)*b',
+  ].map(utf8),
+  words: ['(?=', '(?!', '(?:', ')*', '{0,1000}', '[^', '\\d', '|', '+', '$'],
+  decode: (bytes) => {
+    const test = regexTest(textOf(bytes));
+    for (const text of ['', 'test', SAMPLE, 'a'.repeat(300)]) assert.equal(typeof test(text), 'boolean');
+  },
+  refuses: isTyped,
+};
+
+const texts: Decoder = {
+  name: 'analyzed-text',
+  covers: ['text/tokenizers.ts'],
+  corpus: [SAMPLE, "can't __ a.b.c 1,000.5 l’été データ ไทย", '', '🏳️‍🌈 é ª', 'x'.repeat(2000)].map(utf8),
+  words: ['_', "'", '.', ',', 'é', '中', '😀', '\u200d', ' '],
+  decode: (bytes) => {
+    const text = textOf(bytes);
+    for (const own of ['', '{"type":"english"}', '{"tokenizer":"icu"}', '{"tokenizer":"whitespace"}']) {
+      const tokens = analyzerOf(own).analyze(text);
+      for (const { start, end, text: token } of tokens)
+        assert.ok(start < end && end <= text.length && token !== '');
+      const data = Buffer.from(text);
+      const block = buildTextBlock(own, { offsets: Uint32Array.of(0, data.length), data }, 0, 1);
+      const hits = new Uint8Array(1);
+      new MatchQuery({ kind: 'phrase', slop: 0 }, tokens.slice(0, 5)).mark(block, hits);
+      assert.equal(hits[0], tokens.length === 0 ? 0 : 1);
+      const rules = { preTags: ['<'], postTags: ['>'], offset: 2, size: 9, pieces: 9 };
+      highlighted(text, tokens, new Set(tokens.slice(0, 3).map((token) => token.text)), rules);
+    }
+  },
+  refuses: isTyped,
+};
+
+const BM25_FIELDS = {
+  text: fieldSchema('text', {
+    fieldId: 101 as FieldId,
+    dataType: 'VarChar',
+    typeParams: { enable_analyzer: 'true' },
+  }),
+  sparse: fieldSchema('sparse', {
+    fieldId: 102 as FieldId,
+    dataType: 'SparseFloatVector',
+    isFunctionOutput: true,
+  }),
+};
+const searched: CollectionSchema = {
+  description: '',
+  fields: [BM25_FIELDS.text, BM25_FIELDS.sparse],
+  functions: [
+    {
+      functionId: 100,
+      name: 'f',
+      description: '',
+      type: 'BM25',
+      inputFieldIds: [BM25_FIELDS.text.fieldId],
+      outputFieldIds: [BM25_FIELDS.sparse.fieldId],
+      params: {},
+    },
+  ],
+  enableDynamicField: false,
+  version: 0,
+};
+
+/** The pairs travel as protobuf: what is no JSON here says nothing about them. */
+function entriesOf(text: string): object {
+  try {
+    return (parseJson(text) as object | null) ?? {};
+  } catch {
+    return { pre_tags: text, highlight_query: text, highlight_search_text: text };
+  }
+}
+
+const highlighters: Decoder = {
+  name: 'highlighter',
+  covers: ['proxy/handlers/highlighter.ts'],
+  corpus: [
+    { highlight_search_text: 'true', pre_tags: '["<b>"]', post_tags: '["</b>"]', fragment_size: '9' },
+    {
+      highlight_query: '[{"type":"TextMatch","field":"text","text":"x"}]',
+      fragment_offset: '5',
+      num_of_fragments: '2',
+    },
+  ].map(utf8),
+  words: ['"pre_tags"', '"highlight_query"', '[', '{', 'TextMatch', '-1', '1e9'],
+  decode: (bytes) => {
+    const pairs = Object.entries(entriesOf(textOf(bytes))).map(([key, value]) => ({
+      key,
+      value: String(value),
+    }));
+    const placeholders = {
+      type: { kind: 'scalar', type: 'VarChar' },
+      values: [utf8('x')],
+      isElementLevel: false,
+    } as const;
+    const asked = { schema: searched, field: BM25_FIELDS.sparse, placeholders, params: {} };
+    const found = highlightingOf({ type: 0, params: pairs }, asked);
+    assert.ok(found !== undefined && found.rules.size > 0 && found.rules.preTags.length > 0);
+  },
+  refuses: isTyped,
+};
+
+export const textDecoders: readonly Decoder[] = [params, several, expressions, texts, highlighters];

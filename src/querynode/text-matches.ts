@@ -21,7 +21,7 @@ import type { Unit } from './unit.ts';
 /** Bytes of text a worker thread is given at a time: a tenth of a second. */
 const BYTES_PER_TASK = 1 << 20;
 /** Units of the pacer for a byte of text, in this thread and when another does it. */
-const COST_PER_BYTE = 12;
+const COST_PER_BYTE = 25;
 const COST_PER_SENT_BYTE = 0.1;
 /** UTF-16 units of a query that this thread analyzes. */
 const MAX_QUERY_HERE = 4096;

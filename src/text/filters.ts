@@ -7,7 +7,9 @@ const mapped =
   (tokens) =>
     tokens.map((token) => {
       const text = change(token.text);
-      return text === token.text ? token : { ...token, text };
+      if (text === token.text) return token;
+      const { start, end, position, positionLength } = token;
+      return { text, start, end, position, positionLength };
     });
 
 const kept =

@@ -76,6 +76,11 @@ function addWord(
   place: { readonly unit: number; character: number },
 ): number {
   const { unit, character } = place;
+  if (inner.length === 0) {
+    tokens.push(tokenOf(text, unit, whole, character));
+    place.character += characters(whole);
+    return unit + whole.length;
+  }
   const from = tokens.length;
   let last = { length: 0, at: -1 };
   for (const part of inner) {

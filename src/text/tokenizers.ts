@@ -22,7 +22,8 @@ const hasWord = (text: string): boolean => /[\p{Alphabetic}\p{Nd}]/u.test(text);
 /** Words; punctuation, spaces and pictures are left out. */
 export const standardTokenizer: Tokenizer = (text) => {
   const tokens: Token[] = [];
-  for (const match of text.matchAll(isAscii(text) ? asciiWords() : words())) {
+  const pattern = isAscii(text) ? asciiWords() : words();
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
     const [word] = match;
     if (word.charCodeAt(0) === 0x5f && !hasWord(word)) continue;
     push(tokens, word, match.index, tokens.length);

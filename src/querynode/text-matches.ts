@@ -39,7 +39,7 @@ export async function prepareMatchWords(
 ): Promise<void> {
   for (const leaf of matches) {
     const { params, text } = leaf;
-    const isQuick = !analyzerOf(params).isSlowToStart && text.length <= MAX_QUERY_HERE;
+    const isQuick = !analyzerOf(params).isHeavy && text.length <= MAX_QUERY_HERE;
     if (workers === undefined || isQuick || hasMatchTokens(leaf)) continue;
     noteMatchTokens(leaf, await workers.run<AnalyzeMatchInput, Token[]>(ANALYZE_MATCH, { params, text }));
   }
@@ -72,7 +72,7 @@ async function extended(
   const { offsets } = column;
   if (index.rowCount >= rowCount) return;
   const bytes = (offsets[rowCount] ?? 0) - (offsets[index.rowCount] ?? 0);
-  const isHere = workers === undefined || (bytes <= BYTES_AT_ONCE && !analyzerOf(index.params).isSlowToStart);
+  const isHere = workers === undefined || (bytes <= BYTES_AT_ONCE && !analyzerOf(index.params).isHeavy);
   const here: BuildBlock = async (rows, from, to) => {
     await pacer.spend(((offsets[to] ?? 0) - (offsets[from] ?? 0)) * COST_PER_BYTE + (to - from));
     return buildTextBlock(index.params, rows, from, to);

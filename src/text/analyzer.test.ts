@@ -293,7 +293,7 @@ suite('analyzer params from outside', () => {
       '(?=(a*)*b)',
       '^(?:(?=a*b)|a)*$',
       '(.*)*x(.*)*y',
-      '(a{0,30}){0,30}b',
+      '(a{0,15}){0,15}b',
     ])
       tokensOf({ tokenizer: 'whitespace', filter: [{ type: 'regex', expr }] }, `${'a'.repeat(60_000)}! `);
     assert.ok(systemClock.nowMs() - startMs < 5000);

@@ -3,8 +3,8 @@ import { parseParams, pipelineOf } from './params.ts';
 import type { Token } from './token.ts';
 
 export interface Analyzer {
-  /** Its first text takes long: it is for worker threads. */
-  readonly isSlowToStart: boolean;
+  /** Its first text, or some texts, take long: it is for worker threads. */
+  readonly isHeavy: boolean;
   analyze(text: string): Token[];
 }
 
@@ -16,9 +16,9 @@ const analyzers = new Map<string, Analyzer>();
 export function analyzerOf(params: string): Analyzer {
   const known = analyzers.get(params);
   if (known !== undefined) return known;
-  const { tokenizer, filters, isSlowToStart } = pipelineOf(parseParams(params));
+  const { tokenizer, filters, isHeavy } = pipelineOf(parseParams(params));
   const analyzer: Analyzer = {
-    isSlowToStart,
+    isHeavy,
     analyze: (text) => filters.reduce<Token[]>((tokens, filter) => filter(tokens), tokenizer(text)),
   };
   if (analyzers.size >= MAX_ANALYZERS) analyzers.clear();

@@ -136,7 +136,8 @@ interface Snowball {
 
 /** Snowball's stem of every word. */
 export function stemmer(language: StemmerLanguage): TokenFilter {
-  const library = createRequire(import.meta.url)('snowball-stemmers') as Snowball;
+  const require = createRequire(import.meta.url);
+  const library = require('snowball-stemmers') as Snowball;
   const snowball = library.newStemmer(language);
   const stems = new Map<string, string>();
   return mapped((text) => {

@@ -19,13 +19,14 @@ export interface JiebaOptions {
 export const DEFAULT_DICT = '_default_';
 const OWN_WORD_WEIGHT = 100_000;
 
-let plain: Jieba | undefined;
+/** Loaded dictionaries: each takes some ten megabytes. */
+const MAX_LOADED = 4;
+const loaded = new Map<string, Jieba>();
 
 /** Where a token stands is told in characters, so that overlapping words keep their distance: a phrase is found by any of them. */
 export function jiebaTokenizer(options: JiebaOptions): Tokenizer {
-  let jieba: Jieba | undefined;
   return (text) => {
-    jieba ??= jiebaOf(options);
+    const jieba = jiebaOf(options);
     const tokens: Token[] = [];
     const place = { unit: 0, character: 0 };
     for (const word of wholeWords(jieba, text, options)) place.unit = addWord(tokens, text, word, place);
@@ -34,17 +35,22 @@ export function jiebaTokenizer(options: JiebaOptions): Tokenizer {
 }
 
 function jiebaOf({ dict }: JiebaOptions): Jieba {
+  const key = dict.join(' ');
+  const known = loaded.get(key);
+  if (known !== undefined) return known;
   const require = createRequire(import.meta.url);
   const own = dict.filter((word) => word !== DEFAULT_DICT);
-  if (own.length === 0 && plain !== undefined) return plain;
   const library = require('@node-rs/jieba') as typeof import('@node-rs/jieba');
   const withWords = dict.includes(DEFAULT_DICT)
     ? library.Jieba.withDict(
         (require('@node-rs/jieba/dict.js') as typeof import('@node-rs/jieba/dict.js')).dict,
       )
     : new library.Jieba();
-  if (own.length === 0) plain = withWords;
-  else withWords.loadDict(Buffer.from(own.map((word) => `${word} ${OWN_WORD_WEIGHT}\n`).join('')));
+  if (own.length > 0)
+    withWords.loadDict(Buffer.from(own.map((word) => `${word} ${OWN_WORD_WEIGHT}\n`).join('')));
+  const [oldest] = loaded.keys();
+  if (loaded.size >= MAX_LOADED && oldest !== undefined) loaded.delete(oldest);
+  loaded.set(key, withWords);
   return withWords;
 }
 

@@ -111,6 +111,12 @@ suite('matches of texts', () => {
         assert.deepEqual(matched(index, 2, query, how), []);
   });
 
+  test('a phrase of too many words is refused', () => {
+    const tokens = analyzerOf('').analyze('word '.repeat(129));
+    assert.throws(() => new MatchQuery({ kind: 'phrase', slop: 0 }, tokens), /at most 128 words/);
+    assert.doesNotThrow(() => new MatchQuery({ kind: 'terms', least: 1 }, tokens));
+  });
+
   test('a stop word leaves its gap in a phrase', () => {
     const texts = ['state of the art', 'state art', 'state in an art'];
     const index = new TextIndex('{"type":"english"}');

@@ -1,4 +1,5 @@
 /** TEXT_MATCH and PHRASE_MATCH over blocks of texts. */
+import { DbError } from '../errors/db-error.ts';
 import { placeOfTerm, type TextBlock } from './text-block.ts';
 import { type Token, termHash } from './token.ts';
 
@@ -8,6 +9,9 @@ export type MatchMode =
   | { readonly kind: 'terms'; readonly least: number }
   /** All of them in their order, moved against one another by no more than so many positions. */
   | { readonly kind: 'phrase'; readonly slop: number };
+
+/** Words of a phrase: what a long text may cost grows with them. */
+const MAX_PHRASE = 128;
 
 interface Term {
   readonly hash: number;
@@ -29,12 +33,17 @@ export class MatchQuery {
   /** How often the phrase has each of its terms. */
   readonly #counts: readonly number[];
 
+  /** Throws `filter-invalid` for a phrase of too many words. */
   constructor(mode: MatchMode, tokens: readonly Token[]) {
     this.#mode = mode;
     const all =
       mode.kind === 'phrase' ? tokens : [...new Map(tokens.map((token) => [token.text, token])).values()];
+    if (mode.kind === 'phrase' && all.length > MAX_PHRASE)
+      throw new DbError('filter-invalid', `a phrase has at most ${MAX_PHRASE} words, found ${all.length}`);
     this.#terms = all.map(termOf);
-    this.#counts = all.map(({ text }) => tokens.filter((each) => each.text === text).length);
+    const counts = new Map<string, number>();
+    for (const { text } of tokens) counts.set(text, (counts.get(text) ?? 0) + 1);
+    this.#counts = all.map(({ text }) => counts.get(text) ?? 1);
   }
 
   /** Marks the rows of the block in `hits`, which has an entry for every row of the segment. */

@@ -35,8 +35,8 @@ const MAX_WORD_LENGTH = 256;
 export interface Pipeline {
   readonly tokenizer: Tokenizer;
   readonly filters: readonly TokenFilter[];
-  /** Its first text takes long: it is for worker threads. */
-  readonly isSlowToStart: boolean;
+  /** Its first text, or some texts, take long: it is for worker threads. */
+  readonly isHeavy: boolean;
 }
 
 const invalid = (message: string): DbError =>
@@ -79,7 +79,13 @@ export function pipelineOf(params: Json): Pipeline {
     return builtIn('standard', params);
   }
   onlyKeys(params, ['tokenizer', 'filter'], 'an analyzer');
-  return { ...tokenizerOf(tokenizer), filters: filtersOf(filter) };
+  const cut = tokenizerOf(tokenizer);
+  const filters = filtersOf(filter);
+  return {
+    ...cut,
+    filters: filters.map(({ apply }) => apply),
+    isHeavy: cut.isHeavy || filters.some(({ isHeavy }) => isHeavy),
+  };
 }
 
 function onlyKeys(json: Json, known: readonly string[], what: string): void {
@@ -97,7 +103,7 @@ function builtIn(type: unknown, params: Json): Pipeline {
       own === undefined ? (type === 'english' ? ENGLISH_STOP_WORDS : []) : stopWords(own, 'stop_words');
     const stops = words.length === 0 ? [] : [stop(new Set(words))];
     const filters = type === 'english' ? [lowercase, stemmer('english'), ...stops] : [lowercase, ...stops];
-    return { tokenizer: standardTokenizer, filters, isSlowToStart: false };
+    return { tokenizer: standardTokenizer, filters, isHeavy: false };
   }
   if (type === 'chinese') {
     onlyKeys(params, ['type'], 'the chinese analyzer');
@@ -109,15 +115,15 @@ function builtIn(type: unknown, params: Json): Pipeline {
 
 const absentTokenizers = new Set(['lindera', 'language_identifier', 'grpc']);
 
-function tokenizerOf(given: unknown): Pick<Pipeline, 'tokenizer' | 'isSlowToStart'> {
+function tokenizerOf(given: unknown): Pick<Pipeline, 'tokenizer' | 'isHeavy'> {
   const json = isObject(given) ? given : { type: given };
   const { type } = json;
-  if (type === 'jieba') return { tokenizer: jiebaOf(json), isSlowToStart: true };
+  if (type === 'jieba') return { tokenizer: jiebaOf(json), isHeavy: true };
   if (typeof type === 'string' && absentTokenizers.has(type)) throw unserved(`the ${type} tokenizer`);
   const simple = typeof type === 'string' ? simpleTokenizers.get(type) : undefined;
   if (simple === undefined) throw invalid(`unknown tokenizer ${String(type).slice(0, 60)}`);
   onlyKeys(json, ['type'], `the ${String(type)} tokenizer`);
-  return { tokenizer: simple, isSlowToStart: false };
+  return { tokenizer: simple, isHeavy: false };
 }
 
 const simpleTokenizers: ReadonlyMap<string, Tokenizer> = new Map([
@@ -139,7 +145,13 @@ function jiebaOf(json: Json): Tokenizer {
   return jiebaTokenizer({ dict: words, mode, hmm });
 }
 
-function filtersOf(given: unknown): TokenFilter[] {
+interface NamedFilter {
+  readonly apply: TokenFilter;
+  /** What a client gives says how long it takes. */
+  readonly isHeavy: boolean;
+}
+
+function filtersOf(given: unknown): readonly NamedFilter[] {
   if (given === undefined) return [];
   if (!Array.isArray(given)) throw invalid('filter is a list');
   if (given.length > MAX_FILTERS) throw invalid(`at most ${MAX_FILTERS} filters are allowed`);
@@ -157,17 +169,19 @@ const simpleFilters: ReadonlyMap<string, TokenFilter> = new Map([
 ]);
 const absentFilters = new Set(['pinyin', 'arabic_normalization', 'synonym', 'stop_tags', 'keep_tags']);
 
-function filterOf(given: unknown): TokenFilter {
+const heavyFilters = new Set(['regex', 'decompounder']);
+
+function filterOf(given: unknown): NamedFilter {
   const json = isObject(given) ? given : { type: given };
   const { type } = json;
   if (typeof type !== 'string') throw invalid('a filter is a name or an object with a type');
   const simple = simpleFilters.get(type);
   if (simple !== undefined) {
     onlyKeys(json, ['type'], `the ${type} filter`);
-    return simple;
+    return { apply: simple, isHeavy: false };
   }
   const make = Object.hasOwn(customFilters, type) ? customFilters[type] : undefined;
-  if (make !== undefined) return make(json);
+  if (make !== undefined) return { apply: make(json), isHeavy: heavyFilters.has(type) };
   if (absentFilters.has(type)) throw unserved(`the ${type} filter`);
   throw invalid(`unknown filter ${type.slice(0, 60)}`);
 }

@@ -9,7 +9,7 @@ import { unreachable } from '../support/assert.ts';
 /** Units of a pattern. */
 const MAX_PATTERN = 1024;
 /** States of an automaton: what a matching may cost for each character of a text. */
-const MAX_STATES = 2048;
+const MAX_STATES = 512;
 const MAX_DEPTH = 32;
 const MAX_REPEAT = 1000;
 

@@ -60,7 +60,7 @@ export async function analyzeTexts(
   { workers }: CallContext,
   input: AnalyzeInput,
 ): Promise<AnalyzedToken[][]> {
-  const isSlow = [...new Set(input.params)].some((params) => analyzerOf(params).isSlowToStart);
+  const isSlow = [...new Set(input.params)].some((params) => analyzerOf(params).isHeavy);
   const length = input.texts.reduce((sum, text) => sum + text.length, 0);
   if (workers === undefined || (!isSlow && length < OFFLOAD_FROM_LENGTH)) return analyzed(input);
   return workers.run(ANALYZE, input);
@@ -78,8 +78,8 @@ function hasSlowAnalyzer({ fields, functions = [] }: CollectionSchema): boolean 
     .filter(({ fieldId }) => inputs.has(fieldId))
     .some((field) => {
       const multi = multiAnalyzer(field);
-      if (multi === undefined) return fieldAnalyzer(field).isSlowToStart;
-      return multi.names.some((name) => analyzerOf(multi.paramsOf(name)).isSlowToStart);
+      if (multi === undefined) return fieldAnalyzer(field).isHeavy;
+      return multi.names.some((name) => analyzerOf(multi.paramsOf(name)).isHeavy);
     });
 }
 

@@ -162,11 +162,11 @@ describe('text match and phrase match', () => {
     const { client } = fixture;
     await create(client, 'large', { type: 'english' });
     const filler = 'the quick brown foxes were running over lazy dogs and sleeping cats '.repeat(30);
-    for (let first = 0; first < 1500; first += 500)
+    for (let first = 0; first < 900; first += 300)
       await insert(
         client,
         'large',
-        Array.from({ length: 500 }, (_, i) => `${filler} word${(first + i) % 100}`),
+        Array.from({ length: 300 }, (_, i) => `${filler} word${(first + i) % 100}`),
         first,
       );
     let slowest = 0;
@@ -179,8 +179,8 @@ describe('text match and phrase match', () => {
       await client.getVersion();
       slowest = Math.max(slowest, Number(process.hrtime.bigint() - started) / 1e6);
     }
-    assert.equal((await matched).length, 15);
-    assert.ok(slowest < 1000, `another call took ${slowest} ms`);
+    assert.equal((await matched).length, 9);
+    assert.ok(slowest < 250, `another call took ${slowest} ms`);
   });
 
   test('a match of a field that has none enabled is refused with its place', async () => {

@@ -2,15 +2,24 @@
 import { DbError } from '../../errors/db-error.ts';
 import { bm25Fields, writerOf } from '../../model/functions.ts';
 import type { Properties } from '../../model/records.ts';
-import type { BytesColumn } from '../../model/rows.ts';
+import type { BytesColumn, QueryColumn } from '../../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
 import { countsOf, sparseColumn } from '../../text/bm25-rows.ts';
 import { multiAnalyzer } from '../../text/field-analyzers.ts';
 import type { CallContext } from '../context.ts';
 import { numberParam } from '../wire/key-values.ts';
-import { type Placeholders, placeholderTexts } from '../wire/placeholder.ts';
+import { type Placeholders, placeholderTexts, queriesFor } from '../wire/placeholder.ts';
 import { analyzeTexts } from './analysis.ts';
+
+/** One search, as it was asked for. */
+export interface Searched {
+  readonly schema: CollectionSchema;
+  /** The field that is searched. */
+  readonly field: FieldSchema;
+  readonly placeholders: Placeholders;
+  readonly params: Properties;
+}
 
 const DEFAULT_K1 = 1.2;
 const DEFAULT_B = 0.75;
@@ -34,8 +43,17 @@ export function analyzerParamsOf(field: FieldSchema, name: string | undefined): 
   return field.typeParams['analyzer_params'] ?? '';
 }
 
+/** What one search of a field looks for: vectors, or the terms of texts where a function writes the field. */
+export const searchQueries = async (
+  call: CallContext,
+  { schema, field, placeholders, params }: Searched,
+): Promise<QueryColumn> =>
+  field.isFunctionOutput === true
+    ? textQueries(call, schema, field, placeholders, params)
+    : queriesFor(field, placeholders);
+
 /** The terms of each text that is searched for. Throws `parameter-invalid` for vectors. */
-export async function textQueries(
+async function textQueries(
   call: CallContext,
   schema: CollectionSchema,
   field: FieldSchema,

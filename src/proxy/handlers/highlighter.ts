@@ -13,10 +13,10 @@ import { type HighlightRules, highlighted } from '../../text/highlight.ts';
 import type { CallContext } from '../context.ts';
 import type { CommonHighlighter } from '../wire/descriptor.generated.ts';
 import { flattenParams, integerParam } from '../wire/key-values.ts';
-import { type Placeholders, placeholderTexts } from '../wire/placeholder.ts';
+import { placeholderTexts } from '../wire/placeholder.ts';
 import type { Highlight } from '../wire/results.ts';
 import { analyzeTexts } from './analysis.ts';
-import { analyzerParamsOf, inputOf } from './full-text.ts';
+import { analyzerParamsOf, inputOf, type Searched } from './full-text.ts';
 
 const SEMANTIC = 1;
 const MAX_TAGS = 64;
@@ -45,14 +45,6 @@ interface FieldWords {
 export interface Highlighting {
   readonly rules: HighlightRules;
   readonly fields: readonly FieldWords[];
-}
-
-export interface Searched {
-  readonly schema: CollectionSchema;
-  /** The field that is searched. */
-  readonly field: FieldSchema;
-  readonly placeholders: Placeholders;
-  readonly params: Properties;
 }
 
 /** Undefined: none is asked for. Throws `parameter-invalid`, `unimplemented`. */

@@ -9,10 +9,10 @@ import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
 import { flattenParams, integerParam, numberParam } from '../wire/key-values.ts';
-import { decodePlaceholders, queriesFor } from '../wire/placeholder.ts';
+import { decodePlaceholders } from '../wire/placeholder.ts';
 import { encodeSearchResults } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
-import { bm25Of, textQueries } from './full-text.ts';
+import { bm25Of, searchQueries } from './full-text.ts';
 import { highlightedIds, highlightingOf, highlightsOf } from './highlighter.ts';
 import { requireMetric } from './index-params.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
@@ -179,10 +179,8 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   const page = pageOf(params);
   checkVectorSearchParams(params);
   const placeholders = decodePlaceholders(request.placeholder_group ?? new Uint8Array(0));
-  const queries =
-    field.isFunctionOutput === true
-      ? await textQueries(call, schema, field, placeholders, params)
-      : queriesFor(field, placeholders);
+  const searched = { schema, field, placeholders, params };
+  const queries = await searchQueries(call, searched);
   const queryCount = queryCountOf(queries);
   if (request.nq > 0n && request.nq !== BigInt(queryCount))
     throw invalid(`nq [${request.nq}] is invalid: the request holds ${queryCount} vectors`);
@@ -191,7 +189,7 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
       'parameter-too-large',
       `number of total results (nq*topk) exceeds the limit ${MAX_HITS}`,
     );
-  const highlighting = highlightingOf(request.highlighter, { schema, field, placeholders, params });
+  const highlighting = highlightingOf(request.highlighter, searched);
   const compared = comparedBy(call, at, field, params['metric_type']);
   const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
   const narrowing = { names: request.partition_names, filter };

@@ -57,7 +57,9 @@ export async function prepareMatches(
     assert(column.layout === 'bytes', 'a text field has bytes');
     // A unit that is older than the field reads it from nowhere: what it has is no part of the unit.
     const isOwn = unit.column(fieldId) !== undefined;
-    const index = isOwn ? unit.textIndex(fieldId, params) : new TextIndex(params);
+    const index = isOwn
+      ? unit.textIndex(fieldId, params)
+      : ((source.cache.get(matchIndexKey(fieldId)) as TextIndex | undefined) ?? new TextIndex(params));
     await extended(index, column, source.rowCount, context);
     source.cache.set(matchIndexKey(fieldId), index);
   }

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import type { Jieba } from '@node-rs/jieba';
+import { DbError } from '../errors/db-error.ts';
 import { present } from '../support/assert.ts';
 import type { Token, Tokenizer } from './token.ts';
 
@@ -40,7 +41,7 @@ function jiebaOf({ dict }: JiebaOptions): Jieba {
   if (known !== undefined) return known;
   const require = createRequire(import.meta.url);
   const own = dict.filter((word) => word !== DEFAULT_DICT);
-  const library = require('@node-rs/jieba') as typeof import('@node-rs/jieba');
+  const library = libraryOf(require);
   const withWords = dict.includes(DEFAULT_DICT)
     ? library.Jieba.withDict(
         (require('@node-rs/jieba/dict.js') as typeof import('@node-rs/jieba/dict.js')).dict,
@@ -52,6 +53,15 @@ function jiebaOf({ dict }: JiebaOptions): Jieba {
   if (loaded.size >= MAX_LOADED && oldest !== undefined) loaded.delete(oldest);
   loaded.set(key, withWords);
   return withWords;
+}
+
+/** Throws `unimplemented` on a platform that the package has no binary for. */
+function libraryOf(require: NodeJS.Require): typeof import('@node-rs/jieba') {
+  try {
+    return require('@node-rs/jieba') as typeof import('@node-rs/jieba');
+  } catch (cause) {
+    throw new DbError('unimplemented', 'jieba is not implemented on this platform', { cause });
+  }
 }
 
 interface Word {

@@ -20,11 +20,12 @@ const termsOf = (text: string): string[] => text.toLowerCase().match(/\w+/g) ?? 
 async function create(
   client: MilvusClient,
   collection_name: string,
-  { index = {}, text = {}, more = [] as object[] } = {},
+  { index = {}, text = {}, more = [] as object[], shards = 1 } = {},
 ): Promise<void> {
   await succeed(
     client.createCollection({
       collection_name,
+      shards_num: shards,
       fields: [
         { name: 'id', data_type: DataType.Int64, is_primary_key: true },
         { name: 'text', data_type: DataType.VarChar, max_length: 65_535, enable_analyzer: true, ...text },
@@ -155,9 +156,9 @@ describe('full text search', () => {
     });
   });
 
-  test('k1 and b of the index count', async () => {
+  test('k1 and b of the index count, and the corpus is one whatever the shards', async () => {
     const { client } = fixture;
-    await create(client, 'tuned', { index: { bm25_k1: 2, bm25_b: 0.1 } });
+    await create(client, 'tuned', { index: { bm25_k1: 2, bm25_b: 0.1 }, shards: 3 });
     await insert(client, 'tuned', sentences);
     agree(await search(client, 'tuned', 'retrieval'), sentences, 'retrieval', { k1: 2, b: 0.1 });
   });

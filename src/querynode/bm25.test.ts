@@ -140,7 +140,7 @@ test('scores are those of BM25 over the rows that are read: flushed and growing,
           {
             kind: 'delete',
             channel: 'dml_0',
-            partitionId: partitions[random.below(1)]!,
+            partitionId: partitions[0]!,
             keys: { type: 'Int64', values: BigInt64Array.from(gone, BigInt) },
           },
         ]);
@@ -162,13 +162,18 @@ test('scores are those of BM25 over the rows that are read: flushed and growing,
         ...(firstOnly ? { partitionIds: [partitions[0]!] } : {}),
         ...(keep ? { filter: filterOf('id % 2 == 0', schema) } : {}),
       });
-      const read = texts.filter((_, id) => !firstOnly || inFirst(id));
+      // Of a segment without a living row nothing is read.
+      const isDead = [...texts.keys()].filter(inFirst).every((id) => gone.has(id));
+      const read = texts.filter((_, id) => (inFirst(id) ? !isDead : !firstOnly));
       let at = 0;
       for (const [i, query] of queries.entries()) {
         const scores = bm25(read.map(wordsOf), wordsOf(query), rules);
+        const first = isDead ? Math.min(sealed, count) : 0;
         const expected = new Map<number, number>();
-        for (const [id, score] of scores.entries())
+        for (const [place, score] of scores.entries()) {
+          const id = place + first;
           if (score > 0 && !(gone.has(id) && inFirst(id)) && !(keep && id % 2 === 1)) expected.set(id, score);
+        }
         const found = result.counts[i]!;
         assert.equal(found, expected.size);
         for (let hit = at; hit < at + found; hit++) {
@@ -180,7 +185,7 @@ test('scores are those of BM25 over the rows that are read: flushed and growing,
       }
       await node.close();
     }),
-    { numRuns: 60, includeErrorInReport: true },
+    { numRuns: 60, includeErrorInReport: true, examples: [[985137368, 42, 1]] },
   ));
 
 test('matches of texts are the same flushed and growing, and by worker threads', async () => {

@@ -1,5 +1,5 @@
 /**
- * What BM25 knows of the whole corpus: every row of the units that are read, deleted ones included until a compaction removes them. A query's
+ * What BM25 knows of the whole corpus: every row of the units that are read, deleted ones included until a compaction removes them or none of their segment lives. A query's
  * terms are weighted by it once, for all units: idf = ln(1 + (N - n + 0.5) / (n + 0.5)), times how often the query has the term.
  */
 import type { FieldId } from '../model/ids.ts';

@@ -1,0 +1,25 @@
+/** Where the files of this package are: scripts of worker threads are found by their place. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { DbError } from '../errors/db-error.ts';
+
+const A_SCRIPT = 'catalog-worker.js';
+
+/**
+ * The folder of this build, with a slash at its end. In a program that bundles Tidemark into a file of its own, this module lies where
+ * that file does: then the build is the one of the installed package. Throws `unimplemented` when there is none.
+ */
+export function buildFolder(self = import.meta.url): URL {
+  const own = new URL('../', self);
+  if (existsSync(new URL(A_SCRIPT, own))) return own;
+  try {
+    return new URL('./', pathToFileURL(createRequire(self).resolve('tidemark')));
+  } catch (cause) {
+    throw new DbError(
+      'unimplemented',
+      "the scripts of Tidemark's threads are not there: when bundling, leave the package 'tidemark' outside of the bundle (external) and install it beside",
+      { cause },
+    );
+  }
+}

@@ -42,7 +42,7 @@ export class Tidemark implements AsyncDisposable {
    * use included, and `options.signal`'s reason; then nothing stays open.
    */
   static async open(options: OpenOptions): Promise<Tidemark> {
-    const { serverOptions } = await import('./options.ts');
+    const { serverOptions } = await import('./server-options.ts');
     const server = await serverOptions(options);
     const { startServer } = await import('../server.ts');
     return new Tidemark(await startServer(server));

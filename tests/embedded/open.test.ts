@@ -153,7 +153,7 @@ embedded('the server opens what an embedded database wrote: one composition', as
     await using db = await Tidemark.open({ dir });
     await fill(db, 'films', 10);
   }
-  const { serverOptions } = await import('../../src/embedded/options.ts');
+  const { serverOptions } = await import('../../src/embedded/server-options.ts');
   const options = await serverOptions({ dir, config: { 'proxy.port': 0, 'metrics.port': 0 } });
   const server = await startServer(options);
   const client = new MilvusClient({ address: server.grpcAddress, channelOptions: ownConnections });

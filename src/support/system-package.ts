@@ -10,11 +10,12 @@ const A_SCRIPT = 'catalog-worker.js';
  * The folder of this build, with a slash at its end. In a program that bundles Tidemark into a file of its own, this module lies where
  * that file does: then the build is the one of the installed package. Throws `unimplemented` when there is none.
  */
-export function buildFolder(self = import.meta.url): URL {
-  const own = new URL('../', self);
-  if (existsSync(new URL(A_SCRIPT, own))) return own;
+export function buildFolder(self: string | undefined = import.meta.url): URL {
   try {
-    return new URL('./', pathToFileURL(createRequire(self).resolve('tidemark')));
+    // Where a bundler makes CommonJS of us, no module knows its place.
+    const own = new URL('../', self);
+    if (existsSync(new URL(A_SCRIPT, own))) return own;
+    return new URL('./', pathToFileURL(createRequire(own).resolve('tidemark')));
   } catch (cause) {
     throw new DbError(
       'unimplemented',

@@ -228,6 +228,7 @@ await Tidemark.open({ dir: 'data', config: { 'localStorage.path': 'x' } });
     const typed = `${program}// @ts-expect-error: a typed client
 await client.noSuchCall();
 `;
+    assert.equal((await typeErrors(app, 'export const text: string = 1;')).length, 1);
     assert.deepEqual(await typeErrors(app, typed), []);
     assert.deepEqual(await typeErrors(bare, program), []);
   });

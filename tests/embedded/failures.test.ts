@@ -19,7 +19,10 @@ async function refused(options: unknown, words: RegExp, code = 'parameter-invali
     return true;
   });
   // Timers come and go with the databases that are open.
-  assert.deepEqual((await leftSince(before)).filter((name) => !name.startsWith('Timeout')), []);
+  assert.deepEqual(
+    (await leftSince(before)).filter((name) => !name.startsWith('Timeout')),
+    [],
+  );
 }
 
 embedded(

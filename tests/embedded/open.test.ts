@@ -88,7 +88,7 @@ embedded('a closed database leaves no handle, file, listener, thread or socket',
   await (await Tidemark.open({ dir })).close();
   await setTimeout(50);
   const before = holdings();
-  const db = await Tidemark.open({ dir });
+  const db = await Tidemark.open({ dir, log: 'error' });
   await fill(db, 'films');
   await db.close();
   assert.deepEqual(await leftSince(before), []);

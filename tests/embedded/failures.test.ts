@@ -72,7 +72,7 @@ embedded(
 );
 
 embedded(
-  'a catalog that was cut short, and one without its log, are refused; the process and other databases go on',
+  'a catalog that was cut short, and files without their catalog, are refused; the process and other databases go on',
   async (dir) => {
     await using other = await Tidemark.open({ dir: join(dirname(dir), 'other') });
     {
@@ -85,6 +85,8 @@ embedded(
     const catalog = join(dir, 'catalog', mdb);
     await truncate(catalog, Math.floor((await stat(catalog)).size / 2));
     await refused({ dir }, /catalog/, 'data-integrity');
+    await rm(join(dir, 'catalog'), { recursive: true });
+    await refused({ dir }, /Start with the catalog that belongs/, 'store-mismatch');
     await rm(dir, { recursive: true });
     await fill(other, 'films', 10);
     await (await Tidemark.open({ dir })).close();

@@ -3,7 +3,7 @@ import type { RunningServer } from '../server.ts';
 import { connect } from './client.ts';
 import type { OpenOptions } from './options.ts';
 
-/** biome-ignore lint/suspicious/noTsIgnore: an error only where the package is missing, which it may be; then the type is `any`. */
+// biome-ignore lint/suspicious/noTsIgnore: an error only where the package is missing, which it may be; then the type is `any`.
 /** @ts-ignore The official client, an optional peer. */
 type MilvusClient = import('@zilliz/milvus2-sdk-node').MilvusClient;
 

@@ -94,8 +94,12 @@ describe('the packed package', () => {
 
   before(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-pack-'));
-    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-    await run(npm, ['pack', '--offline', '--ignore-scripts', '--pack-destination', folder], { cwd: root });
+    // Windows starts npm by its shell only.
+    const shell = process.platform === 'win32';
+    await run('npm', ['pack', '--offline', '--ignore-scripts', '--pack-destination', folder], {
+      cwd: root,
+      shell,
+    });
     const [name = ''] = await readdir(folder);
     tarball = join(folder, name);
     await app.make(tarball, [SDK, '@types/node']);

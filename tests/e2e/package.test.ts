@@ -79,9 +79,12 @@ class App {
 
 const { NODE_OPTIONS: _, ...clean } = process.env;
 
-const OPEN = `import { Tidemark } from 'tidemark';
-const db = await Tidemark.open({ dir: 'data' });
+const openIn = (dir: string) => `import { Tidemark } from 'tidemark';
+const db = await Tidemark.open({ dir: '${dir}' });
 `;
+const OPEN = openIn('data');
+/** Also removes the socket that a killed program has left. */
+const OPEN_AND_CLOSE = `${OPEN}await db.close();`;
 const CREATE = `const client = await db.client();
 const status = await client.createCollection({ collection_name: 'films', dimension: 4 });
 if (status.error_code !== 'Success') throw new Error(status.reason);
@@ -142,16 +145,17 @@ describe('the packed package', () => {
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
     assert.deepEqual(await exited, [null, 'SIGTERM']);
+    await app.run(OPEN_AND_CLOSE);
   });
 
   test('after kill -9 of the program what was acknowledged is there, and its socket is gone', async () => {
-    await rm(join(app.dir, 'data'), { recursive: true, force: true });
-    const { child, line } = await app.start(`${OPEN}${CREATE}console.log(db.address);`);
+    const open = openIn('data-killed');
+    const { child, line } = await app.start(`${open}${CREATE}console.log(db.address);`);
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
     const has = `console.log((await (await db.client()).hasCollection({ collection_name: 'films' })).value);`;
-    assert.equal(await app.run(`${OPEN}${has}\nawait db.close();`), 'true');
+    assert.equal(await app.run(`${open}${has}\nawait db.close();`), 'true');
     await assert.rejects(stat(dirname(line.slice('unix:'.length))), /ENOENT/);
   });
 
@@ -173,8 +177,10 @@ await client.closeConnection();`;
       ),
     );
     assert.equal(asked, 'Success');
+    const exited = once(child, 'exit');
     child.kill('SIGKILL');
-    await once(child, 'exit');
+    await exited;
+    await app.run(OPEN_AND_CLOSE);
   });
 
   test('CommonJS programs import it', async () => {

@@ -53,13 +53,9 @@ export function select(view: UnitView, filter: ReadyFilter | undefined, pacer: P
   return filter.kind === 'keys' ? selectKeys(view, filter.keys, pacer) : selectRows(view, filter, pacer);
 }
 
-async function selectRows(
-  view: UnitView,
-  { compiled, schema }: Extract<ReadyFilter, { kind: 'rows' }>,
-  pacer: Pacer,
-): Promise<Selection> {
-  const { unit, rowCount } = view;
-  const source: FilterSource = {
+/** The rows of a view as filters read them. */
+export function rowSource({ unit, rowCount }: UnitView, schema: CollectionSchema): FilterSource {
+  return {
     rowCount,
     column(fieldId) {
       const present = unit.column(fieldId);
@@ -69,6 +65,15 @@ async function selectRows(
     },
     cache: unit.cacheFor(rowCount),
   };
+}
+
+async function selectRows(
+  view: UnitView,
+  { compiled, schema }: Extract<ReadyFilter, { kind: 'rows' }>,
+  pacer: Pacer,
+): Promise<Selection> {
+  const { rowCount } = view;
+  const source = rowSource(view, schema);
   const rows = new Uint32Array(view.live.length);
   for (let from = 0; from < rowCount; from += ROWS_PER_SLICE) {
     const to = Math.min(rowCount, from + ROWS_PER_SLICE);

@@ -13,6 +13,7 @@ import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
 import { assert, present } from '../support/assert.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import { LiveRows } from './bitmap.ts';
+import { Deaths } from './deaths.ts';
 import { KeyIndex } from './key-index.ts';
 import type { Pacer } from './pacer.ts';
 import type { GraphIndex, VectorBlock } from './vectors.ts';
@@ -68,6 +69,8 @@ export interface UnitParts {
   readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
   /** Posting lists by field of sparse vectors. */
   readonly sparse?: ReadonlyMap<FieldId, SparseIndex>;
+  /** Its rows stand only in the log. */
+  readonly isGrowing?: boolean;
 }
 
 /** What a reader sees of a unit: rows and deletes that arrive later do not change it. To be released. */
@@ -77,6 +80,8 @@ export interface UnitView {
   readonly live: Uint32Array;
   readonly liveCount: number;
   readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+  /** Of the newest of its rows; 0: it has none. */
+  readonly newestTs: bigint;
   release(): void;
 }
 
@@ -101,6 +106,7 @@ const COST_PER_KEY = 12;
 export class Unit {
   readonly place: UnitPlace;
   readonly capacity: number;
+  readonly isGrowing: boolean;
   readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
   readonly sparse: ReadonlyMap<FieldId, SparseIndex>;
   readonly #keyField: FieldId;
@@ -109,12 +115,14 @@ export class Unit {
   readonly #memory: Shared;
   readonly #live: LiveRows;
   readonly #keyIndex: KeyIndex;
+  readonly #deaths = new Deaths();
   readonly #defaults = new Map<FieldId, Column>();
   #cache = { rowCount: 0, derived: new Map<string, unknown>() };
   #keyColumn: Column | undefined;
   #keys: KeyColumn | undefined;
   #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
   #rowCount = 0;
+  #newestTs = 0n;
   /** So many rows are known to stand in the order of time, unless they do not. */
   #ordered = 0;
   #isInOrder = true;
@@ -122,6 +130,7 @@ export class Unit {
   constructor(parts: UnitParts) {
     this.place = parts.place;
     this.capacity = parts.capacity;
+    this.isGrowing = parts.isGrowing ?? false;
     this.vectors = parts.vectors;
     this.sparse = parts.sparse ?? new Map();
     this.#keyField = keyFieldOf(parts.schema).fieldId;
@@ -199,7 +208,7 @@ export class Unit {
     this.#live.setRange(from, to);
     this.#rowCount = to;
     for (let row = from; row < to; row++) {
-      this.#keyIndex.add(keys, row);
+      this.#add(keys, row);
       this.#judge(row, keys, deletes);
     }
   }
@@ -212,7 +221,7 @@ export class Unit {
     const { keys } = this;
     this.#live.setRange(0, this.capacity);
     this.#rowCount = this.capacity;
-    await this.#inSlices(pacer, (row) => this.#keyIndex.add(keys, row));
+    await this.#inSlices(pacer, (row) => this.#add(keys, row));
     if (deletes.size > this.capacity) await this.#inSlices(pacer, (row) => this.#judge(row, keys, deletes));
     else
       for (const slice of deletes.covering(this.place.partitionId)) {
@@ -221,13 +230,21 @@ export class Unit {
       }
   }
 
-  /** Rows with key `at` of `keys` that are older than `ts` die. */
-  kill(keys: KeyColumn, at: number, ts: bigint): void {
+  /** Rows with key `at` of `keys` that are older than `ts` die. `isNews`: nobody may have read a time after it yet. */
+  kill(keys: KeyColumn, at: number, ts: bigint, isNews = false): void {
     let row = this.#keyIndex.find(this.keys, keys, at);
     while (row >= 0) {
-      if (this.timestampAt(row) < ts) this.#live.clear(row);
+      if (this.timestampAt(row) < ts && this.#live.has(row)) {
+        this.#live.clear(row);
+        if (isNews) this.#deaths.add(row, ts);
+      }
       row = this.#keyIndex.older(row);
     }
+  }
+
+  /** Rows that died after `ts` while the unit was read, as far as they are known: the last ones are. */
+  diedAfter(ts: bigint): readonly number[] {
+    return this.#deaths.after(ts);
   }
 
   /** Rows that carry key `at` of `keys`, newest first. */
@@ -260,6 +277,7 @@ export class Unit {
       live: this.#live.share(),
       liveCount: this.#live.count,
       indexes,
+      newestTs: this.#newestTs,
       release: () => {
         this.#memory.release();
         for (const { memory } of indexes.values()) memory.release();
@@ -271,6 +289,12 @@ export class Unit {
   release(): void {
     this.setIndexes(new Map());
     this.#memory.release();
+  }
+
+  #add(keys: KeyColumn, row: number): void {
+    this.#keyIndex.add(keys, row);
+    const ts = this.timestampAt(row);
+    if (ts > this.#newestTs) this.#newestTs = ts;
   }
 
   #judge(row: number, keys: KeyColumn, deletes: DeleteMap): void {

@@ -24,17 +24,25 @@ export async function asOf(
 }
 
 async function viewAt(view: UnitView, ts: bigint, pacer: Pacer): Promise<UnitView> {
-  const { unit, rowCount } = view;
-  const died = unit.diedAfter(ts);
+  const died = view.unit.diedAfter(ts);
   if (view.newestTs <= ts && died.length === 0) return view;
   const live = view.live.slice();
-  for (const row of died) if (row < rowCount) live[row >>> 5] = (live[row >>> 5] ?? 0) | (1 << (row & 31));
-  if (view.newestTs > ts)
-    for (let from = 0; from < rowCount; from += ROWS_PER_SLICE) {
-      const to = Math.min(rowCount, from + ROWS_PER_SLICE);
-      for (let row = from; row < to; row++)
-        if (unit.timestampAt(row) > ts) live[row >>> 5] = (live[row >>> 5] ?? 0) & ~(1 << (row & 31));
-      await pacer.spend((to - from) * COST_PER_TIMESTAMP);
-    }
+  for (const row of died)
+    if (row < view.rowCount) live[row >>> 5] = (live[row >>> 5] ?? 0) | (1 << (row & 31));
+  if (view.newestTs > ts) await clearAfter(view, ts, live, pacer);
   return { ...view, live, liveCount: countRows(live) };
+}
+
+async function clearAfter(
+  { unit, rowCount }: UnitView,
+  ts: bigint,
+  live: Uint32Array,
+  pacer: Pacer,
+): Promise<void> {
+  for (let from = 0; from < rowCount; from += ROWS_PER_SLICE) {
+    const to = Math.min(rowCount, from + ROWS_PER_SLICE);
+    for (let row = from; row < to; row++)
+      if (unit.timestampAt(row) > ts) live[row >>> 5] = (live[row >>> 5] ?? 0) & ~(1 << (row & 31));
+    await pacer.spend((to - from) * COST_PER_TIMESTAMP);
+  }
 }

@@ -28,6 +28,7 @@ import { Pacer, type SliceLimits, Turns } from './pacer.ts';
 import { checkOrder, countRowsOf, queryRows } from './query.ts';
 import type { ReadContext } from './reads.ts';
 import { searchRows } from './search.ts';
+import type { UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
 
 export interface QueryNodeLimits {
@@ -67,6 +68,12 @@ interface ReadRequest {
   readonly ignoreGrowing?: boolean;
   /** `now`: at the newest write. Absent: nobody asks for it again. */
   readonly asOf?: HybridTime | 'now';
+}
+
+function newestOf(first: HybridTime, views: readonly UnitView[]): HybridTime {
+  let newest = first;
+  for (const { newestTs } of views) if (newestTs > newest) newest = newestTs as HybridTime;
+  return newest;
 }
 
 /** The partitions that one of the searches reads. */
@@ -232,12 +239,8 @@ export class LocalQueryNode implements QueryNode {
       const views = await rows.read(request.partitionIds, request.asOf !== undefined);
       const pacer = new Pacer(this.#turns, collection.signal);
       try {
-        const newest = views.reduce(
-          (ts, view) => (view.newestTs > ts ? view.newestTs : ts),
-          newestTs as bigint,
-        );
-        const readTs =
-          request.asOf === undefined || request.asOf === 'now' ? (newest as HybridTime) : request.asOf;
+        const newest = newestOf(newestTs, views);
+        const readTs = request.asOf === undefined || request.asOf === 'now' ? newest : request.asOf;
         const kept = request.ignoreGrowing === true ? views.filter(({ unit }) => !unit.isGrowing) : views;
         const then = request.asOf === undefined ? kept : await asOf(kept, readTs, pacer);
         const { expiry } = rows.view;

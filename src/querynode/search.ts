@@ -39,23 +39,26 @@ export async function searchRows(context: SearchContext, request: SearchRequest)
 }
 
 /** The page of every query, in order. `unit` of a hit: the place of its view in the context. */
-async function* hitsOfQueries(
-  context: SearchContext,
-  request: SearchRequest,
-): AsyncGenerator<readonly Hit[]> {
-  const { offset, topK, groupBy, orderBy, rerank, metric } = request;
-  const values = valuesOf(context, orderBy ?? []);
-  if (groupBy !== undefined)
-    for await (const groups of groupsOfQueries(context, request)) {
-      const inOrder = orderBy === undefined ? groups : ordered(groups, orderBy, ([best]) => values(best));
-      yield inOrder.slice(offset, topK).flat();
-    }
-  else
-    for await (const hits of nearestHits(context, request)) {
-      const reranked = decayed(context, rerank?.decays ?? [], metric, hits);
-      const inOrder = orderBy === undefined ? reranked : ordered(reranked, orderBy, values);
-      yield offset === 0 ? inOrder : inOrder.slice(offset);
-    }
+const hitsOfQueries = (context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> =>
+  request.groupBy === undefined ? plainPages(context, request) : groupedPages(context, request);
+
+async function* groupedPages(context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> {
+  const { offset, topK, orderBy = [] } = request;
+  const values = valuesOf(context, orderBy);
+  for await (const groups of groupsOfQueries(context, request)) {
+    const inOrder = orderBy.length === 0 ? groups : ordered(groups, orderBy, ([best]) => values(best));
+    yield inOrder.slice(offset, topK).flat();
+  }
+}
+
+async function* plainPages(context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> {
+  const { offset, orderBy = [], rerank, metric } = request;
+  const values = valuesOf(context, orderBy);
+  for await (const hits of nearestHits(context, request)) {
+    const reranked = decayed(context, rerank?.decays ?? [], metric, hits);
+    const inOrder = orderBy.length === 0 ? reranked : ordered(reranked, orderBy, values);
+    yield offset === 0 ? inOrder : inOrder.slice(offset);
+  }
 }
 
 /** Reads what rows are ordered by. */

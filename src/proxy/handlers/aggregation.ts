@@ -88,7 +88,12 @@ const fieldOf = ({ fields }: CollectionSchema, fieldId: FieldId): FieldSchema =>
     'field',
   );
 
-function planOf({ output_fields }: MilvusQueryRequest, params: Properties, schema: CollectionSchema): Plan {
+/** What to compute, and where it goes. Throws `parameter-invalid`. */
+export function planOf(
+  { output_fields }: MilvusQueryRequest,
+  params: Properties,
+  schema: CollectionSchema,
+): Plan {
   const groupBy = groupNames(params).map((name) => groupField(schema, name));
   if (groupBy.length + output_fields.length > MAX_COLUMNS)
     throw invalid(`an aggregation has at most ${MAX_COLUMNS} columns`);

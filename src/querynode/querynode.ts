@@ -1,7 +1,7 @@
 /** The query node: which collections are loaded, and who may read them when. */
 import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, PartitionId } from '../model/ids.ts';
+import type { CollectionId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
@@ -26,9 +26,8 @@ import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
 import { Pacer, type SliceLimits, Turns } from './pacer.ts';
 import { checkOrder, countRowsOf, queryRows } from './query.ts';
-import type { ReadContext } from './reads.ts';
+import { newestOf, partsOf, type ReadContext, type ReadRequest } from './reads.ts';
 import { searchRows } from './search.ts';
-import type { UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
 
 export interface QueryNodeLimits {
@@ -60,27 +59,6 @@ export interface QueryNodeOptions {
   readonly clock: Clock;
   readonly limits?: Partial<QueryNodeLimits>;
   readonly slices?: Partial<SliceLimits>;
-}
-
-interface ReadRequest {
-  readonly collectionId: CollectionId;
-  readonly partitionIds?: readonly PartitionId[];
-  readonly ignoreGrowing?: boolean;
-  /** `now`: at the newest write. Absent: nobody asks for it again. */
-  readonly asOf?: HybridTime | 'now';
-}
-
-function newestOf(first: HybridTime, views: readonly UnitView[]): HybridTime {
-  let newest = first;
-  for (const { newestTs } of views) if (newestTs > newest) newest = newestTs as HybridTime;
-  return newest;
-}
-
-/** The partitions that one of the searches reads. */
-function partsOf({ collectionId, searches }: HybridRequest): ReadRequest {
-  const parts = searches.map(({ partitionIds }) => partitionIds);
-  if (parts.includes(undefined)) return { collectionId };
-  return { collectionId, partitionIds: [...new Set(parts.flatMap((ids) => ids ?? []))] };
 }
 
 export class LocalQueryNode implements QueryNode {

@@ -243,7 +243,7 @@ export class Unit {
   }
 
   /** Rows that died after `ts` while the unit was read, as far as they are known: the last ones are. */
-  diedAfter(ts: bigint): readonly number[] {
+  diedAfter(ts: bigint): Uint32Array {
     return this.#deaths.after(ts);
   }
 

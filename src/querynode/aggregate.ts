@@ -6,7 +6,8 @@ import { assert } from '../support/assert.ts';
 import type { Aggregate, AggregateRequest, AggregateResult } from './api.ts';
 import { newFixed } from './column-writer.ts';
 import { orderRows } from './order.ts';
-import { ordered } from './ordering.ts';
+import { orderedPlaces } from './ordering.ts';
+import type { Pacer } from './pacer.ts';
 import { selected } from './query.ts';
 import type { ReadContext } from './reads.ts';
 import { requireField } from './unit.ts';
@@ -55,7 +56,7 @@ export async function aggregateRows(
     }
     await pacer.spend((to - from) * COST_PER_ROW);
   }
-  return answer(request, [...keyFields.map(typeOfField), ...inputs.map(typeOfTotal)], [...groups.values()]);
+  return answer(request, [...keyFields.map(typeOfField), ...inputs.map(typeOfTotal)], groups.values(), pacer);
 }
 
 function groupOf(groups: Map<string, Group>, values: readonly Value[], makeTotals: () => Total[]): Group {
@@ -144,20 +145,27 @@ function typeOfTotal({
   return typeOfField(field);
 }
 
-/** Groups by their values, or as asked. */
-function answer(
-  { groupOrder, groupBy, offset = 0, limit }: Omit<AggregateRequest, 'collectionId' | 'partitionIds'>,
+/** Groups as asked, those that are equal by their values. */
+async function answer(
+  { groupOrder = [], groupBy, offset = 0, limit }: Omit<AggregateRequest, 'collectionId' | 'partitionIds'>,
   types: readonly ScalarType[],
-  groups: readonly Group[],
-): AggregateResult {
-  const all = groups.map(({ values, totals }) => [...values, ...totals.map(({ value }) => value)]);
-  const byKey = groupBy.map(() => ({ isDescending: false, nullsFirst: false }));
-  const inOrder = ordered(all, byKey, (row) => row);
-  const asked =
-    groupOrder === undefined
-      ? inOrder
-      : ordered(inOrder, groupOrder, (row) => groupOrder.map(({ column }) => row[column]));
-  const shown = asked.slice(offset, limit === undefined ? undefined : offset + limit);
+  groups: Iterable<Group>,
+  pacer: Pacer,
+): Promise<AggregateResult> {
+  const all: (readonly Value[])[] = [];
+  const sortKeys: (readonly Value[])[] = [];
+  for (const { values, totals } of groups) {
+    const row = [...values, ...totals.map(({ value }) => value)];
+    all.push(row);
+    sortKeys.push([...groupOrder.map(({ column }) => row[column]), ...values]);
+    if (all.length % ROWS_PER_SLICE === 0) await pacer.spend(ROWS_PER_SLICE * COST_PER_ROW);
+  }
+  const byValue = groupBy.map(() => ({ isDescending: false, nullsFirst: false }));
+  const places = await orderedPlaces(sortKeys, [...groupOrder, ...byValue], pacer);
+  const shown = Array.from(
+    places.subarray(offset, limit === undefined ? undefined : offset + limit),
+    (place) => all[place] ?? [],
+  );
   const columns = types.map((type, i) =>
     columnOf(
       type,

@@ -21,6 +21,8 @@ const FIRST_FACTOR = 2;
 const GROWTH = 4;
 const WORDS_PER_SLICE = 256;
 const COST_PER_ROW = 15;
+const HITS_PER_SLICE = 512;
+const COST_PER_HIT = 40;
 
 export interface GroupSearch {
   readonly selections: readonly Selection[];
@@ -129,27 +131,31 @@ class UnitGroups {
     const selection = this.#isExact ? await this.#selectOpen(isOpen) : this.#selection;
     const found =
       selection.count === 0 ? undefined : await this.#search.nearest(selection, this.#k, this.#isExact);
-    if (found !== undefined) this.#take(found);
+    if (found !== undefined) await this.#take(found);
     // Only an exact answer says that nothing is left. What it left out is in full groups, or not wanted.
     if (this.#isExact && (found?.rows.length ?? 0) < this.#k) this.#isExhausted = true;
     if (this.#isExact) this.#k *= GROWTH;
     this.#isExact = true;
   }
 
-  #take({ rows, scores, elements }: NearestRows): void {
-    const { size } = this.#search.groupBy;
-    const sign = this.#search.isLargerBetter ? -1 : 1;
-    for (const [i, row] of rows.entries()) {
-      const key = valueKey(this.#read(row));
-      const hits = this.groups.get(key) ?? [];
-      const element = elements?.[i];
-      if (hits.some((hit) => hit.row === row && hit.element === element)) continue;
-      const hit = { unit: this.#unit, row, score: scores[i] ?? 0 };
-      hits.push(element === undefined ? hit : { ...hit, element });
-      hits.sort((a, b) => sign * (a.score - b.score));
-      if (hits.length > size) hits.pop();
-      this.groups.set(key, hits);
+  async #take({ rows, scores, elements }: NearestRows): Promise<void> {
+    for (let from = 0; from < rows.length; from += HITS_PER_SLICE) {
+      const to = Math.min(rows.length, from + HITS_PER_SLICE);
+      for (let i = from; i < to; i++) this.#add(rows[i] ?? 0, scores[i] ?? 0, elements?.[i]);
+      await this.#search.pacer.spend((to - from) * COST_PER_HIT);
     }
+  }
+
+  #add(row: number, score: number, element: number | undefined): void {
+    const key = valueKey(this.#read(row));
+    const hits = this.groups.get(key) ?? [];
+    if (hits.some((hit) => hit.row === row && hit.element === element)) return;
+    const sign = this.#search.isLargerBetter ? -1 : 1;
+    const hit = { unit: this.#unit, row, score };
+    hits.push(element === undefined ? hit : { ...hit, element });
+    hits.sort((a, b) => sign * (a.score - b.score));
+    if (hits.length > this.#search.groupBy.size) hits.pop();
+    this.groups.set(key, hits);
   }
 
   async #selectOpen(isOpen: (key: ValueKey) => boolean): Promise<Selection> {

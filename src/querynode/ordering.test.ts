@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { compareRows, type Direction, FirstOf, ordered } from './ordering.ts';
+import { compareRows, type Direction, FirstOf, ordered, orderedPlaces } from './ordering.ts';
+import { Pacer, Turns } from './pacer.ts';
 import { compareScalars, type Scalar, valueKey } from './values.ts';
 
 const direction = fc.record({ isDescending: fc.boolean(), nullsFirst: fc.boolean() });
@@ -37,6 +38,19 @@ test('rows are ordered by one field after another, each rising or falling, its n
     }),
     { seed: 4, numRuns: 200 },
   );
+});
+
+test('many rows are ordered in slices as few are at once', async () => {
+  const pacer = new Pacer(new Turns(), new AbortController().signal);
+  for (const count of [0, 1, 1024, 1025, 5000]) {
+    const rows = Array.from({ length: count }, (_, i) => [(i * 7919) % 101, i % 3 === 0 ? undefined : i % 5]);
+    const directions = [
+      { isDescending: true, nullsFirst: false },
+      { isDescending: false, nullsFirst: true },
+    ];
+    const wanted = ordered([...rows.keys()], directions, (at) => rows[at] ?? []);
+    assert.deepEqual([...(await orderedPlaces(rows, directions, pacer))], wanted);
+  }
 });
 
 test('numbers compare by value whatever their type, NaN is the greatest, text compares by its bytes', () => {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { DataType, type MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { flush, load, refused, sharedServer, succeed } from './fixture.ts';
 import { encoded, RawClient } from './raw-client.ts';
+import { createShop, idsOf, nearest, vector } from './shop.ts';
 
 const COUNT = 300;
 
@@ -150,6 +151,33 @@ describe('iterators', () => {
         wantedIds(keep),
       );
     }
+  });
+
+  test('in every metric: cosine, inner product of sparse vectors, distances', async () => {
+    const { client } = fixture;
+    const name = 'shop';
+    await createShop(client, name);
+    const queries = { shape: vector(1), color: vector(2), words: { 1: 1, 7: 0.3 } };
+    for (const anns_field of ['shape', 'color', 'words'] as const)
+      for (const batchSize of [1, 7]) {
+        const data = queries[anns_field];
+        const pages = await collect(
+          await client.searchIterator({
+            collection_name: name,
+            anns_field,
+            data,
+            batchSize,
+            output_fields: ['id'],
+          } as never),
+        );
+        const wanted = nearest(anns_field, data);
+        const hits = pages.flat();
+        assert.deepEqual(
+          idsOf(hits).sort((a, b) => a - b),
+          wanted.map(({ row: { id } }) => id).sort((a, b) => a - b),
+        );
+        for (const [i, { score }] of wanted.entries()) assert.ok(Math.abs(hits[i]!.score - score) < 1e-5);
+      }
   });
 
   const pairs = (params: Record<string, unknown>) =>

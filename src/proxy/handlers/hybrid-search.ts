@@ -10,7 +10,14 @@ import { flattenParams } from '../wire/key-values.ts';
 import { orderText } from './order-by.ts';
 import { fieldIdsOf } from './output.ts';
 import { fusionOf } from './rerank.ts';
-import { encodedAnswer, refuseUnserved, refuseWithGroups, searchOf, searchOutput } from './search.ts';
+import {
+  encodedAnswer,
+  MAX_HITS,
+  refuseUnserved,
+  refuseWithGroups,
+  searchOf,
+  searchOutput,
+} from './search.ts';
 import { decimalsOf, type Grouping, groupingOf, isTrue, type Page, pageOf } from './search-params.ts';
 import { timesOf } from './time-zones.ts';
 
@@ -54,7 +61,8 @@ function groupsOf(
 /** A client that pages gives the offset of the whole to every search too: each then looks as deep as the whole does. */
 function searchPage(request: MilvusSearchRequest, whole: Page): Page {
   const params = flattenParams(request.search_params);
-  const { topK } = pageOf({ topk: String(whole.topK), ...params });
+  const isBounded = params['topk'] !== undefined || params['limit'] !== undefined;
+  const { topK } = pageOf(isBounded ? params : { ...params, topk: String(whole.topK) });
   return { topK, limit: topK, offset: 0 };
 }
 
@@ -70,6 +78,19 @@ function checkSearch(search: SearchRequest, queryCount: number): void {
   if ((search.rerank?.decays.length ?? 0) > 0)
     throw new DbError('unimplemented', 'a decay in one search of a hybrid search is not implemented');
   if (search.queryCount !== queryCount) throw invalid('the searches of a hybrid search have the same nq');
+}
+
+/** All the hits that are fused are held at once. */
+function checkHits(searches: readonly SearchRequest[]): void {
+  const hits = searches.reduce(
+    (sum, { queryCount, topK, groupBy }) => sum + queryCount * topK * (groupBy?.size ?? 1),
+    0,
+  );
+  if (hits > MAX_HITS)
+    throw new DbError(
+      'parameter-too-large',
+      `number of results of all searches (nq*topk) exceeds the limit ${MAX_HITS}`,
+    );
 }
 
 export async function hybridSearch(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
@@ -94,6 +115,7 @@ export async function hybridSearch(body: Uint8Array, call: CallContext): Promise
     const search = await searchOf(call, at, info, asked, parts);
     checkSearch(search, searches[0]?.queryCount ?? search.queryCount);
     searches.push(search);
+    checkHits(searches);
   }
   const answered = {
     info,

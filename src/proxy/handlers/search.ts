@@ -38,7 +38,7 @@ import { shown } from './shown.ts';
 import { type Times, timesOf } from './time-zones.ts';
 
 /** Hits of one answer: queries times top-k. Each costs at least its key and score. */
-const MAX_HITS = 1_000_000;
+export const MAX_HITS = 1_000_000;
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 const unimplemented = (what: string): DbError => new DbError('unimplemented', `${what} is not implemented`);

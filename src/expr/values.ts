@@ -1,10 +1,21 @@
 /** Reads the value side of a test row by row: what generated code does not cover, and all of it where code may not be generated. */
 import { unreachable } from '../support/assert.ts';
-import type { Columns, IntegerView } from './columns.ts';
-import { exactArithmetic, floatArithmetic } from './fold.ts';
+import { addInterval } from '../timestamptz/intervals.ts';
+import type { Columns, FilterSource, IntegerView } from './columns.ts';
+import { exactArithmetic, floatArithmetic, isBitOp, MAX_SHIFT } from './fold.ts';
 import { DOUBLE, FALSE, INTEGER, type JsonValues, TEXT, TRUE, WIDE } from './json-column.ts';
-import type { ArithmeticValue, ElementValue, FieldValue, JsonPath, LengthValue, Value } from './predicate.ts';
-import type { ArithmeticOp } from './syntax.ts';
+import type {
+  ArithmeticValue,
+  ElementValue,
+  FieldValue,
+  JsonPath,
+  LengthValue,
+  MovedValue,
+  Predicate,
+  Value,
+} from './predicate.ts';
+import type { SlowTests } from './slow.ts';
+import type { ArithmeticOp, BitOp } from './syntax.ts';
 import { utf8 } from './text.ts';
 
 /** Text is UTF-8. An integer is a number where that is exact, else a bigint. */
@@ -12,22 +23,50 @@ export type RowScalar = number | bigint | boolean | Uint8Array;
 /** Undefined: null, missing, of a type that has no place here, or divided by zero. */
 export type Reader = (row: number) => RowScalar | undefined;
 
+/** Sets the bits of the rows of `[from, to)` that match. */
+export interface InnerFilter {
+  evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+}
+
+/** What all blocks of one filter share. */
+export interface BoundFilter {
+  readonly shared: WeakMap<object, unknown>;
+  readonly slow: SlowTests;
+  /** It tests the items of another filter's rows: nobody settles what it leaves open. */
+  readonly isInner: boolean;
+  compile(root: Predicate): InnerFilter;
+}
+
 /** Ties tests to one block of rows; `prepare(to)` before reading rows below `to`. */
 export class Binder {
   readonly columns: Columns;
   readonly #preparers = new Set<{ prepare(to: number): void }>();
-  readonly #shared: WeakMap<object, unknown>;
+  readonly #filter: BoundFilter;
 
-  /** `shared` lives as long as the filter and serves all of its blocks. */
-  constructor(columns: Columns, shared: WeakMap<object, unknown>) {
+  constructor(columns: Columns, filter: BoundFilter) {
     this.columns = columns;
-    this.#shared = shared;
+    this.#filter = filter;
+  }
+
+  /** Who answers what takes long. */
+  get slow(): SlowTests {
+    return this.#filter.slow;
+  }
+
+  get isInner(): boolean {
+    return this.#filter.isInner;
+  }
+
+  /** A filter inside the filter, ready to run over items of arrays. */
+  compiled(root: Predicate): InnerFilter {
+    return this.#filter.compile(root);
   }
 
   /** What is made of a constant of the filter, made once. */
   once<T>(constant: object, make: () => T): T {
-    if (!this.#shared.has(constant)) this.#shared.set(constant, make());
-    return this.#shared.get(constant) as T;
+    const { shared } = this.#filter;
+    if (!shared.has(constant)) shared.set(constant, make());
+    return shared.get(constant) as T;
   }
 
   /** Has `column` decoded as far as rows are read. In the order of the calls. */
@@ -64,6 +103,7 @@ export function rangeOf(columns: Columns, value: Value): Range | undefined {
     case 'length':
       return { min: 0, max: MAX_LENGTH };
     case 'json':
+    case 'moved':
       return undefined;
     case 'arithmetic':
       return arithmeticRange(columns, value);
@@ -85,11 +125,24 @@ function arithmeticRange(columns: Columns, { type, op, left, right }: Arithmetic
   if (type === 'float') return unbounded;
   if (op === '+') return safe({ min: a.min + b.min, max: a.max + b.max });
   if (op === '-') return safe({ min: a.min - b.max, max: a.max - b.min });
+  if (isBitOp(op)) return bitRange(op, a, b);
   const corners = [a.min * b.min, a.min * b.max, a.max * b.min, a.max * b.max];
   if (op === '*') return safe({ min: Math.min(...corners), max: Math.max(...corners) });
   // Quotient and remainder are never farther from zero than the dividend.
   const bound = Math.max(Math.abs(a.min), Math.abs(a.max));
   return { min: -bound, max: bound };
+}
+
+const INT32: Range = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+const isInside = (inner: Range, outer: Range): boolean => inner.min >= outer.min && inner.max <= outer.max;
+
+/** JavaScript's own bits are those of 32-bit integers; shifts are multiplications and divisions. */
+function bitRange(op: BitOp, a: Range, b: Range): Range | undefined {
+  if (op !== '<<' && op !== '>>') return isInside(a, INT32) && isInside(b, INT32) ? INT32 : undefined;
+  if (b.min < 0 || b.max > MAX_SHIFT) return undefined;
+  if (op === '>>') return { min: Math.min(a.min, 0), max: Math.max(a.max, 0) };
+  const factor = 2 ** b.max;
+  return safe({ min: Math.min(a.min, a.min * factor), max: Math.max(a.max, a.max * factor) });
 }
 
 /** Reads `value` of one row after another. */
@@ -117,6 +170,8 @@ export function readerOf(binder: Binder, value: Value): Reader {
       return jsonReader(binder, value);
     case 'length':
       return lengthReader(binder, value);
+    case 'moved':
+      return movedReader(binder, value);
     case 'arithmetic':
       return rangeOf(binder.columns, value) === undefined
         ? exactReader(binder, value)
@@ -126,7 +181,7 @@ export function readerOf(binder: Binder, value: Value): Reader {
   }
 }
 
-function fieldReader(columns: Columns, { type, fieldId }: FieldValue): Reader {
+export function fieldReader(columns: Columns, { type, fieldId }: FieldValue): Reader {
   const valid = columns.valid(fieldId);
   const read =
     type === 'text' ? textItems(columns.bytes(fieldId)) : fixedItems(columns, type, fieldId, false);
@@ -205,6 +260,16 @@ function lengthReader(binder: Binder, { of }: LengthValue): Reader {
   return (row) => (valid?.[row] === 0 ? undefined : (offsets[row + 1] as number) - (offsets[row] as number));
 }
 
+/** Calendars count in bigints; a moment beyond the years that can be told is none. */
+function movedReader(binder: Binder, { of, months, micros }: MovedValue): Reader {
+  const read = readerOf(binder, of);
+  return (row) => {
+    const moment = read(row);
+    if (typeof moment !== 'number' && typeof moment !== 'bigint') return undefined;
+    return addInterval(BigInt(moment), { months, micros });
+  };
+}
+
 /** Every integer on the way is exact as a number. */
 function numberReader(binder: Binder, { type, op, left, right }: ArithmeticValue): Reader {
   const a = readerOf(binder, left) as (row: number) => number | undefined;
@@ -219,8 +284,25 @@ function numberReader(binder: Binder, { type, op, left, right }: ArithmeticValue
 
 function smallArithmetic(op: ArithmeticOp, a: number, b: number): number | undefined {
   if (op === '%') return b === 0 ? undefined : a % b;
+  if (isBitOp(op)) return smallBits(op, a, b);
   const result = floatArithmetic(op, a, b);
   return op === '/' && result !== undefined ? Math.trunc(result) : result;
+}
+
+/** See `bitRange` for what fits here. */
+function smallBits(op: BitOp, a: number, b: number): number {
+  switch (op) {
+    case '&':
+      return a & b;
+    case '|':
+      return a | b;
+    case '^':
+      return a ^ b;
+    case '<<':
+      return a * 2 ** b;
+    case '>>':
+      return Math.floor(a / 2 ** b);
+  }
 }
 
 /** Integers are bigints, Doubles numbers, down to the leaves. */

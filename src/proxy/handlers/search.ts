@@ -185,7 +185,8 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
       `number of total results (nq*topk) exceeds the limit ${MAX_HITS}`,
     );
   const compared = comparedBy(call, at, field, params['metric_type']);
-  const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
+  const times = timesOf(call, info, params);
+  const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values, times.zone);
   const narrowing = { names: request.partition_names, filter };
   const partitionIds = partitionsToRead(call, info, narrowing, 'partition-key-mode');
   const key = primaryKeyOf(schema);
@@ -193,7 +194,6 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   // The official Node client shows the key of a hit only when it is among the fields.
   const output = asked.fields.length === 0 ? asked : withField(asked, key);
   const decimals = decimalsOf(params);
-  const times = timesOf(call, info, params);
   const result = await call.queryNode.search({
     collectionId: collection.collectionId,
     fieldId: field.fieldId,

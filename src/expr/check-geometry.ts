@@ -1,10 +1,10 @@
 /** The geometry functions, `ST_…`: a field, a constant in well-known text, and for one of them a distance. */
 import { isDbError, messageOf } from '../errors/db-error.ts';
-import { wkbOf } from '../geometry/read-wkt.ts';
 import { isPoint } from '../geometry/bounds.ts';
+import { wkbOf } from '../geometry/read-wkt.ts';
 import { constantOf } from './check-value.ts';
 import type { ConditionFunction } from './functions.ts';
-import { geometryOps, type GeometryOp, type Predicate } from './predicate.ts';
+import { type GeometryOp, geometryOps, type Predicate } from './predicate.ts';
 import type { Scope } from './scope.ts';
 import type { Syntax } from './syntax.ts';
 
@@ -33,7 +33,8 @@ const geometry =
 
 function geometryOf(scope: Scope, name: string, node: Syntax): Uint8Array {
   const text = constantOf(scope, node);
-  if (typeof text !== 'string') throw scope.fail(node.at, `${name} takes well-known text, such as 'POINT (1 2)'`);
+  if (typeof text !== 'string')
+    throw scope.fail(node.at, `${name} takes well-known text, such as 'POINT (1 2)'`);
   const wkb = parsed(scope, node.at, text);
   if (wkb.length > MAX_GEOMETRY_BYTES)
     throw scope.fail(node.at, `the geometry has more than ${MAX_GEOMETRY_BYTES} bytes of well-known binary`);

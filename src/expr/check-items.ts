@@ -14,12 +14,26 @@ const items =
   (scope, { name, at, args }, conditions) => {
     const [array, condition, count, ...more] = args;
     const isCounted = counted.has(mode);
-    if (array === undefined || condition === undefined || (count !== undefined) !== isCounted || more.length > 0)
-      throw scope.fail(at, `${name} takes an array, a condition on its items${isCounted ? ' and a number of items' : ''}`);
+    if (
+      array === undefined ||
+      condition === undefined ||
+      (count !== undefined) !== isCounted ||
+      more.length > 0
+    )
+      throw scope.fail(
+        at,
+        `${name} takes an array, a condition on its items${isCounted ? ' and a number of items' : ''}`,
+      );
     if (scope.isOverItems) throw scope.fail(at, `${name} cannot stand inside a condition on items`);
     const of = scope.itemsOf(array);
     const item = itemCondition(scope, of, condition, conditions);
-    return { kind: 'items', mode, count: countOf(scope, name, count), fieldId: scope.reads(lengthField(of)), item };
+    return {
+      kind: 'items',
+      mode,
+      count: countOf(scope, name, count),
+      fieldId: scope.reads(lengthField(of)),
+      item,
+    };
   };
 
 const lengthField = (of: Items): FieldSchema =>

@@ -29,7 +29,8 @@ export function intervalIn(
   const node = right.kind === 'interval' ? right : left;
   if (node.kind !== 'interval') return undefined;
   const isSubtracted = op === '-' && node === right;
-  if (op !== '+' && !isSubtracted) throw scope.fail(at, 'an INTERVAL is added to a Timestamptz, or subtracted from one');
+  if (op !== '+' && !isSubtracted)
+    throw scope.fail(at, 'an INTERVAL is added to a Timestamptz, or subtracted from one');
   const interval = told(scope, node.at, () => parseInterval(node.text));
   return { interval: isSubtracted ? opposite(interval) : interval, moment: node === right ? left : right };
 }

@@ -113,19 +113,26 @@ const arithmetic = (scope: Scope, node: Extract<Syntax, { kind: 'arithmetic' }>)
   combine(scope, node.at, node.op, operandOf(scope, node.left), operandOf(scope, node.right));
 
 function combine(scope: Scope, at: number, op: ArithmeticOp, left: Value, right: Value): Value {
+  refuseOperands(scope, at, op, left, right);
+  if (isLiteral(left) && isLiteral(right)) return folded(scope, at, op, left.value, right.value);
+  const types = [typeOf(left), typeOf(right)];
+  if (types.includes('json')) return { kind: 'arithmetic', type: 'json', op, left, right };
+  const type = types.includes('float') || op === '**' ? 'float' : 'int';
+  return { kind: 'arithmetic', type, op, left, right };
+}
+
+function refuseOperands(scope: Scope, at: number, op: ArithmeticOp, left: Value, right: Value): void {
   const types = [typeOf(left), typeOf(right)];
   const stranger = types.find((type) => type === 'text' || type === 'bool' || type === 'time');
   if (stranger !== undefined) throw scope.fail(at, `'${op}' needs numbers, found ${typeName(stranger)}`);
   if ((op === '%' || isBitOp(op)) && types.includes('float'))
     throw scope.fail(at, `'${op}' needs integers, found a Double`);
-  if ((op === '<<' || op === '>>') && isLiteral(right) && !(Number(right.value) >= 0 && Number(right.value) <= MAX_SHIFT))
-    throw scope.fail(at, `'${op}' shifts by 0 to ${MAX_SHIFT} bits`);
-  if ((op === '/' || op === '%') && isLiteral(right) && Number(right.value) === 0)
+  if (!isLiteral(right)) return;
+  const by = Number(right.value);
+  if ((op === '/' || op === '%') && by === 0)
     throw scope.fail(at, op === '/' ? 'division by zero' : 'modulo by zero');
-  if (isLiteral(left) && isLiteral(right)) return folded(scope, at, op, left.value, right.value);
-  if (types.includes('json')) return { kind: 'arithmetic', type: 'json', op, left, right };
-  const type = types.includes('float') || op === '**' ? 'float' : 'int';
-  return { kind: 'arithmetic', type, op, left, right };
+  if ((op === '<<' || op === '>>') && !(by >= 0 && by <= MAX_SHIFT))
+    throw scope.fail(at, `'${op}' shifts by 0 to ${MAX_SHIFT} bits`);
 }
 
 /** Constants that overflow are a slip of the writer; only what rows hold wraps around. */

@@ -2,22 +2,15 @@
 import type { FieldId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { type TimeZone, utc } from '../timestamptz/zones.ts';
-import {
-  asTime,
-  type CheckedType,
-  coerced,
-  isLiteral,
-  listOf,
-  operandOf,
-  typeName,
-  typeOf,
-} from './check-value.ts';
+import { membership } from './check-membership.ts';
+import { asTime, type CheckedType, isLiteral, listOf, operandOf, typeName, typeOf } from './check-value.ts';
+import { inverse, junction } from './connect.ts';
 import { compareNumbers, compareOrder } from './fold.ts';
 import { absentFunctions, type ConditionFunction, conditionFunctions } from './functions.ts';
 import { patternProblem } from './like.ts';
 import { nearestName } from './nearest.ts';
 import { parseFilter } from './parse.ts';
-import type { Constant, JsonPath, Literal, Predicate, Scalar, Value } from './predicate.ts';
+import type { Literal, Predicate, Value } from './predicate.ts';
 import { regexProblem } from './regex.ts';
 import { isSample, sampleOf } from './sample.ts';
 import { Scope, type TemplateValues } from './scope.ts';
@@ -91,20 +84,6 @@ function conditionOf(scope: Scope, node: Syntax): Predicate {
   }
 }
 
-function junction(kind: 'and' | 'or', conditions: readonly Predicate[]): Predicate {
-  const decides = kind === 'or';
-  const items = conditions.filter((item) => item.kind !== 'always' || item.value === decides);
-  if (items.some((item) => item.kind === 'always')) return { kind: 'always', value: decides };
-  const [only] = items;
-  if (only === undefined) return { kind: 'always', value: !decides };
-  return items.length === 1 ? only : { kind, items };
-}
-
-function inverse(item: Predicate): Predicate {
-  if (item.kind === 'always') return { kind: 'always', value: !item.value };
-  return item.kind === 'not' ? item.item : { kind: 'not', item };
-}
-
 /** A value used as a condition: Bool, or a JSON value that is `true`. */
 function truth(scope: Scope, node: Syntax): Predicate {
   const value = operandOf(scope, node);
@@ -166,7 +145,10 @@ const milvusTypes: Readonly<Record<CheckedType, string>> = {
 
 function refuseTypes(scope: Scope, at: number, op: CompareOp, left: CheckedType, right: CheckedType): void {
   if ((left === 'time') !== (right === 'time'))
-    throw scope.fail(at, `comparisons between ${milvusTypes[left]} and ${milvusTypes[right]} are not supported`);
+    throw scope.fail(
+      at,
+      `comparisons between ${milvusTypes[left]} and ${milvusTypes[right]} are not supported`,
+    );
   const bothNumbers = isNumeric(left) && isNumeric(right);
   if (left !== right && !bothNumbers && left !== 'json' && right !== 'json')
     throw scope.fail(at, `cannot compare ${typeName(left)} with ${typeName(right)}`);
@@ -179,7 +161,10 @@ function listComparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>
   const { at, op, left, right } = node;
   const value = operandOf(scope, left.kind === 'list' ? right : left);
   if (value.kind !== 'json' || (op !== '==' && op !== '!='))
-    throw scope.fail(at, 'a list is compared only with a JSON path, by == and !=; Array fields have array_contains');
+    throw scope.fail(
+      at,
+      'a list is compared only with a JSON path, by == and !=; Array fields have array_contains',
+    );
   const same: Predicate = { kind: 'same', value, list: listOf(scope, left.kind === 'list' ? left : right) };
   return op === '==' ? same : inverse(same);
 }
@@ -202,52 +187,6 @@ function conditionComparison(scope: Scope, node: Extract<Syntax, { kind: 'compar
     throw scope.fail(node.at, 'conditions are joined by and, or, not; they compare only with true or false');
   const other = constant === left ? right : left;
   return constant.value === (node.op === '==') ? other : inverse(other);
-}
-
-function membership(scope: Scope, node: Extract<Syntax, { kind: 'in' }>): Predicate {
-  const value = operandOf(scope, node.value);
-  const type = typeOf(value);
-  if (type === 'time') return { kind: 'in', value, list: momentsOf(scope, node.list) };
-  const scalars: Scalar[] = [];
-  const lists: (readonly Constant[])[] = [];
-  for (const item of listOf(scope, node.list)) {
-    const constant = coerced(scope, node.list.at, item, type);
-    if (typeof constant === 'object') lists.push(constant);
-    else if (constant !== undefined) scalars.push(constant);
-  }
-  if (isLiteral(value)) return { kind: 'always', value: scalars.includes(value.value) };
-  return lists.length === 0 ? { kind: 'in', value, list: scalars } : amongLists(scope, node, value, scalars, lists);
-}
-
-/** Lists among the items are found in JSON only. */
-function amongLists(
-  scope: Scope,
-  node: Syntax,
-  value: Value,
-  scalars: readonly Scalar[],
-  lists: readonly (readonly Constant[])[],
-): Predicate {
-  if (value.kind !== 'json') throw scope.fail(node.at, 'a list is found only at a JSON path');
-  const tests: Predicate[] = lists.map((list) => ({ kind: 'same', value: value satisfies JsonPath, list }));
-  if (scalars.length > 0) tests.unshift({ kind: 'in', value, list: scalars });
-  return junction('or', tests);
-}
-
-/** Strings are moments here. */
-function momentsOf(scope: Scope, node: Syntax): bigint[] {
-  if (node.kind === 'list') return node.items.map((item) => momentAt(scope, item));
-  const { at } = node;
-  return listOf(scope, node).map((value) => {
-    if (typeof value !== 'string') throw scope.fail(at, 'expected moments, as strings');
-    return momentAt(scope, { kind: 'literal', at, height: 0, value });
-  });
-}
-
-function momentAt(scope: Scope, node: Syntax): bigint {
-  const value = asTime(scope, node.at, operandOf(scope, node));
-  if (value.kind !== 'int' || typeOf(value) !== 'time')
-    throw scope.fail(node.at, `expected a moment, found ${typeName(typeOf(value))}`);
-  return value.value;
 }
 
 /** `like` and `=~`. */
@@ -297,9 +236,11 @@ function conditionFunction(name: string): ConditionFunction | undefined {
 function unknownFunction(scope: Scope, node: Extract<Syntax, { kind: 'call' }>): Error {
   const { name, at } = node;
   const lower = name.toLowerCase();
-  if (isSample(node)) return scope.fail(at, `${name} is joined by 'and' to the whole of all other conditions`);
+  if (isSample(node))
+    return scope.fail(at, `${name} is joined by 'and' to the whole of all other conditions`);
   if (lower === 'array_length') return scope.fail(at, `${name}(…) is a number; compare it with one`);
-  if (absentFunctions.has(lower)) return unimplementedAt(scope.text, at, `the function ${lower.toUpperCase()}`);
+  if (absentFunctions.has(lower))
+    return unimplementedAt(scope.text, at, `the function ${lower.toUpperCase()}`);
   const near = nearestName(name, knownFunctions);
   const hint = near === undefined ? '' : `; did you mean '${near}'?`;
   return scope.fail(at, `unknown function '${shorten(name)}'${hint}`);

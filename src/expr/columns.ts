@@ -118,11 +118,7 @@ export class Columns {
   }
 
   /** The items of a list as rows of their own: `itemsOf` makes the column of the items of one. */
-  items(
-    fieldId: FieldId,
-    count: number,
-    itemsOf: (column: Column, count: number) => Column,
-  ): FilterSource {
+  items(fieldId: FieldId, count: number, itemsOf: (column: Column, count: number) => Column): FilterSource {
     return this.#cached(`items/${fieldId}/${count}`, () => {
       const source = this.#source;
       return {

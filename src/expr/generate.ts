@@ -7,9 +7,10 @@ import { NO, YES } from './answer.ts';
 import type { IntegerView } from './columns.ts';
 import { type BoundLeaf, membersOf } from './leaf.ts';
 import type { ArithmeticValue, Leaf, Value } from './predicate.ts';
+import { rangeOf } from './ranges.ts';
 import { mayPass, type RowPlan } from './row-plan.ts';
 import type { CompareOp } from './syntax.ts';
-import { type Binder, rangeOf } from './values.ts';
+import type { Binder } from './values.ts';
 
 /** Sets the bits of `[from, to)` that pass; they are zero before. */
 export type RowLoop = (from: number, to: number, out: Uint32Array, ...args: readonly unknown[]) => void;

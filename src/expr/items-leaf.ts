@@ -34,7 +34,8 @@ class ItemAnswers {
   }
 }
 
-const isSet = (bits: Uint32Array, at: number): boolean => (((bits[at >>> 5] as number) >>> (at & 31)) & 1) === 1;
+const isSet = (bits: Uint32Array, at: number): boolean =>
+  (((bits[at >>> 5] as number) >>> (at & 31)) & 1) === 1;
 
 /** Null rows are unknown. */
 export function itemsTest(binder: Binder, test: ItemTest): RowTest {

@@ -63,7 +63,9 @@ export function rowMatcher(plan: RowPlan, tests: readonly RowTest[]): (row: numb
     }
     case 'leaf': {
       const test = tests[plan.index] as RowTest;
-      return plan.leaf.kind === 'geometry' || plan.leaf.kind === 'regex' ? mayPass(test, plan.negated) : passes(test, plan.negated);
+      return plan.leaf.kind === 'geometry' || plan.leaf.kind === 'regex'
+        ? mayPass(test, plan.negated)
+        : passes(test, plan.negated);
     }
   }
 }

@@ -126,12 +126,16 @@ export class Scope {
   #refuseInItems(node: NameSyntax): void {
     if (this.#items === undefined) return;
     const form = this.#items.kind === 'struct' ? '$[field]' : '$';
-    throw this.fail(node.at, `'${shorten(node.name)}' is not part of an item; its values are reached as ${form}`);
+    throw this.fail(
+      node.at,
+      `'${shorten(node.name)}' is not part of an item; its values are reached as ${form}`,
+    );
   }
 
   /** The struct array, or the array, whose items a condition is asked of. */
   itemsOf(node: Syntax): Items {
-    if (node.kind !== 'name' || node.keys.length > 0) throw this.fail(node.at, 'expected a struct array or an Array field');
+    if (node.kind !== 'name' || node.keys.length > 0)
+      throw this.fail(node.at, 'expected a struct array or an Array field');
     this.#refuseInItems(node);
     const struct = this.#struct(node.name);
     if (struct !== undefined)
@@ -143,7 +147,10 @@ export class Scope {
     const field = this.#field(node.name);
     if (field?.dataType === 'Array') return { kind: 'array', field };
     if (field === undefined) throw this.#unknown(node);
-    throw this.fail(node.at, `field '${node.name}' is ${field.dataType}, neither a struct array nor an Array`);
+    throw this.fail(
+      node.at,
+      `field '${node.name}' is ${field.dataType}, neither a struct array nor an Array`,
+    );
   }
 
   /** Marks a field as one the evaluation reads. */
@@ -158,7 +165,8 @@ export class Scope {
     if (items === undefined)
       throw this.fail(node.at, "'$' stands only in the condition of element_filter and the MATCH functions");
     if (items.kind === 'array') {
-      if (node.name !== undefined) throw this.fail(node.at, `the items of '${items.field.name}' have no fields; write $`);
+      if (node.name !== undefined)
+        throw this.fail(node.at, `the items of '${items.field.name}' have no fields; write $`);
       return this.#itemOf(node, items.field);
     }
     const { struct, fields } = items;
@@ -172,7 +180,8 @@ export class Scope {
 
   #itemOf(node: ItemSyntax, field: FieldSchema): FieldValue {
     const type = scalarType(field);
-    if (type === undefined) throw this.fail(node.at, `field '${field.name}' holds vectors; filters test scalars`);
+    if (type === undefined)
+      throw this.fail(node.at, `field '${field.name}' holds vectors; filters test scalars`);
     return { kind: 'field', type, fieldId: this.reads(field) };
   }
 
@@ -200,7 +209,8 @@ export class Scope {
     this.#refuseInItems(node);
     const field = this.#field(node.name);
     if (field === undefined) throw this.#unknown(node);
-    if (field.dataType !== 'Geometry') throw this.fail(node.at, `field '${node.name}' is ${field.dataType}, not Geometry`);
+    if (field.dataType !== 'Geometry')
+      throw this.fail(node.at, `field '${node.name}' is ${field.dataType}, not Geometry`);
     return this.reads(field);
   }
 
@@ -242,8 +252,12 @@ export class Scope {
     const meta = this.#schema.fields.find(({ isDynamic }) => isDynamic);
     const struct = this.#struct(node.name);
     if (struct !== undefined)
-      throw this.fail(node.at, `'${struct.name}' is a struct array; use MATCH_ANY, or one of its fields as ${struct.name}[field]`);
-    if (meta === undefined || !this.#schema.enableDynamicField || node.name.includes('[')) throw this.#unknown(node);
+      throw this.fail(
+        node.at,
+        `'${struct.name}' is a struct array; use MATCH_ANY, or one of its fields as ${struct.name}[field]`,
+      );
+    if (meta === undefined || !this.#schema.enableDynamicField || node.name.includes('['))
+      throw this.#unknown(node);
     this.#fields.add(meta.fieldId);
     const keys = node.name === DYNAMIC_FIELD_NAME ? node.keys : [node.name, ...node.keys];
     return { kind: 'json', type: 'json', fieldId: meta.fieldId, keys };

@@ -28,7 +28,8 @@ class Walk {
     this.#at += HEADER_BYTES;
     if (kind === POINT) this.#points(1, width);
     else if (kind === LINESTRING) this.#points(this.#count(), width);
-    else if (kind === POLYGON) for (let rings = this.#count(); rings > 0; rings--) this.#points(this.#count(), width);
+    else if (kind === POLYGON)
+      for (let rings = this.#count(); rings > 0; rings--) this.#points(this.#count(), width);
     else for (let parts = this.#count(); parts > 0; parts--) this.geometry();
   }
 
@@ -83,7 +84,8 @@ export function isBox(wkb: Uint8Array): boolean {
     const at = HEADER_BYTES + 8 + i * width;
     return [view.getFloat64(at, true), view.getFloat64(at + 8, true)];
   };
-  const isCorner = ([x, y]: readonly [number, number]): boolean => (x === minX || x === maxX) && (y === minY || y === maxY);
+  const isCorner = ([x, y]: readonly [number, number]): boolean =>
+    (x === minX || x === maxX) && (y === minY || y === maxY);
   // Each side goes along one axis only, so the four corners are visited in a round.
   const isSide = (i: number): boolean => {
     const [a, b] = [corner(i), corner(i + 1)];

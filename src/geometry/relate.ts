@@ -44,8 +44,7 @@ export async function testGeometries(batch: GeometryBatch): Promise<Uint8Array<A
   const test = await testOf(batch);
   const { data, offsets } = batch;
   const answers = new Uint8Array(offsets.length - 1);
-  for (let i = 0; i < answers.length; i++)
-    answers[i] = test(data.subarray(offsets[i], offsets[i + 1]));
+  for (let i = 0; i < answers.length; i++) answers[i] = test(data.subarray(offsets[i], offsets[i + 1]));
   return answers;
 }
 
@@ -72,7 +71,8 @@ function requireConstant(op: string, constant: Uint8Array | undefined): Uint8Arr
 }
 
 const isArea = (shape: Shape): boolean =>
-  (shape.kind === 'polygon' && shape.rings.length > 0) || (shape.kind === 'polygons' && shape.parts.length > 0);
+  (shape.kind === 'polygon' && shape.rings.length > 0) ||
+  (shape.kind === 'polygons' && shape.parts.length > 0);
 
 /** A point does nothing else to an area. */
 const pointInArea: Partial<Readonly<Record<Relation, ReadonlySet<Place>>>> = {

@@ -44,7 +44,9 @@ export function segmentDistance(
   if (length === 0) return ends;
   // The foot of the point on the circle lies on the arc when it is behind neither end.
   const isBeside = dot(cross(normal, a), p) > 0 && dot(cross(b, normal), p) > 0;
-  return isBeside ? Math.min(ends, EARTH_RADIUS_METERS * Math.asin(Math.min(1, Math.abs(dot(normal, p)) / length))) : ends;
+  return isBeside
+    ? Math.min(ends, EARTH_RADIUS_METERS * Math.asin(Math.min(1, Math.abs(dot(normal, p)) / length)))
+    : ends;
 }
 
 /** From a point to the nearest place of a shape; 0 inside of a polygon. Infinite for an empty shape. */

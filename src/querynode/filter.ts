@@ -47,9 +47,7 @@ export interface Filters {
 }
 
 /** A filter made ready for all units of a read. */
-export type ReadyFilter =
-  | { readonly kind: 'keys'; readonly keys: KeyList }
-  | RowFilter;
+export type ReadyFilter = { readonly kind: 'keys'; readonly keys: KeyList } | RowFilter;
 
 interface RowFilter {
   readonly kind: 'rows';
@@ -137,12 +135,7 @@ function intersectWords(rows: Uint32Array, live: Uint32Array, from: number, to: 
  * Keeps a part of the set bits: each of the sets of that many is as likely as any other (Knuth, "Seminumerical algorithms", 3.4.2, S).
  * The part of a row that is left over decides by chance, so that many small units do not add up to too many or too few.
  */
-async function takeSample(
-  rows: Uint32Array,
-  part: number,
-  { random }: Filters,
-  pacer: Pacer,
-): Promise<void> {
+async function takeSample(rows: Uint32Array, part: number, { random }: Filters, pacer: Pacer): Promise<void> {
   if (random === undefined) throw new DbError('unimplemented', 'random_sample is not implemented');
   let left = countRows(rows);
   let wanted = Math.floor(left * part + random.next());

@@ -11,8 +11,8 @@ import { refuseNamed } from './partition-keys.ts';
 import { requirePartition } from './partitions.ts';
 import { primaryKeyOf } from './prepared-write.ts';
 import { deleteParts } from './rows.ts';
-import { timesOf } from './time-zones.ts';
 import { keysOf } from './shards.ts';
+import { timesOf } from './time-zones.ts';
 
 /**
  * Delete by filter. Keys named by the filter itself are deleted without looking; for any other filter the query node finds

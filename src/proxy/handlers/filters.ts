@@ -29,7 +29,10 @@ function templateValue(name: string, value: SchemaTemplateValue): TemplateValue 
   if (scalar !== undefined && scalar !== null) return scalar;
   if (value.array_val !== undefined && value.array_val !== null) return arrayValue(name, value.array_val);
   if (value.bytes_val !== undefined && value.bytes_val !== null)
-    throw new DbError('unimplemented', `template value ${name}: bytes, for membership filters, are not implemented`);
+    throw new DbError(
+      'unimplemented',
+      `template value ${name}: bytes, for membership filters, are not implemented`,
+    );
   throw invalid(`template value ${name} is empty`);
 }
 
@@ -62,5 +65,7 @@ function plainValue(name: string, value: unknown, depth: number): TemplateValue 
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
   if (typeof value === 'string' || typeof value === 'boolean') return value;
   if (Array.isArray(value)) return value.map((item: unknown) => plainValue(name, item, depth + 1));
-  throw invalid(`template value ${name} holds ${value === null ? 'null' : 'an object'}; a filter compares scalars and lists`);
+  throw invalid(
+    `template value ${name} holds ${value === null ? 'null' : 'an object'}; a filter compares scalars and lists`,
+  );
 }

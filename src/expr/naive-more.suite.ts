@@ -147,6 +147,9 @@ export const places = [
   'POLYGON ((2 0, 4 0, 4 2, 2 2, 2 0))',
   'POLYGON ((1 1, 3 1, 3 3, 1 3, 1 1))',
   'POLYGON ((0 0, 0 2, 2 2, 2 0, 0 0))',
+  // Boxes all the same, but no longer seen as such.
+  'POLYGON ((0 0, 1 0, 2 0, 2 2, 0 2, 0 0))',
+  'MULTIPOLYGON (((1 1, 3 1, 3 3, 1 3, 1 1)))',
   'POLYGON ((-1 -1, 5 -1, 5 5, -1 5, -1 -1))',
 ];
 const isPoint = (box: Box): boolean => box[0] === box[2];

@@ -28,7 +28,9 @@ function coordinates(points: Points): unknown[] {
 export function jtsOf(shape: Shape): JtsGeometry {
   switch (shape.kind) {
     case 'point':
-      return factory.createPoint(coordinates(shape.points)[0]);
+      return shape.points.length === 0
+        ? factory.createPoint()
+        : factory.createPoint(coordinates(shape.points)[0]);
     case 'line':
       return factory.createLineString(coordinates(shape.points));
     case 'polygon': {

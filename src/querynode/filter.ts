@@ -99,7 +99,7 @@ async function selectRows(view: UnitView, ready: RowFilter, pacer: Pacer): Promi
     from = to;
   }
   intersect(rows, view.live);
-  if (filter.sample !== undefined) await takeSample(rows, filter.sample, filters, pacer);
+  if (filter.sample !== undefined) await takeSample(rows, filter.sample, filters.random, pacer);
   return { view, rows, count: countRows(rows) };
 }
 
@@ -120,7 +120,11 @@ function sourceOf({ unit, rowCount }: UnitView, schema: CollectionSchema): Filte
 const WORD = 32;
 
 /** Half as far until the steps fit; a word of rows at least. */
-function sliceEnd(from: number, rowCount: number, steps: (from: number, to: number) => number): number {
+export function sliceEnd(
+  from: number,
+  rowCount: number,
+  steps: (from: number, to: number) => number,
+): number {
   let length = ROWS_PER_SLICE;
   while (length > WORD && steps(from, Math.min(rowCount, from + length)) > STEPS_PER_SLICE) length /= 2;
   return Math.min(rowCount, from + length);
@@ -135,7 +139,12 @@ function intersectWords(rows: Uint32Array, live: Uint32Array, from: number, to: 
  * Keeps a part of the set bits: each of the sets of that many is as likely as any other (Knuth, "Seminumerical algorithms", 3.4.2, S).
  * The part of a row that is left over decides by chance, so that many small units do not add up to too many or too few.
  */
-async function takeSample(rows: Uint32Array, part: number, { random }: Filters, pacer: Pacer): Promise<void> {
+export async function takeSample(
+  rows: Uint32Array,
+  part: number,
+  random: Random | undefined,
+  pacer: Pacer,
+): Promise<void> {
   if (random === undefined) throw new DbError('unimplemented', 'random_sample is not implemented');
   let left = countRows(rows);
   let wanted = Math.floor(left * part + random.next());

@@ -235,7 +235,7 @@ describe('the filter language', () => {
 
   test('a moment without an offset is told in the zone of the call, else of the collection', async () => {
     const { client } = fixture;
-    const ids = async (params: object) => {
+    const ids = async (params: Record<string, string>) => {
       const filter = "at == '2025-01-01 08:00:00'";
       const asked = client.query({ collection_name, filter, output_fields: ['id'], params });
       return (await succeed(asked)).data.map(({ id }) => id);

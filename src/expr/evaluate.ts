@@ -11,7 +11,7 @@ import type { OpenAnswers } from './open-answers.ts';
 import { planRows, type RowPlan, rowMatcher } from './row-plan.ts';
 import { slowTests } from './slow.ts';
 import { Binder, type BoundFilter } from './values.ts';
-import { weightOf } from './weight.ts';
+import { rowWeightOf, weightOf } from './weight.ts';
 
 export type { FilterSource } from './columns.ts';
 
@@ -36,6 +36,8 @@ export interface CompiledFilter {
   ): Promise<void> | undefined;
   /** Steps a byte of what the filter reads may cost: 1 for all but patterns. */
   readonly weight: number;
+  /** Steps a row costs besides. */
+  readonly rowWeight: number;
 }
 
 /** How to compile. */
@@ -82,6 +84,7 @@ function compile(filter: CheckedFilter, options: CompileOptions, isInner: boolea
   };
   return {
     weight: weightOf(leaves),
+    rowWeight: rowWeightOf(leaves),
     evaluate: (source, from, to, out) =>
       bindingOf(source).run(loops, from, Math.min(to, source.rowCount), out),
     settle: (source, from, to, out, signal) =>

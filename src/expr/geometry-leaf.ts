@@ -6,7 +6,7 @@ import {
   intersectBounds,
   isBox,
   isEmptyBounds,
-  isPoint,
+  isPointType,
 } from '../geometry/bounds.ts';
 import { EARTH_RADIUS_METERS, pointDistance } from '../geometry/sphere.ts';
 import { type Answer, NO, YES } from './answer.ts';
@@ -25,7 +25,7 @@ export function boxTest({ op, wkb, distance }: GeometryTest): Decide {
     const bounds = boundsOf(row);
     if (isEmptyBounds(bounds) || isEmptyBounds(constant)) return emptyAnswer(op, bounds, constant);
     if (!mayHold(op, bounds, constant)) return NO;
-    if (box !== undefined && isPoint(row)) return pointInBox(op, bounds, box);
+    if (box !== undefined && isPointType(row)) return pointInBox(op, bounds, box);
     return undefined;
   };
 }
@@ -64,7 +64,7 @@ function distanceBox([x, y]: Bounds, distance: number): Decide {
   return (row) => {
     const bounds = boundsOf(row);
     if (isEmptyBounds(bounds)) return NO;
-    if (isPoint(row)) return pointDistance(x, y, bounds[0], bounds[1]) <= distance ? YES : NO;
+    if (isPointType(row)) return pointDistance(x, y, bounds[0], bounds[1]) <= distance ? YES : NO;
     const apart = Math.max(bounds[1] - y, y - bounds[3], 0) * METERS_PER_DEGREE;
     return apart > distance * SLACK ? NO : undefined;
   };

@@ -1,6 +1,6 @@
 /** Reads the value side of a test row by row: what generated code does not cover, and all of it where code may not be generated. */
 import { unreachable } from '../support/assert.ts';
-import { addInterval } from '../timestamptz/intervals.ts';
+import { addInterval, addSmallInterval } from '../timestamptz/intervals.ts';
 import type { Columns, FilterSource } from './columns.ts';
 import { exactArithmetic, floatArithmetic, isBitOp } from './fold.ts';
 import { DOUBLE, FALSE, INTEGER, type JsonValues, TEXT, TRUE, WIDE } from './json-column.ts';
@@ -196,11 +196,13 @@ function lengthReader(binder: Binder, { of }: LengthValue): Reader {
   return (row) => (valid?.[row] === 0 ? undefined : (offsets[row + 1] as number) - (offsets[row] as number));
 }
 
-/** Calendars count in bigints; a moment beyond the years that can be told is none. */
 function movedReader(binder: Binder, { of, months, micros }: MovedValue): Reader {
   const read = readerOf(binder, of);
+  const small = Number(micros);
   return (row) => {
     const moment = read(row);
+    const quick = typeof moment === 'number' ? addSmallInterval(moment, months, small) : undefined;
+    if (quick !== undefined) return quick;
     if (typeof moment !== 'number' && typeof moment !== 'bigint') return undefined;
     return addInterval(BigInt(moment), { months, micros });
   };

@@ -6,6 +6,16 @@ import { likeWeight } from './like.ts';
 import type { Leaf, Predicate } from './predicate.ts';
 import { regexWeight } from './regex.ts';
 
+/** Steps of some nanoseconds that a row costs, whatever it holds: calendars and boxes. */
+export const rowWeightOf = (leaves: readonly Leaf[]): number =>
+  leaves.reduce((sum, leaf) => sum + rowWeight(leaf), 1);
+
+function rowWeight(leaf: Leaf): number {
+  if (leaf.kind === 'geometry') return 256;
+  if (leaf.kind !== 'compare') return 1;
+  return leaf.left.kind === 'moved' || leaf.right.kind === 'moved' ? 512 : 1;
+}
+
 /** Steps that a byte, or an item, of what the leaves read may cost. */
 export const weightOf = (leaves: readonly Leaf[]): number =>
   leaves.reduce((most, leaf) => Math.max(most, leafWeight(leaf)), 1);

@@ -1,5 +1,5 @@
 /** The bounding box of a geometry, and points, read from its bytes as they are kept (wkb.ts) without building anything. */
-import { dimensionNames, geometryNames, HEADER_BYTES, widthOf } from './wkb.ts';
+import { dimensionNames, HEADER_BYTES, widthOf } from './wkb.ts';
 
 /** x from, y from, x to, y to. Of an empty geometry: infinite the wrong way round. */
 export type Bounds = readonly [minX: number, minY: number, maxX: number, maxY: number];
@@ -64,13 +64,12 @@ export const intersectBounds = (a: Bounds, b: Bounds): boolean =>
 export const coverBounds = (outer: Bounds, inner: Bounds): boolean =>
   outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3];
 
-const nameOf = (wkb: Uint8Array): (typeof geometryNames)[number] | undefined => {
-  const type = new DataView(wkb.buffer, wkb.byteOffset, wkb.length).getUint32(1, true);
-  return geometryNames[(type % 1000) - 1];
-};
+/** All types are numbers below 4000. */
+export const isPointType = (wkb: Uint8Array): boolean =>
+  ((wkb[1] as number) + 256 * (wkb[2] as number)) % 1000 === POINT;
 
 /** A point that is somewhere. */
-export const isPoint = (wkb: Uint8Array): boolean => nameOf(wkb) === 'POINT' && !isEmptyBounds(boundsOf(wkb));
+export const isPoint = (wkb: Uint8Array): boolean => isPointType(wkb) && !isEmptyBounds(boundsOf(wkb));
 
 /** Whether the geometry is a polygon that is its own bounding box and has an inside. */
 export function isBox(wkb: Uint8Array): boolean {

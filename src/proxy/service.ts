@@ -126,11 +126,11 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric but BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric but BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, functions, highlighter or aggregation. Filters as in `docs/filters.md`; `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
   ),
   Query: bytes(
     query,
-    'No iterator, group-by or order-by; rows come in primary-key order. Reads see every acknowledged write whatever the consistency level.',
+    'No iterator, group-by or order-by; rows come in primary-key order. Filters as in `docs/filters.md`: all of the language but TEXT_MATCH, PHRASE_MATCH and membership_match. Reads see every acknowledged write whatever the consistency level.',
   ),
 
   GetPersistentSegmentInfo: unary('GetPersistentSegmentInfo', segments.getPersistentSegmentInfo),

@@ -31,8 +31,9 @@ export interface CompiledFilter {
     out: Uint32Array,
     signal: AbortSignal,
   ): Promise<void> | undefined;
-  /** Steps a byte of the fields may cost. Absent: 1. */
+  /** Steps a byte of the fields may cost, and a row besides. Absent: 1. */
   readonly weight?: number;
+  readonly rowWeight?: number;
 }
 
 /** What the query node needs of the expression room. */
@@ -81,9 +82,10 @@ export function select(view: UnitView, filter: ReadyFilter | undefined, pacer: P
 async function selectRows(view: UnitView, ready: RowFilter, pacer: Pacer): Promise<Selection> {
   const { compiled, filter, filters } = ready;
   const source = sourceOf(view, ready.schema);
-  const weight = compiled.weight ?? 1;
+  const { weight = 1, rowWeight = 1 } = compiled;
   const size = filters.sizeBefore?.(source, filter.fields) ?? (() => 0);
-  const steps = (from: number, to: number): number => (size(to) - size(from)) * weight;
+  const steps = (from: number, to: number): number =>
+    (size(to) - size(from)) * weight + (to - from) * rowWeight;
   const rows = new Uint32Array(view.live.length);
   for (let from = 0; from < view.rowCount; ) {
     const to = sliceEnd(from, view.rowCount, steps);

@@ -55,8 +55,22 @@ export const addInterval = (moment: bigint, { months, micros }: Interval): bigin
 
 function addMonths(moment: bigint, months: number): bigint {
   const ofDay = ((moment % DAY) + DAY) % DAY;
-  const { year, month, day } = dateOf(Number((moment - ofDay) / DAY));
+  return BigInt(laterDay(Number((moment - ofDay) / DAY), months)) * DAY + ofDay;
+}
+
+/** Days since 1970. */
+function laterDay(days: number, months: number): number {
+  const { year, month, day } = dateOf(days);
   const all = year * 12 + (month - 1) + months;
   const target = { year: Math.floor(all / 12), month: (((all % 12) + 12) % 12) + 1 };
-  return BigInt(daysOf({ ...target, day: Math.min(day, daysOfMonth(target)) })) * DAY + ofDay;
+  return daysOf({ ...target, day: Math.min(day, daysOfMonth(target)) });
+}
+
+const DAY_NUMBER = Number(DAY);
+
+/** The same by numbers, several times faster; undefined where they would not be exact. */
+export function addSmallInterval(moment: number, months: number, micros: number): number | undefined {
+  const day = Math.floor(moment / DAY_NUMBER);
+  const moved = laterDay(day, months) * DAY_NUMBER + (moment - day * DAY_NUMBER) + micros;
+  return Number.isSafeInteger(moved) && Number.isSafeInteger(micros) ? moved : undefined;
 }

@@ -128,6 +128,9 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     ['meta["deep"]["er"]["still"] == 7', ({ id }) => id === 7],
     ['exists meta["deep"]["er"] and id < 2', ({ id }) => id < 2],
     ['json_contains(meta["list"], {v})', ({ id }) => id % 2 === 0, { v: 'x' }],
+    ['json_contains_any(meta["list"], {v})', ({ id }) => id % 2 === 0, { v: [3, 'x'] }],
+    ['meta["list"] == {v}', ({ id }) => id === 8, { v: [8, 'x'] }],
+    ['(id < 3) == {yes}', ({ id }) => id < 3, { yes: true }],
     ['json_contains_any(meta["list"], {v})', ({ id }) => id === 2 || id === 6, { v: [2, 6, 7] }],
   ],
   'items of arrays': [

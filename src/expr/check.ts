@@ -110,7 +110,7 @@ const isCondition = (node: Syntax): boolean =>
 
 function comparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): Predicate {
   if (isCondition(node.left) || isCondition(node.right)) return conditionComparison(scope, node);
-  if (node.left.kind === 'list' || node.right.kind === 'list') return listComparison(scope, node);
+  if (isList(scope, node.left) || isList(scope, node.right)) return listComparison(scope, node);
   const { at, op } = node;
   const [left, right] = comparable(scope, node);
   const leftType = typeOf(left);
@@ -156,16 +156,21 @@ function refuseTypes(scope: Scope, at: number, op: CompareOp, left: CheckedType,
     throw scope.fail(at, `a Bool has no order; '${op}' needs numbers or strings`);
 }
 
+const isList = (scope: Scope, node: Syntax): boolean =>
+  node.kind === 'list' ||
+  (node.kind === 'template' && typeof scope.template(node.name, node.at) === 'object');
+
 /** `json["key"] == [1, 2]`. */
 function listComparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): Predicate {
   const { at, op, left, right } = node;
-  const value = operandOf(scope, left.kind === 'list' ? right : left);
+  const isLeft = isList(scope, left);
+  const value = operandOf(scope, isLeft ? right : left);
   if (value.kind !== 'json' || (op !== '==' && op !== '!='))
     throw scope.fail(
       at,
       'a list is compared only with a JSON path, by == and !=; Array fields have array_contains',
     );
-  const same: Predicate = { kind: 'same', value, list: listOf(scope, left.kind === 'list' ? left : right) };
+  const same: Predicate = { kind: 'same', value, list: listOf(scope, isLeft ? left : right) };
   return op === '==' ? same : inverse(same);
 }
 

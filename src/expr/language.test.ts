@@ -306,6 +306,7 @@ test('a list in JSON is equal to a list, by value', async () => {
   ];
   assert.deepEqual(await matches('meta["a"] == [1, 2]', rows), [0, 1]);
   assert.deepEqual(await matches('meta["a"] != [1, 2]', rows), [2]);
+  assert.deepEqual(await matches('meta["a"] == {l}', rows, new Map([['l', [2n, 1n]]])), [2]);
   assert.deepEqual(await matches('meta["a"] in [[2, 1], 1]', rows), [2, 3]);
   assert.throws(() => rootOf('counts == [1]'), /use array_contains/);
 });

@@ -22,6 +22,7 @@ import { DbError, messageOf } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { filterOfKeys, primaryKeysOf, valuesOf } from './expr/primary-keys.ts';
+import { sizeBefore } from './expr/weight.ts';
 import type { NodeId } from './model/ids.ts';
 import { defaultLimits } from './proxy/context.ts';
 import { privateSocket } from './proxy/private-socket.ts';
@@ -353,7 +354,12 @@ function openQueryNode(
     streamingNode,
     files: new WorkerFiles({ workers, store, engine }),
     engine,
-    filters: { compile: compileFilter, primaryKeys: primaryKeysOf },
+    filters: {
+      compile: (filter) => compileFilter(filter, { workers }),
+      primaryKeys: primaryKeysOf,
+      sizeBefore,
+      random: systemRandom,
+    },
     clock: systemClock,
   });
 }

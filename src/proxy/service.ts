@@ -127,7 +127,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric but BM25, range search, filter, offset, round_decimal, grouping by one field, order by fields, iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. Grouping and ordering by keys of JSON fields, grouping by several fields, boosts with groups, model rerankers, function chains, highlighter and aggregation are refused by name. An iterator goes on with the rows of its beginning, without those that were deleted before a flush or a compaction moved them. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric but BM25, range search, filter, offset, round_decimal, grouping by one field, order by fields, iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. Grouping and ordering by keys of JSON fields, grouping by several fields, boosts with groups, model rerankers, function chains, highlighter and aggregation are refused by name. An iterator goes on with the rows of its beginning, without those that were deleted before a flush or a compaction moved them. Filters as in `docs/filters.md`; `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
   ),
   HybridSearch: bytes(
     hybridSearch,
@@ -135,7 +135,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ),
   Query: bytes(
     query,
-    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Ordering and grouping by keys of JSON fields are refused by name. Reads see every acknowledged write whatever the consistency level.',
+    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Ordering and grouping by keys of JSON fields are refused by name. Filters as in `docs/filters.md`: all of the language but TEXT_MATCH, PHRASE_MATCH and membership_match. Reads see every acknowledged write whatever the consistency level.',
   ),
 
   GetPersistentSegmentInfo: unary('GetPersistentSegmentInfo', segments.getPersistentSegmentInfo),

@@ -1,7 +1,7 @@
 /** Scores that change after the search: boosts by filter, decays by a field. */
 import { assert } from '../support/assert.ts';
 import type { Boost, Boosts, Decay, SearchRequest } from './api.ts';
-import { type FilterSource, type ReadyFilter, readyFilter, rowSource } from './filter.ts';
+import { type FilterSource, type ReadyFilter, readyFilter, rowSource, settledSlice } from './filter.ts';
 import type { Selection } from './order.ts';
 import { boostedScore, decayFactor, randomShare, risingScore } from './rank.ts';
 import type { ReadContext } from './reads.ts';
@@ -71,12 +71,15 @@ async function matches(
     return bits;
   }
   const source: FilterSource = rowSource(view, ready.schema);
+  const within = new Uint32Array(view.live.length);
   const words = new Set<number>();
-  for (const row of rows) words.add(row >>> 5);
-  for (const word of words) {
-    ready.compiled.evaluate(source, word * 32, Math.min(view.rowCount, word * 32 + 32), bits);
-    await pacer.spend(COST_PER_WORD);
+  for (const row of rows) {
+    words.add(row >>> 5);
+    within[row >>> 5] = (within[row >>> 5] ?? 0) | (1 << (row & 31));
   }
+  const parts = { compiled: ready.compiled, source, within, rows: bits, pacer };
+  for (const word of words)
+    await settledSlice(parts, word * 32, Math.min(view.rowCount, word * 32 + 32), COST_PER_WORD);
   return bits;
 }
 

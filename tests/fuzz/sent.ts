@@ -47,6 +47,7 @@ import type {
 import { parseJson } from '../../src/support/json.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { systemClock } from '../../src/support/system-clock.ts';
+import { TimeZone } from '../../src/timestamptz/zones.ts';
 import { buildBlocks, SparseIndex } from '../../src/vector-index/sparse.ts';
 import { FakeDoor } from '../admin/fake-door.ts';
 import { fieldSchema } from '../field-schema.ts';
@@ -495,6 +496,7 @@ const rankParameters: Decoder = {
       ],
       params: [{ key, value }],
     });
+    const utc = new TimeZone('UTC');
     const asked = { output_fields: [value, 'i32'] } as MilvusQueryRequest;
     for (const check of [
       () => orderOf(read(), schema),
@@ -504,8 +506,8 @@ const rankParameters: Decoder = {
       () => [iteratorOf({ ...read(), search_iter_v2: 'true' }), sessionTime(read(), 0n)],
       () => fusionOf(schema, undefined, read(), 2),
       ...['rrf', 'weighted', 'decay', 'boost', value].flatMap((name) => [
-        () => rerankOf(call, schema, ranker(name, ['i64'])),
-        () => rerankOf(call, schema, ranker(name, [])),
+        () => rerankOf(call, schema, ranker(name, ['i64']), utc),
+        () => rerankOf(call, schema, ranker(name, []), utc),
         () => fusionOf(schema, ranker(name, ['i64']), {}, 2),
       ]),
       () => isAggregation(asked, read()) && planOf(asked, { ...read(), group_by_fields: 'i32' }, schema),

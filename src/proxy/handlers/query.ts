@@ -68,7 +68,8 @@ export async function query(body: Uint8Array, call: CallContext): Promise<Uint8A
   const info = call.coordinator.requireReady(collectionAt(call, request));
   const { collection } = info;
   const { schema, collectionId } = collection;
-  const filter = checkedFilter(call, request.expr, schema, request.expr_template_values);
+  const times = timesOf(call, info, params);
+  const filter = checkedFilter(call, request.expr, schema, request.expr_template_values, times.zone);
   const asked = { names: request.partition_names, filter };
   const partitionIds = partitionsToRead(call, info, asked, 'parameter-invalid');
   const where = {
@@ -89,7 +90,6 @@ export async function query(body: Uint8Array, call: CallContext): Promise<Uint8A
     throw invalid('empty expression should be used with limit');
   const key = primaryKeyOf(schema);
   const output = withField(resolveOutput(schema, request.output_fields), key);
-  const times = timesOf(call, info, params);
   const reading = readingOf(request, params, schema, window);
   const rows = await call.queryNode.query({
     ...where,

@@ -4,6 +4,7 @@ import type { Properties } from '../../model/records.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import type { Boost, Boosts, Decay, Fusion, Rerank } from '../../querynode/api.ts';
 import { parseJson } from '../../support/json.ts';
+import type { TimeZone } from '../../timestamptz/zones.ts';
 import type { CallContext } from '../context.ts';
 import type { SchemaFunctionSchema, SchemaFunctionScore } from '../wire/descriptor.generated.ts';
 import { flattenParams, numberParam } from '../wire/key-values.ts';
@@ -45,6 +46,7 @@ export function rerankOf(
   call: CallContext,
   schema: CollectionSchema,
   score: SchemaFunctionScore | null | undefined,
+  zone: TimeZone,
 ): Rerank | undefined {
   if (score === null || score === undefined) return undefined;
   const rankers = rankersOf(score);
@@ -52,7 +54,7 @@ export function rerankOf(
   if (other !== undefined) throw invalid(`rerank function ${other.name} is for hybrid searches`);
   const boosts = rankers
     .filter(({ name }) => name === 'boost')
-    .map(({ inputs, params }) => boostOf(call, schema, inputs, params));
+    .map(({ inputs, params }) => boostOf(call, schema, inputs, params, zone));
   const decays = rankers
     .filter(({ name }) => name === 'decay')
     .map(({ inputs, params }) => decayOf(schema, inputs, params));
@@ -80,11 +82,13 @@ function boostOf(
   schema: CollectionSchema,
   inputs: readonly string[],
   params: Properties,
+  zone: TimeZone,
 ): Boost {
   if (inputs.length > 0) throw invalid('a boost ranker has no input fields');
   const weight = numberParam(params, 'weight');
   if (weight === undefined) throw invalid('a boost ranker needs a weight');
-  const filter = checkedFilter(call, params['filter'] ?? '', schema, {});
+  const filter = checkedFilter(call, params['filter'] ?? '', schema, {}, zone);
+  if (filter?.sample !== undefined) throw invalid('the filter of a boost cannot draw a random_sample');
   const random = params['random_score'];
   return {
     weight,

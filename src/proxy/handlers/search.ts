@@ -132,10 +132,11 @@ export async function searchOf(
       'parameter-too-large',
       `number of total results (nq*topk) exceeds the limit ${MAX_HITS}`,
     );
-  const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
+  const { zone } = timesOf(call, info, params);
+  const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values, zone);
   const narrowing = { names: request.partition_names, filter };
   const partitionIds = partitionsToRead(call, info, narrowing, 'partition-key-mode');
-  const rerank = rerankOf(call, schema, request.function_score);
+  const rerank = rerankOf(call, schema, request.function_score, zone);
   return {
     collectionId: collection.collectionId,
     fieldId: field.fieldId,

@@ -21,7 +21,7 @@ const served = `
   CreateAlias AlterAlias DropAlias DescribeAlias ListAliases
   CreateIndex DescribeIndex DropIndex GetIndexState GetIndexBuildProgress GetIndexStatistics
   Insert Upsert Delete Flush GetFlushState FlushAll GetFlushAllState
-  Search Query RunAnalyzer
+  Search HybridSearch Query RunAnalyzer
   GetPersistentSegmentInfo GetQuerySegmentInfo
   ManualCompaction GetCompactionState GetCompactionStateWithPlans
   CreateSnapshot DropSnapshot ListSnapshots DescribeSnapshot RestoreSnapshot GetRestoreSnapshotState

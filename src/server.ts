@@ -7,22 +7,14 @@ import type { Catalog } from './catalog/catalog.ts';
 import { CommitThreadKv } from './catalog/commit-thread.ts';
 import type { Config } from './config/options.ts';
 import type { Coordinator } from './coordinator/api.ts';
-import { type CompactionLimits, defaultCompactionLimits } from './coordinator/compaction/limits.ts';
-import { type CoordinatorLimits, openFoundations } from './coordinator/compose.ts';
+import { openFoundations } from './coordinator/compose.ts';
 import { createCoordinator } from './coordinator/coordinator.ts';
 import { Cluster } from './coordinator/scheduler/cluster.ts';
-import {
-  defaultSchedulerLimits,
-  type RestorePriority,
-  type SchedulerLimits,
-} from './coordinator/scheduler/limits.ts';
+import type { SchedulerLimits } from './coordinator/scheduler/limits.ts';
 import { TaskScheduler } from './coordinator/scheduler/scheduler.ts';
-import { defaultSealLimits } from './coordinator/segments/seal-policy.ts';
-import type { SnapshotLimits } from './coordinator/snapshot/limits.ts';
 import { SnapshotService, snapshotTables } from './coordinator/snapshot-service.ts';
 import { compactDeletesExecutor, compactExecutor } from './datanode/compact/executor.ts';
-import { Bandwidth } from './datanode/copy-segment/bandwidth.ts';
-import { type CopyLimits, copySegmentExecutor } from './datanode/copy-segment/executor.ts';
+import { copySegmentExecutor } from './datanode/copy-segment/executor.ts';
 import { LocalDataNode } from './datanode/datanode.ts';
 import { flushExecutor } from './datanode/flush/executor.ts';
 import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
@@ -30,13 +22,16 @@ import { DbError, messageOf } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { filterOfKeys, primaryKeysOf, valuesOf } from './expr/primary-keys.ts';
+import { sizeBefore } from './expr/weight.ts';
 import type { NodeId } from './model/ids.ts';
 import { defaultLimits } from './proxy/context.ts';
+import { privateSocket } from './proxy/private-socket.ts';
 import { MilvusServer } from './proxy/server.ts';
 import { ArenaEngine } from './querynode/arena-engine.ts';
 import { LocalQueryNode } from './querynode/querynode.ts';
 import { WorkerFiles } from './querynode/segment-files.ts';
 import { WorkerFingerprints } from './segment/fingerprint.ts';
+import { coordinatorLimits, copyLimits, schedulerLimits, snapshotLimits } from './server-limits.ts';
 import { WorkerObjectChecker } from './storage/check-object.ts';
 import { type DataDir, openDataDir } from './storage/data-dir.ts';
 import { LocalStore } from './storage/local.ts';
@@ -44,7 +39,7 @@ import { LogStreamingNode } from './streamingnode/streamingnode.ts';
 import type { Log } from './support/log.ts';
 import { backgroundClock, systemClock } from './support/system-clock.ts';
 import { systemMaxFiles } from './support/system-limits.ts';
-import { systemLog } from './support/system-log.ts';
+import { buildFolder } from './support/system-package.ts';
 import { systemRandom } from './support/system-random.ts';
 import { ThreadWorkers } from './support/system-workers.ts';
 import { VectorArena } from './vector-index/arena.ts';
@@ -53,8 +48,8 @@ import type { WorkerData } from './worker.ts';
 
 const MB = 2 ** 20;
 const SECOND = 1000;
-const MINUTE = 60 * SECOND;
 const WORKER_IDLE_MS = 30 * SECOND;
+const LOOPBACK = '127.0.0.1';
 /** The longest that a timer waits. */
 const NEVER_MS = 2 ** 31 - 1;
 /** Large inserts are prepared in threads of their own: they must not wait behind flushes, index builds and scans. */
@@ -66,9 +61,23 @@ const STANDALONE_NODE = 1n as NodeId;
 /** A flush, load or scan beyond this is refused and tried again by whoever wanted it. */
 const MAX_QUEUED_TASKS = 100_000;
 
+export interface ServerOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly log: Log;
+  /** Where clients reach it. `ports`: by `proxy.*` and `metrics.*`; `private`: by a Unix socket of its own, or a free port of loopback. */
+  readonly grpc: 'ports' | 'private';
+  /** Whether HTTP is served, by `metrics.port`. */
+  readonly http: boolean;
+  /** Ends an opening, with its reason, as soon as the step under way has ended. */
+  readonly signal?: AbortSignal;
+}
+
 export interface RunningServer {
+  /** What a client is given: `host:port` or `unix:/path`. */
   readonly grpcAddress: string;
-  readonly httpAddress: string;
+  /** Absent when HTTP is not served. */
+  readonly httpAddress: string | undefined;
   /** Resolves, with the reason, when only a restart can help: what the catalog holds is not known any more, or the data directory is gone. */
   readonly failed: Promise<DbError>;
   /** Idempotent. */
@@ -98,10 +107,10 @@ class Closing {
 }
 
 /** Opens the data directory, recovers, listens. Throws `DbError` with one clear sentence; then nothing stays open. */
-export async function startServer(config: Config, version: string): Promise<RunningServer> {
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const closing = new Closing();
   try {
-    return await open(config, version, closing);
+    return await open(options, closing);
   } catch (error) {
     // Why it could not start is what counts, whatever closing meets.
     await Promise.allSettled([closing.close()]);
@@ -109,21 +118,43 @@ export async function startServer(config: Config, version: string): Promise<Runn
   }
 }
 
-async function open(config: Config, version: string, closing: Closing): Promise<RunningServer> {
-  const log = systemLog(config['log.level']);
+async function open(options: ServerOptions, closing: Closing): Promise<RunningServer> {
+  const { config, signal } = options;
+  signal?.throwIfAborted();
   const dir = await openDataDir(config['localStorage.path']);
   closing.add(() => dir.release());
   const watch = new AbortController();
   closing.add(async () => watch.abort());
   const lost = dir.lost(backgroundClock, watch.signal);
-  const { catalog, ...planes } = await openPlanes(config, dir, log, closing);
-  const { coordinator } = planes;
-  const host = config['proxy.ip'];
+  signal?.throwIfAborted();
+  const planes = await openPlanes(options, dir, closing);
+  signal?.throwIfAborted();
+  const grpcAddress = await openProxy(options, planes, closing);
+  const httpAddress = await openAdmin(options, planes.coordinator, closing);
+  signal?.throwIfAborted();
+  return {
+    grpcAddress,
+    httpAddress,
+    failed: Promise.race([planes.catalog.failed.then(restartable), lost]),
+    close: () => closing.close(),
+  };
+}
+
+/** Resolves with the address. */
+async function openProxy(
+  { config, log, grpc }: ServerOptions,
+  { catalog: _, ...planes }: Planes,
+  closing: Closing,
+): Promise<string> {
+  const socket = grpc === 'private' ? await privateSocket(config['localStorage.path']) : undefined;
+  if (socket !== undefined) closing.add(() => socket.remove());
+  const host = grpc === 'private' ? LOOPBACK : config['proxy.ip'];
   const proxy = await MilvusServer.listen({
     ...planes,
     workers: openThreads({ script: 'write-worker.js', maxThreads: WRITE_THREADS }, closing),
     host,
-    port: config['proxy.port'],
+    port: grpc === 'private' ? 0 : config['proxy.port'],
+    ...(socket && { path: socket.path }),
     filters: { check: filterOf, ofKeys: filterOfKeys, primaryKeysOf, valuesOf },
     clock: systemClock,
     log,
@@ -133,21 +164,20 @@ async function open(config: Config, version: string, closing: Closing): Promise<
     },
   });
   closing.add(() => proxy.stop());
-  const admin = await AdminServer.listen({
-    host,
-    port: config['metrics.port'],
-    coordinator,
-    version,
-    clock: systemClock,
-    log,
-  });
+  return socket === undefined ? `${host}:${proxy.port}` : `unix:${socket.path}`;
+}
+
+async function openAdmin(
+  { config, version, log, http }: ServerOptions,
+  coordinator: Coordinator,
+  closing: Closing,
+): Promise<string | undefined> {
+  if (!http) return undefined;
+  const host = config['proxy.ip'];
+  const port = config['metrics.port'];
+  const admin = await AdminServer.listen({ host, port, coordinator, version, clock: systemClock, log });
   closing.add(() => admin.close());
-  return {
-    grpcAddress: `${host}:${proxy.port}`,
-    httpAddress: `${host}:${admin.port}`,
-    failed: Promise.race([catalog.failed.then(restartable), lost]),
-    close: () => closing.close(),
-  };
+  return `${host}:${admin.port}`;
 }
 
 /** However many clients there are, files for the log, the objects and the catalog are left. */
@@ -166,10 +196,15 @@ interface Planes {
   readonly streamingNode: LogStreamingNode;
 }
 
-async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closing): Promise<Planes> {
+async function openPlanes(
+  { config, log, signal }: ServerOptions,
+  dir: DataDir,
+  closing: Closing,
+): Promise<Planes> {
   const writer = openThreads({ script: 'catalog-worker.js', maxThreads: 1, idleMs: NEVER_MS }, closing);
   const kv = await CommitThreadKv.open(dir.catalog, writer);
   closing.add(() => kv.close());
+  signal?.throwIfAborted();
   const foundations = await openFoundations(kv, systemClock, snapshotTables);
   const { catalog, time, timestamps, registry } = foundations;
   closing.add(() => catalog.close());
@@ -178,6 +213,7 @@ async function openPlanes(config: Config, dir: DataDir, log: Log, closing: Closi
   await reportSharing(store, log);
   const wal = await FileWal.open(dir.wal, { random: systemRandom });
   closing.add(() => wal.close());
+  signal?.throwIfAborted();
   const streamingNode = new LogStreamingNode({
     wal,
     opener: registry,
@@ -239,7 +275,7 @@ function reportTornTail({ tornTail }: FileWal, log: Log): void {
 }
 
 interface Threads {
-  /** Beside this file. */
+  /** In the folder of this build. */
   readonly script: string;
   readonly workerData?: WorkerData;
   readonly maxThreads: number;
@@ -248,7 +284,7 @@ interface Threads {
 
 function openThreads({ script, workerData, maxThreads, idleMs }: Threads, closing: Closing): ThreadWorkers {
   const workers = new ThreadWorkers({
-    script: new URL(script, import.meta.url),
+    script: new URL(script, buildFolder()),
     workerData,
     maxThreads,
     maxQueued: MAX_QUEUED_TASKS,
@@ -318,68 +354,13 @@ function openQueryNode(
     streamingNode,
     files: new WorkerFiles({ workers, store, engine }),
     engine,
-    filters: { compile: compileFilter, primaryKeys: primaryKeysOf },
+    filters: {
+      compile: (filter) => compileFilter(filter, { workers }),
+      primaryKeys: primaryKeysOf,
+      sizeBefore,
+      random: systemRandom,
+    },
     clock: systemClock,
     workers,
   });
 }
-
-const coordinatorLimits = (config: Config): Partial<CoordinatorLimits> => ({
-  minRowsToIndex: config['indexCoord.segment.minSegmentNumRowsToEnableIndex'],
-  seal: {
-    ...defaultSealLimits,
-    maxSizeBytes: config['dataCoord.segment.maxSize'] * MB,
-    maxLifeMs: config['dataCoord.segment.maxLife'] * SECOND,
-  },
-  compaction: compactionLimits(config),
-});
-
-const compactionLimits = (config: Config): CompactionLimits => ({
-  ...defaultCompactionLimits,
-  isEnabled: config['dataCoord.enableCompaction'] === 'true',
-  isAutomatic: config['dataCoord.compaction.enableAutoCompaction'] === 'true',
-  maxSizeBytes: config['dataCoord.segment.maxSize'] * MB,
-  smallProportion: config['dataCoord.segment.smallProportion'],
-  minSegments: config['dataCoord.compaction.min.segment'],
-  maxSegments: config['dataCoord.compaction.max.segment'],
-  deleteRatio: config['dataCoord.compaction.single.ratio.threshold'],
-  minDeleteSegments: config['dataCoord.compaction.levelzero.forceTrigger.deltalogMinNum'],
-  tickMs: config['dataCoord.compaction.mix.triggerInterval'] * SECOND,
-});
-
-/** 0 in the configuration: no limit. */
-const orNone = (limit: number): number => (limit === 0 ? Number.POSITIVE_INFINITY : limit);
-
-const schedulerLimits = (config: Config): SchedulerLimits => ({
-  ...defaultSchedulerLimits,
-  restoreShare: config['dataCoord.copySegment.reservedShare'],
-  restorePriority: config['dataCoord.copySegment.priority'] as RestorePriority,
-  maxRestoreTasks: orNone(config['dataCoord.copySegment.maxParallelTasks']),
-  maxRestoreTasksPerJob: orNone(config['dataCoord.copySegment.maxParallelTasksPerJob']),
-});
-
-const copyLimits = (config: Config): CopyLimits => {
-  const limitMb = config['dataNode.copySegment.bandwidthLimit'];
-  return {
-    filesAtOnce: config['dataNode.copySegment.filesPerTask'],
-    nodeFilesAtOnce: config['dataNode.copySegment.filesAtOnce'],
-    ...(limitMb === 0 ? {} : { bandwidth: new Bandwidth(limitMb * MB, systemClock) }),
-  };
-};
-
-const snapshotLimits = (config: Config): Partial<SnapshotLimits> => ({
-  maxCompactionProtectionSeconds: config['dataCoord.snapshot.maxCompactionProtectionSeconds'],
-  capture: config['snapshot.capture'] === 'flushed' ? 'flushed' : 'acknowledged',
-  refIndexLoadIntervalMs: config['dataCoord.snapshot.refIndexLoadInterval'] * SECOND,
-  refIndexLoadTimeoutMs: config['dataCoord.snapshot.refIndexLoadTimeout'] * SECOND,
-  maxSegmentsPerCopyTask: config['dataCoord.import.maxSegmentsPerCopyTask'],
-  maxCopyAttempts: config['dataCoord.copySegmentMaxAttempts'],
-  jobTimeoutMs: config['dataCoord.copySegmentJobTimeout'] * SECOND,
-  jobRetentionMs: config['dataCoord.copySegmentTaskRetention'] * SECOND,
-  checkIntervalMs: config['dataCoord.copySegmentCheckInterval'] * SECOND,
-  gcIntervalMs: config['dataCoord.gc.interval'] * SECOND,
-  dropToleranceMs: config['dataCoord.gc.dropTolerance'] * SECOND,
-  missingToleranceMs: config['dataCoord.gc.missingTolerance'] * SECOND,
-  pendingTimeoutMs: config['dataCoord.snapshot.pendingTimeout'] * MINUTE,
-  copyMode: config['dataCoord.copySegmentMode'] === 'physical' ? 'physical' : 'shared',
-});

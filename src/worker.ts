@@ -2,6 +2,7 @@
 import { workerData } from 'node:worker_threads';
 import { indexBuildContext } from './datanode/indexbuild/context.ts';
 import { indexBuildTasks } from './datanode/indexbuild/task.ts';
+import { filterTasks } from './expr/slow.ts';
 import { sparseLoadTasks } from './querynode/load-task.ts';
 import { compactTasks } from './segment/compact.ts';
 import { fingerprintTasks } from './segment/fingerprint.ts';
@@ -29,6 +30,7 @@ serveTasks({
   ...indexBuildTasks(indexBuildContext(store)),
   ...vectorTasks(),
   ...textTasks(),
+  ...filterTasks(),
   ...checkObjectTasks(store),
   ...fingerprintTasks(store),
 });

@@ -60,11 +60,16 @@ export const layers = {
   admin: ['support', 'errors', 'config', 'model', 'coordinator'],
   /** `coordinator`: the types of what the admin server answers. */
   cli: ['support', 'errors', 'config', 'model', 'coordinator', 'server'],
+  /** Tidemark in the process of its caller. */
+  embedded: ['support', 'errors', 'config', 'server'],
   server: '*',
+  'server-limits': '*',
   worker: '*',
   'write-worker': ['support', 'proxy'],
   'catalog-worker': ['support', 'catalog'],
   main: ['cli'],
+  /** What the package exports. */
+  index: ['errors', 'embedded'],
 } as const;
 
 /** Rooms that other rooms enter only by api.ts. */

@@ -1,6 +1,7 @@
 /** argv to command to exit code. */
 import type { Config } from '../config/options.ts';
 import { isDbError } from '../errors/db-error.ts';
+import { version } from '../support/version.generated.ts';
 import { AdminClient, serverUrl } from './admin-client.ts';
 import { type Parsed, parseArguments } from './arguments.ts';
 import { type Command, textFlag } from './command.ts';
@@ -9,7 +10,6 @@ import { exitCodes, UsageError } from './exit-codes.ts';
 import { helpOf, helpText } from './help.ts';
 import { readConfig } from './read-config.ts';
 import { Terminal } from './terminal.ts';
-import { version } from './version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,20 +1,28 @@
 /** Types the value side of a filter (operands, constants, lists) and folds what is constant. */
-import { fitsInt64, floatArithmetic, wideArithmetic } from './fold.ts';
+import { intervalIn, momentOf, moveBy } from './check-time.ts';
+import { fitsInt64, floatArithmetic, isBitOp, MAX_SHIFT, wideArithmetic } from './fold.ts';
 import type { ArrayField, Constant, Literal, Scalar, Value, ValueType } from './predicate.ts';
 import type { Scope, TemplateValue } from './scope.ts';
 import { type ArithmeticOp, MAX_DEPTH, MAX_LIST_LENGTH, type Syntax } from './syntax.ts';
 
-const typeNames: Readonly<Record<ValueType, string>> = {
+/** What the checker tells apart: a moment is an integer only to those who test rows. */
+export type CheckedType = ValueType | 'time';
+
+const typeNames: Readonly<Record<CheckedType, string>> = {
+  time: 'a Timestamptz',
   int: 'an integer',
   float: 'a Double',
   text: 'a string',
   bool: 'a Bool',
   json: 'a JSON value',
 };
-export const typeName = (type: ValueType): string => typeNames[type];
+export const typeName = (type: CheckedType): string => typeNames[type];
 
 /** The type of any value: a literal's kind is its type. */
-export const typeOf = (value: Value): ValueType => ('type' in value ? value.type : value.kind);
+export function typeOf(value: Value): CheckedType {
+  if ('isTime' in value && value.isTime) return 'time';
+  return 'type' in value ? value.type : value.kind;
+}
 
 export const isLiteral = (value: Value): value is Literal => 'value' in value;
 
@@ -51,10 +59,16 @@ export function operandOf(scope: Scope, node: Syntax): Value {
         );
       return named;
     }
+    case 'item':
+      return scope.item(node);
+    case 'moment':
+      return momentOf(scope, node.at, node.text);
+    case 'interval':
+      throw scope.fail(node.at, 'an INTERVAL is added to a Timestamptz, or subtracted from one');
     case 'negate':
       return negated(scope, node);
     case 'arithmetic':
-      return arithmetic(scope, node);
+      return moved(scope, node) ?? arithmetic(scope, node);
     case 'call':
       return lengthOf(scope, node);
     case 'list':
@@ -81,20 +95,44 @@ function negated(scope: Scope, node: Extract<Syntax, { kind: 'negate' }>): Value
   return combine(scope, node.at, '-', { kind: 'int', value: 0n }, value);
 }
 
+/** Undefined when no interval is in it. */
+function moved(scope: Scope, node: Extract<Syntax, { kind: 'arithmetic' }>): Value | undefined {
+  const found = intervalIn(scope, node);
+  if (found === undefined) return undefined;
+  const moment = asTime(scope, found.moment.at, operandOf(scope, found.moment));
+  if (typeOf(moment) !== 'time')
+    throw scope.fail(node.at, `an INTERVAL is added to a Timestamptz, found ${typeName(typeOf(moment))}`);
+  return moveBy(scope, node.at, moment, found.interval);
+}
+
+/** A string as the moment it tells, everything else as it is. */
+export const asTime = (scope: Scope, at: number, value: Value): Value =>
+  value.kind === 'text' ? momentOf(scope, at, value.value) : value;
+
 const arithmetic = (scope: Scope, node: Extract<Syntax, { kind: 'arithmetic' }>): Value =>
   combine(scope, node.at, node.op, operandOf(scope, node.left), operandOf(scope, node.right));
 
 function combine(scope: Scope, at: number, op: ArithmeticOp, left: Value, right: Value): Value {
-  const types = [typeOf(left), typeOf(right)];
-  const stranger = types.find((type) => type === 'text' || type === 'bool');
-  if (stranger !== undefined) throw scope.fail(at, `'${op}' needs numbers, found ${typeName(stranger)}`);
-  if (op === '%' && types.includes('float')) throw scope.fail(at, "'%' needs integers, found a Double");
-  if ((op === '/' || op === '%') && isLiteral(right) && Number(right.value) === 0)
-    throw scope.fail(at, op === '/' ? 'division by zero' : 'modulo by zero');
+  refuseOperands(scope, at, op, left, right);
   if (isLiteral(left) && isLiteral(right)) return folded(scope, at, op, left.value, right.value);
+  const types = [typeOf(left), typeOf(right)];
   if (types.includes('json')) return { kind: 'arithmetic', type: 'json', op, left, right };
   const type = types.includes('float') || op === '**' ? 'float' : 'int';
   return { kind: 'arithmetic', type, op, left, right };
+}
+
+function refuseOperands(scope: Scope, at: number, op: ArithmeticOp, left: Value, right: Value): void {
+  const types = [typeOf(left), typeOf(right)];
+  const stranger = types.find((type) => type === 'text' || type === 'bool' || type === 'time');
+  if (stranger !== undefined) throw scope.fail(at, `'${op}' needs numbers, found ${typeName(stranger)}`);
+  if ((op === '%' || isBitOp(op)) && types.includes('float'))
+    throw scope.fail(at, `'${op}' needs integers, found a Double`);
+  if (!isLiteral(right)) return;
+  const by = Number(right.value);
+  if ((op === '/' || op === '%') && by === 0)
+    throw scope.fail(at, op === '/' ? 'division by zero' : 'modulo by zero');
+  if ((op === '<<' || op === '>>') && !(by >= 0 && by <= MAX_SHIFT))
+    throw scope.fail(at, `'${op}' shifts by 0 to ${MAX_SHIFT} bits`);
 }
 
 /** Constants that overflow are a slip of the writer; only what rows hold wraps around. */

@@ -1,22 +1,18 @@
 /** Types a syntax tree against a schema. The checked tree is plain data: it can be sent to another process. */
 import type { FieldId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
-import {
-  arrayOf,
-  coerced,
-  constantOf,
-  isLiteral,
-  listOf,
-  operandOf,
-  typeName,
-  typeOf,
-} from './check-value.ts';
+import { type TimeZone, utc } from '../timestamptz/zones.ts';
+import { membership } from './check-membership.ts';
+import { asTime, type CheckedType, isLiteral, listOf, operandOf, typeName, typeOf } from './check-value.ts';
+import { inverse, junction } from './connect.ts';
 import { compareNumbers, compareOrder } from './fold.ts';
+import { absentFunctions, type ConditionFunction, conditionFunctions } from './functions.ts';
 import { patternProblem } from './like.ts';
-import { isMatchCall, matchOf } from './match-check.ts';
 import { nearestName } from './nearest.ts';
 import { parseFilter } from './parse.ts';
-import type { Constant, Leaf, Literal, MatchLeaf, Predicate, Scalar } from './predicate.ts';
+import type { Literal, MatchLeaf, Predicate, Value } from './predicate.ts';
+import { regexProblem } from './regex.ts';
+import { isSample, sampleOf } from './sample.ts';
 import { Scope, type TemplateValues } from './scope.ts';
 import { type CompareOp, type FilterSyntax, type Syntax, unimplementedAt } from './syntax.ts';
 import { compareText } from './text.ts';
@@ -30,46 +26,42 @@ export interface CheckedFilter {
   readonly matches?: readonly MatchLeaf[];
   /** The typed tree; its form is this room's own affair. */
   readonly root: Predicate;
+  /** `random_sample`: the part of the matching rows to take, above 0 and below 1. Absent: all. */
+  readonly sample?: number;
 }
 
 const noTemplates: TemplateValues = new Map();
 
-const containsModes = new Map<string, 'one' | 'all' | 'any'>(
-  ['json', 'array'].flatMap((family) => [
-    [`${family}_contains`, 'one'],
-    [`${family}_contains_all`, 'all'],
-    [`${family}_contains_any`, 'any'],
-  ]),
-);
-const knownFunctions = [...containsModes.keys(), 'array_length', 'text_match', 'phrase_match'];
-/** Functions of Milvus's language outside this server; every `st_` function too. */
-const absentFunctions = new Set([
-  'random_sample',
-  'element_filter',
-  'match_all',
-  'match_any',
-  'match_least',
-  'match_most',
-  'match_exact',
-]);
+const knownFunctions = [...conditionFunctions.keys(), 'array_length', 'random_sample'];
 
 /** Text to checked filter. Throws `filter-invalid` with the place in the text, or `unimplemented`. */
 export const filterOf = (
   text: string,
   schema: CollectionSchema,
   templates: TemplateValues = noTemplates,
-): CheckedFilter => checkFilter(parseFilter(text), schema, templates);
+  zone: TimeZone = utc,
+): CheckedFilter => checkFilter(parseFilter(text), schema, templates, zone);
 
-/** Fits a parsed filter to a schema and fills its template variables. Throws `filter-invalid`, `unimplemented`. */
+/**
+ * Fits a parsed filter to a schema and fills its template variables; moments without an offset are told in `zone`. Throws
+ * `filter-invalid`, `unimplemented`.
+ */
 export function checkFilter(
   syntax: FilterSyntax,
   schema: CollectionSchema,
   templates: TemplateValues = noTemplates,
+  zone: TimeZone = utc,
 ): CheckedFilter {
-  const scope = new Scope(syntax.text, schema, templates);
-  const root = conditionOf(scope, syntax.root);
+  const scope = new Scope(syntax.text, schema, templates, zone);
+  const { sample, rest } = sampleOf(scope, syntax.root);
+  const root = rest === undefined ? ({ kind: 'always', value: true } as const) : conditionOf(scope, rest);
   const { fields, matches } = scope;
-  return { root, fields, ...(matches.length === 0 ? {} : { matches }) };
+  return {
+    root,
+    fields,
+    ...(sample === undefined ? {} : { sample }),
+    ...(matches.length === 0 ? {} : { matches }),
+  };
 }
 
 function conditionOf(scope: Scope, node: Syntax): Predicate {
@@ -87,6 +79,7 @@ function conditionOf(scope: Scope, node: Syntax): Predicate {
     case 'in':
       return membership(scope, node);
     case 'like':
+    case 'regex':
       return likeness(scope, node);
     case 'null':
       return nullness(scope, node.value);
@@ -97,20 +90,6 @@ function conditionOf(scope: Scope, node: Syntax): Predicate {
     default:
       return truth(scope, node);
   }
-}
-
-function junction(kind: 'and' | 'or', conditions: readonly Predicate[]): Predicate {
-  const decides = kind === 'or';
-  const items = conditions.filter((item) => item.kind !== 'always' || item.value === decides);
-  if (items.some((item) => item.kind === 'always')) return { kind: 'always', value: decides };
-  const [only] = items;
-  if (only === undefined) return { kind: 'always', value: !decides };
-  return items.length === 1 ? only : { kind, items };
-}
-
-function inverse(item: Predicate): Predicate {
-  if (item.kind === 'always') return { kind: 'always', value: !item.value };
-  return item.kind === 'not' ? item.item : { kind: 'not', item };
 }
 
 /** A value used as a condition: Bool, or a JSON value that is `true`. */
@@ -130,25 +109,21 @@ const conditionKinds = new Set<Syntax['kind']>([
   'compare',
   'in',
   'like',
+  'regex',
   'null',
   'exists',
 ]);
 const isCondition = (node: Syntax): boolean =>
-  conditionKinds.has(node.kind) ||
-  (node.kind === 'call' && (containsModes.has(node.name.toLowerCase()) || isMatchCall(node.name)));
+  conditionKinds.has(node.kind) || (node.kind === 'call' && conditionFunction(node.name) !== undefined);
 
 function comparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): Predicate {
   if (isCondition(node.left) || isCondition(node.right)) return conditionComparison(scope, node);
+  if (isList(scope, node.left) || isList(scope, node.right)) return listComparison(scope, node);
   const { at, op } = node;
-  const left = operandOf(scope, node.left);
-  const right = operandOf(scope, node.right);
+  const [left, right] = comparable(scope, node);
   const leftType = typeOf(left);
   const rightType = typeOf(right);
-  const bothNumbers = isNumeric(leftType) && isNumeric(rightType);
-  if (leftType !== rightType && !bothNumbers && leftType !== 'json' && rightType !== 'json')
-    throw scope.fail(at, `cannot compare ${typeName(leftType)} with ${typeName(rightType)}`);
-  if ((leftType === 'bool' || rightType === 'bool') && op !== '==' && op !== '!=')
-    throw scope.fail(at, `a Bool has no order; '${op}' needs numbers or strings`);
+  refuseTypes(scope, at, op, leftType, rightType);
   for (const [a, b] of [
     [left, rightType],
     [right, leftType],
@@ -157,6 +132,54 @@ function comparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): P
       throw scope.fail(at, `cannot compare a number with ${typeName(b)}`);
   if (isLiteral(left) && isLiteral(right)) return { kind: 'always', value: compareLiterals(op, left, right) };
   return { kind: 'compare', op, left, right };
+}
+
+/** A string beside a moment is one. */
+function comparable(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): readonly [Value, Value] {
+  const left = operandOf(scope, node.left);
+  const right = operandOf(scope, node.right);
+  if (typeOf(left) === 'time') return [left, asTime(scope, node.right.at, right)];
+  return typeOf(right) === 'time' ? [asTime(scope, node.left.at, left), right] : [left, right];
+}
+
+const milvusTypes: Readonly<Record<CheckedType, string>> = {
+  time: 'Timestamptz',
+  int: 'Int64',
+  float: 'Double',
+  text: 'VarChar',
+  bool: 'Bool',
+  json: 'JSON',
+};
+
+function refuseTypes(scope: Scope, at: number, op: CompareOp, left: CheckedType, right: CheckedType): void {
+  if ((left === 'time') !== (right === 'time'))
+    throw scope.fail(
+      at,
+      `comparisons between ${milvusTypes[left]} and ${milvusTypes[right]} are not supported`,
+    );
+  const bothNumbers = isNumeric(left) && isNumeric(right);
+  if (left !== right && !bothNumbers && left !== 'json' && right !== 'json')
+    throw scope.fail(at, `cannot compare ${typeName(left)} with ${typeName(right)}`);
+  if ((left === 'bool' || right === 'bool') && op !== '==' && op !== '!=')
+    throw scope.fail(at, `a Bool has no order; '${op}' needs numbers or strings`);
+}
+
+const isList = (scope: Scope, node: Syntax): boolean =>
+  node.kind === 'list' ||
+  (node.kind === 'template' && typeof scope.template(node.name, node.at) === 'object');
+
+/** `json["key"] == [1, 2]`. */
+function listComparison(scope: Scope, node: Extract<Syntax, { kind: 'compare' }>): Predicate {
+  const { at, op, left, right } = node;
+  const isLeft = isList(scope, left);
+  const value = operandOf(scope, isLeft ? right : left);
+  if (value.kind !== 'json' || (op !== '==' && op !== '!='))
+    throw scope.fail(
+      at,
+      'a list is compared only with a JSON path, by == and !=; Array fields have array_contains',
+    );
+  const same: Predicate = { kind: 'same', value, list: listOf(scope, isLeft ? left : right) };
+  return op === '==' ? same : inverse(same);
 }
 
 const isNumeric = (type: string): boolean => type === 'int' || type === 'float';
@@ -179,31 +202,20 @@ function conditionComparison(scope: Scope, node: Extract<Syntax, { kind: 'compar
   return constant.value === (node.op === '==') ? other : inverse(other);
 }
 
-function membership(scope: Scope, node: Extract<Syntax, { kind: 'in' }>): Predicate {
-  const value = operandOf(scope, node.value);
-  const type = typeOf(value);
-  const list: Scalar[] = [];
-  for (const item of listOf(scope, node.list)) {
-    const constant = coerced(scope, node.list.at, item, type);
-    if (typeof constant === 'object')
-      throw unimplementedAt(scope.text, node.list.at, "'in' with lists as items");
-    if (constant !== undefined) list.push(constant);
-  }
-  if (!isLiteral(value)) return { kind: 'in', value, list };
-  return { kind: 'always', value: list.includes(value.value) };
-}
-
-function likeness(scope: Scope, node: Extract<Syntax, { kind: 'like' }>): Predicate {
+/** `like` and `=~`. */
+function likeness(scope: Scope, node: Extract<Syntax, { kind: 'like' | 'regex' }>): Predicate {
+  const { kind } = node;
+  const word = kind === 'like' ? "'like'" : "'=~'";
   const value = operandOf(scope, node.value);
   const pattern = operandOf(scope, node.pattern);
-  if (pattern.kind !== 'text') throw scope.fail(node.pattern.at, "the pattern of 'like' is a string");
-  if (isLiteral(value)) throw scope.fail(node.value.at, "'like' tests a field, found a constant");
+  if (pattern.kind !== 'text') throw scope.fail(node.pattern.at, `the pattern of ${word} is a string`);
+  if (isLiteral(value)) throw scope.fail(node.value.at, `${word} tests a field, found a constant`);
   const type = typeOf(value);
   if (value.kind === 'arithmetic' || (type !== 'text' && type !== 'json'))
-    throw scope.fail(node.value.at, `'like' needs a string, found ${typeName(type)}`);
-  const problem = patternProblem(pattern.value);
+    throw scope.fail(node.value.at, `${word} needs a string, found ${typeName(type)}`);
+  const problem = (kind === 'like' ? patternProblem : regexProblem)(pattern.value);
   if (problem !== undefined) throw scope.fail(node.pattern.at, problem);
-  return { kind: 'like', value, pattern: pattern.value };
+  return { kind, value, pattern: pattern.value };
 }
 
 function nullness(scope: Scope, node: Syntax): Predicate {
@@ -223,53 +235,26 @@ function existence(scope: Scope, node: Syntax): Predicate {
 }
 
 function call(scope: Scope, node: Extract<Syntax, { kind: 'call' }>): Predicate {
-  if (isMatchCall(node.name)) return matchOf(scope, node);
-  const lower = node.name.toLowerCase();
-  const known = node.name === lower || node.name === node.name.toUpperCase();
-  const mode = known ? containsModes.get(lower) : undefined;
-  if (mode === undefined) throw unknownFunction(scope, node.name, node.at);
-  const [first, second, ...more] = node.args;
-  if (first === undefined || second === undefined || more.length > 0)
-    throw scope.fail(node.at, `${node.name} takes an array and a ${mode === 'one' ? 'value' : 'list'}`);
-  const array = arrayOf(scope, first);
-  const wanted = mode === 'one' ? [constantOf(scope, second)] : listOf(scope, second);
-  return contains(scope, second.at, array, mode === 'all' ? 'all' : 'any', wanted);
+  const make = conditionFunction(node.name);
+  if (make === undefined) throw unknownFunction(scope, node);
+  return make(scope, node, conditionOf);
 }
 
-function contains(
-  scope: Scope,
-  at: number,
-  array: Extract<Leaf, { kind: 'contains' }>['array'],
-  mode: 'any' | 'all',
-  wanted: readonly Constant[],
-): Predicate {
-  const type = array.kind === 'array' ? array.elementType : 'json';
-  const list: Constant[] = [];
-  for (const constant of wanted) {
-    const item = coerced(scope, at, constant, type);
-    // A constant that no element can equal is never contained, so it must stay visible to `all`.
-    if (item !== undefined) list.push(item);
-    else if (mode === 'all') return neverContained(array);
-  }
-  return { kind: 'contains', mode, array, list };
-}
-
-/** False for every row that has the array, unknown for the others. */
-const neverContained = (array: Extract<Leaf, { kind: 'contains' }>['array']): Predicate => ({
-  kind: 'contains',
-  mode: 'any',
-  array,
-  list: [],
-});
-
-function unknownFunction(scope: Scope, name: string, at: number): Error {
+/** Names are all in lower case or all in upper case. */
+function conditionFunction(name: string): ConditionFunction | undefined {
   const lower = name.toLowerCase();
+  return name === lower || name === name.toUpperCase() ? conditionFunctions.get(lower) : undefined;
+}
+
+function unknownFunction(scope: Scope, node: Extract<Syntax, { kind: 'call' }>): Error {
+  const { name, at } = node;
+  const lower = name.toLowerCase();
+  if (isSample(node))
+    return scope.fail(at, `${name} is joined by 'and' to the whole of all other conditions`);
   if (lower === 'array_length') return scope.fail(at, `${name}(…) is a number; compare it with one`);
-  if (absentFunctions.has(lower) || lower.startsWith('st_'))
+  if (absentFunctions.has(lower))
     return unimplementedAt(scope.text, at, `the function ${lower.toUpperCase()}`);
   const near = nearestName(name, knownFunctions);
-  return scope.fail(
-    at,
-    `unknown function '${shorten(name)}'${near === undefined ? '' : `; did you mean '${near}'?`}`,
-  );
+  const hint = near === undefined ? '' : `; did you mean '${near}'?`;
+  return scope.fail(at, `unknown function '${shorten(name)}'${hint}`);
 }

@@ -117,6 +117,22 @@ export class Columns {
     );
   }
 
+  /** The items of a list as rows of their own: `itemsOf` makes the column of the items of one. */
+  items(fieldId: FieldId, count: number, itemsOf: (column: Column, count: number) => Column): FilterSource {
+    return this.cached(`items/${fieldId}/${count}`, () => {
+      const source = this.#source;
+      return {
+        rowCount: count,
+        column: (inner: FieldId) => itemsOf(source.column(inner), count),
+        cache: new Map<string, unknown>(),
+      };
+    });
+  }
+
+  get rowCount(): number {
+    return this.#source.rowCount;
+  }
+
   /** What is derived once for the block, and kept with it. */
   cached<T>(key: string, make: () => T): T {
     const { cache } = this.#source;

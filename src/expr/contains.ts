@@ -61,6 +61,17 @@ export function containsLeaf(
   return (row) => (valid?.[row] === 0 ? UNKNOWN : scan(offsets[row] as number, offsets[row + 1] as number));
 }
 
+/** Whether the array at a path is the one of the leaf. */
+export function sameLeaf(binder: Binder, { value, list }: Extract<Leaf, { kind: 'same' }>): RowTest {
+  const slots = binder.once(list, () => new Slots([list]));
+  const { values } = binder.needs(binder.columns.json(value));
+  const slotOf = jsonSlot(values, slots);
+  return (row) => {
+    if (values.kinds[row] !== ARRAY) return UNKNOWN;
+    return slotOf(row) >= 0 ? YES : NO;
+  };
+}
+
 function scanOf(
   mode: 'any' | 'all',
   wanted: number,

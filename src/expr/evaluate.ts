@@ -2,12 +2,16 @@
  * Runs a checked filter over blocks of rows. Large runs go through generated code, where the process allows it; small ones, very
  * large filters and processes under `--disallow-code-generation-from-strings` through closures. Both answer alike.
  */
+import type { Workers } from '../support/workers.ts';
 import type { CheckedFilter } from './check.ts';
 import { Columns, type FilterSource } from './columns.ts';
 import { type RowLoop, writeLoop } from './generate.ts';
 import { type BoundLeaf, bindLeaf } from './leaf.ts';
+import type { OpenAnswers } from './open-answers.ts';
 import { planRows, type RowPlan, rowMatcher } from './row-plan.ts';
-import { Binder } from './values.ts';
+import { slowTests } from './slow.ts';
+import { Binder, type BoundFilter } from './values.ts';
+import { rowWeightOf, weightOf } from './weight.ts';
 
 export type { FilterSource } from './columns.ts';
 
@@ -19,12 +23,29 @@ export interface CompiledFilter {
    * to `to - from` later: a caller that must not block goes in slices.
    */
   evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+  /**
+   * After `evaluate`: undefined when the bits of `[from, to)` are final. Else some tests are still open in rows whose bit is set; once the
+   * promise is fulfilled they are not, and `evaluate` and this are to be called again. Rows whose bit the caller has taken away cost nothing.
+   */
+  settle(
+    source: FilterSource,
+    from: number,
+    to: number,
+    out: Uint32Array,
+    signal?: AbortSignal,
+  ): Promise<void> | undefined;
+  /** Steps a byte of what the filter reads may cost: 1 for all but patterns. */
+  readonly weight: number;
+  /** Steps a row costs besides. */
+  readonly rowWeight: number;
 }
 
 /** How to compile. */
 export interface CompileOptions {
   /** False: closures only. Otherwise code is generated unless the process forbids it. */
   readonly codeGeneration?: boolean;
+  /** Answer what takes long (`filterTasks`); without them, the calling thread does. */
+  readonly workers?: Workers;
 }
 
 /** Below this many rows compiling costs more than it saves. */
@@ -35,23 +56,47 @@ const MAX_GENERATED_LEAVES = 200;
 const MAX_LOOPS = 16;
 
 /** The filter in a form that is quick to run, many times and on many blocks. Keep it for the length of a query. */
-export function compileFilter(filter: CheckedFilter, options: CompileOptions = {}): CompiledFilter {
+export const compileFilter = (filter: CheckedFilter, options: CompileOptions = {}): CompiledFilter =>
+  compile(filter, options, false);
+
+function compile(filter: CheckedFilter, options: CompileOptions, isInner: boolean): CompiledFilter {
   const { plan, leaves } = planRows(filter.root);
   const loops = new Loops(options.codeGeneration !== false && leaves.length <= MAX_GENERATED_LEAVES);
   const bindings = new WeakMap<object, Binding>();
-  const shared = new WeakMap<object, unknown>();
-  return {
-    evaluate(source, from, to, out) {
-      let binding = bindings.get(source.cache);
-      if (binding === undefined) {
-        const binder = new Binder(new Columns(source), shared);
-        const bound = leaves.map((leaf) => bindLeaf(binder, leaf));
-        binding = new Binding(plan, binder, bound);
-        bindings.set(source.cache, binding);
-      }
-      binding.run(loops, from, Math.min(to, source.rowCount), out);
-    },
+  const parts: BoundFilter = {
+    shared: new WeakMap(),
+    slow: slowTests(options.workers),
+    isInner,
+    compile: (root) => compile({ root, fields: filter.fields }, options, true),
   };
+  const bindingOf = (source: FilterSource): Binding => {
+    let binding = bindings.get(source.cache);
+    if (binding === undefined) {
+      const binder = new Binder(new Columns(source), parts);
+      binding = new Binding(
+        plan,
+        binder,
+        leaves.map((leaf) => bindLeaf(binder, leaf)),
+      );
+      bindings.set(source.cache, binding);
+    }
+    return binding;
+  };
+  return {
+    weight: weightOf(leaves),
+    rowWeight: rowWeightOf(leaves),
+    evaluate: (source, from, to, out) =>
+      bindingOf(source).run(loops, from, Math.min(to, source.rowCount), out),
+    settle: (source, from, to, out, signal) =>
+      bindingOf(source).settle({ from, to: Math.min(to, source.rowCount), out }, signal),
+  };
+}
+
+/** Rows whose bit of `out` is set in `[from, to)`. */
+interface SetRows {
+  readonly from: number;
+  readonly to: number;
+  readonly out: Uint32Array;
 }
 
 /** A filter tied to one block. */
@@ -59,12 +104,30 @@ class Binding {
   readonly #plan: RowPlan;
   readonly #binder: Binder;
   readonly #leaves: readonly BoundLeaf[];
+  readonly #open: readonly OpenAnswers[];
   #matches: ((row: number) => boolean) | undefined;
 
   constructor(plan: RowPlan, binder: Binder, leaves: readonly BoundLeaf[]) {
     this.#plan = plan;
     this.#binder = binder;
     this.#leaves = leaves;
+    this.#open = leaves.map(({ open }) => open).filter((open) => open !== undefined);
+  }
+
+  settle({ from, to, out }: SetRows, signal?: AbortSignal): Promise<void> | undefined {
+    if (this.#open.length === 0) return undefined;
+    const rows: number[] = [];
+    for (let row = from; row < to; row++)
+      if ((((out[row >>> 5] as number) >>> (row & 31)) & 1) === 1 && this.#isOpen(row)) rows.push(row);
+    return rows.length === 0 ? undefined : this.#settle(rows, signal);
+  }
+
+  #isOpen(row: number): boolean {
+    return this.#open.some((answers) => answers.isOpen(row));
+  }
+
+  async #settle(rows: readonly number[], signal?: AbortSignal): Promise<void> {
+    for (const answers of this.#open) await answers.settle(rows, signal);
   }
 
   run(loops: Loops, from: number, to: number, out: Uint32Array): void {

@@ -1,6 +1,8 @@
 /** Rows for the tests of filters: one field of every kind, as JavaScript values and as the columns a filter reads. */
+
+import { wkbOf } from '../geometry/read-wkt.ts';
 import type { FieldId } from '../model/ids.ts';
-import type { BytesColumn, Column, FixedColumn, FixedType } from '../model/rows.ts';
+import type { BytesColumn, Column, FixedColumn, FixedType, ListColumn } from '../model/rows.ts';
 import type { CollectionSchema, DataType, ElementType, FieldSchema } from '../model/schema.ts';
 import type { FilterSource } from './columns.ts';
 
@@ -27,7 +29,15 @@ export interface Row {
   readonly counts: readonly bigint[] | null;
   readonly meta: Json;
   readonly $meta: Json;
+  /** Microseconds since 1970. */
+  readonly born: bigint | null;
+  /** Well-known text. */
+  readonly place: string | null;
+  /** A struct array; both fields are of one length. */
+  readonly parts: readonly { readonly n: bigint; readonly word: string }[] | null;
 }
+
+const STRUCT = 115 as FieldId;
 
 const field = (
   fieldId: number,
@@ -64,7 +74,30 @@ export const filterSchema: CollectionSchema = {
     field(109, 'counts', 'Array', { elementType: 'Int64', maxCapacity: 8, nullable: true }),
     field(110, 'meta', 'JSON', { nullable: true }),
     field(111, 'vec', 'FloatVector', { dim: 2 }),
+    field(113, 'born', 'Timestamptz', { nullable: true }),
+    field(114, 'place', 'Geometry', { nullable: true }),
+    field(116, 'parts[n]', 'Array', {
+      elementType: 'Int64',
+      maxCapacity: 8,
+      nullable: true,
+      structFieldId: STRUCT,
+    }),
+    field(117, 'parts[word]', 'Array', {
+      elementType: 'VarChar',
+      maxCapacity: 8,
+      nullable: true,
+      structFieldId: STRUCT,
+    }),
+    field(118, 'parts[vec]', 'ArrayOfVector', {
+      elementType: 'FloatVector',
+      dim: 2,
+      maxCapacity: 8,
+      structFieldId: STRUCT,
+    }),
     field(112, '$meta', 'JSON', { isDynamic: true }),
+  ],
+  structs: [
+    { fieldId: STRUCT, name: 'parts', description: '', maxCapacity: 8, nullable: true, typeParams: {} },
   ],
 };
 
@@ -88,6 +121,9 @@ export const plainRow: Row = {
   counts: [],
   meta: {},
   $meta: {},
+  born: 0n,
+  place: 'POINT (0 0)',
+  parts: [],
 };
 
 export function jsonText(value: Json): string {
@@ -110,19 +146,17 @@ const constructors = {
   Double: Float64Array,
 };
 
-function fixed(
-  type: Exclude<FixedType, 'Timestamptz'>,
-  values: readonly (bigint | number | boolean | null)[],
-): FixedColumn {
+function fixed(type: FixedType, values: readonly (bigint | number | boolean | null)[]): FixedColumn {
   const made =
-    type === 'Int64'
+    type === 'Int64' || type === 'Timestamptz'
       ? BigInt64Array.from(values, (value) => BigInt(value ?? 0))
       : constructors[type].from(values.map((value) => Number(value ?? 0)));
   return { layout: 'fixed', type, values: made, valid: validOf(values) };
 }
 
-function bytes(type: 'VarChar' | 'JSON', texts: readonly (string | null)[]): BytesColumn {
-  const pieces = texts.map((text) => Buffer.from(text ?? ''));
+function bytes(type: 'VarChar' | 'JSON' | 'Geometry', texts: readonly (string | null)[]): BytesColumn {
+  const isGeometry = type === 'Geometry';
+  const pieces = texts.map((text) => Buffer.from(isGeometry && text !== null ? wkbOf(text) : (text ?? '')));
   const offsets = new Uint32Array(pieces.length + 1);
   for (const [i, piece] of pieces.entries()) offsets[i + 1] = offsets[i]! + piece.length;
   return {
@@ -152,11 +186,32 @@ function list(elementType: ElementType, rows: readonly (readonly (string | bigin
   };
 }
 
+function cellOf(row: Row, name: string): unknown {
+  const of = /^parts\[(\w+)\]$/.exec(name)?.[1];
+  if (of === undefined) return row[name as keyof Row];
+  return row.parts === null ? null : row.parts.map((part) => part[of as 'n' | 'word']);
+}
+
+function vectors(rows: readonly Row[]): Column {
+  const { offsets, valid } = list(
+    'Int64',
+    rows.map(({ parts }) => parts?.map(({ n }) => n) ?? null),
+  ) as ListColumn;
+  const items = {
+    layout: 'vector',
+    type: 'FloatVector',
+    dim: 2,
+    values: new Float32Array(2 * offsets.at(-1)!),
+  } as const;
+  return { layout: 'list', type: 'ArrayOfVector', offsets, valid, items };
+}
+
 export function sourceOf(rows: readonly Row[]): FilterSource {
   const columns = new Map<number, Column>();
   for (const { fieldId, name, dataType, elementType } of filterSchema.fields) {
-    const values = rows.map((row) => row[name as keyof Row]);
-    if (dataType === 'FloatVector')
+    const values = rows.map((row) => cellOf(row, name));
+    if (dataType === 'ArrayOfVector') columns.set(fieldId, vectors(rows));
+    else if (dataType === 'FloatVector')
       columns.set(fieldId, {
         layout: 'vector',
         type: dataType,
@@ -172,7 +227,8 @@ export function sourceOf(rows: readonly Row[]): FilterSource {
           values.map((value) => (value === null ? null : jsonText(value as Json))),
         ),
       );
-    else if (dataType === 'VarChar') columns.set(fieldId, bytes('VarChar', values as never));
+    else if (dataType === 'VarChar' || dataType === 'Geometry')
+      columns.set(fieldId, bytes(dataType, values as never));
     else columns.set(fieldId, fixed(dataType as 'Int64', values as never));
   }
   return {

@@ -1,10 +1,31 @@
 /** Arithmetic and comparison of known values: what constants fold by, and what the row evaluators fall back on. */
-import type { ArithmeticOp, CompareOp } from './syntax.ts';
+import type { ArithmeticOp, BitOp, CompareOp } from './syntax.ts';
 
 export const MIN_INT64 = -(2n ** 63n);
 export const MAX_INT64 = 2n ** 63n - 1n;
 
 export const fitsInt64 = (value: bigint): boolean => value >= MIN_INT64 && value <= MAX_INT64;
+
+/** A shift by more than an Int64 has is no number. */
+export const MAX_SHIFT = 63;
+const bitOps: ReadonlySet<string> = new Set<BitOp>(['&', '|', '^', '<<', '>>']);
+export const isBitOp = (op: ArithmeticOp): op is BitOp => bitOps.has(op);
+
+/** Of integers in two's complement, however long; undefined for a shift by less than 0 or more than 63. */
+export function bitArithmetic(op: BitOp, a: bigint, b: bigint): bigint | undefined {
+  switch (op) {
+    case '&':
+      return a & b;
+    case '|':
+      return a | b;
+    case '^':
+      return a ^ b;
+    case '<<':
+      return b < 0n || b > MAX_SHIFT ? undefined : a << b;
+    case '>>':
+      return b < 0n || b > MAX_SHIFT ? undefined : a >> b;
+  }
+}
 
 /** Integers without bounds; division truncates; undefined when dividing by zero. */
 export function wideArithmetic(op: Exclude<ArithmeticOp, '**'>, a: bigint, b: bigint): bigint | undefined {
@@ -19,10 +40,12 @@ export function wideArithmetic(op: Exclude<ArithmeticOp, '**'>, a: bigint, b: bi
       return b === 0n ? undefined : a / b;
     case '%':
       return b === 0n ? undefined : a % b;
+    default:
+      return bitArithmetic(op, a, b);
   }
 }
 
-/** Double arithmetic; a division by zero is undefined, as it is for integers; there is no modulo of Doubles. */
+/** Double arithmetic; a division by zero is undefined, as it is for integers; Doubles have no modulo and no bits. */
 export function floatArithmetic(op: ArithmeticOp, a: number, b: number): number | undefined {
   switch (op) {
     case '+':
@@ -33,10 +56,10 @@ export function floatArithmetic(op: ArithmeticOp, a: number, b: number): number 
       return a * b;
     case '/':
       return b === 0 ? undefined : a / b;
-    case '%':
-      return undefined;
     case '**':
       return a ** b;
+    default:
+      return undefined;
   }
 }
 

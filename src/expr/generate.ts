@@ -7,9 +7,10 @@ import { NO, YES } from './answer.ts';
 import type { IntegerView } from './columns.ts';
 import { type BoundLeaf, membersOf } from './leaf.ts';
 import type { ArithmeticValue, Leaf, Value } from './predicate.ts';
-import type { RowPlan } from './row-plan.ts';
+import { rangeOf } from './ranges.ts';
+import { mayPass, type RowPlan } from './row-plan.ts';
 import type { CompareOp } from './syntax.ts';
-import { type Binder, rangeOf } from './values.ts';
+import type { Binder } from './values.ts';
 
 /** Sets the bits of `[from, to)` that pass; they are zero before. */
 export type RowLoop = (from: number, to: number, out: Uint32Array, ...args: readonly unknown[]) => void;
@@ -81,6 +82,7 @@ class Writer {
 
   #leaf(leaf: Leaf, bound: BoundLeaf, negated: boolean): string {
     const inline = this.#inline(leaf, bound);
+    if (bound.open !== undefined) return `${this.#argument(mayPass(bound.test, negated))}(i)`;
     if (inline === undefined) return `${this.#argument(bound.test)}(i) === ${negated ? NO : YES}`;
     return `(${[...inline.known, negated ? `!(${inline.text})` : inline.text].join(' && ')})`;
   }
@@ -163,6 +165,7 @@ class Writer {
   #arithmetic({ type, op, left, right }: ArithmeticValue): Code | undefined {
     // A divisor from the row may be zero, which the row tests know how to answer.
     if ((op === '/' || op === '%') && right.kind !== 'int' && right.kind !== 'float') return undefined;
+    if (op === '<<' || op === '>>') return undefined;
     const a = this.#operand(left);
     const b = this.#operand(right);
     if (a === undefined || b === undefined) return undefined;

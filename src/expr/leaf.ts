@@ -2,19 +2,25 @@
 import type { FieldId } from '../model/ids.ts';
 import { unreachable } from '../support/assert.ts';
 import { type Answer, NO, type RowTest, UNKNOWN, YES } from './answer.ts';
-import { containsLeaf } from './contains.ts';
+import { containsLeaf, sameLeaf } from './contains.ts';
 import { compareNumbers, compareOrder, mirrored, numberKey } from './fold.ts';
+import { boxTest } from './geometry-leaf.ts';
+import { itemsTest } from './items-leaf.ts';
 import { ABSENT, ARRAY, isHollow, OBJECT, TEXT } from './json-column.ts';
 import { likeTest } from './like.ts';
 import { matchTest } from './match-leaf.ts';
-import type { JsonPath, Leaf, Literal, Scalar, Value } from './predicate.ts';
+import { OpenAnswers, type OpenTest } from './open-answers.ts';
+import type { GeometryTest, JsonPath, Leaf, Literal, Scalar, Value } from './predicate.ts';
+import { MAX_STEPS_AT_ONCE, regexTest, regexWeight } from './regex.ts';
 import type { CompareOp } from './syntax.ts';
 import { compareBytes, equalBytes, memberTest, type TextDictionary, type TextTest, utf8 } from './text.ts';
-import { type Binder, type RowScalar, readerOf } from './values.ts';
+import { type Binder, fieldReader, type RowScalar, readerOf } from './values.ts';
 
 /** A test tied to a block. */
 export interface BoundLeaf {
   readonly test: RowTest;
+  /** Present when answers may stay open. */
+  readonly open?: OpenAnswers;
   /** A test of dictionary codes, for generated code: row `i` passes when `table.hits[codes[i]]` is 1. */
   readonly coded?: {
     readonly codes: Uint32Array;
@@ -57,10 +63,18 @@ export function bindLeaf(binder: Binder, leaf: Leaf): BoundLeaf {
       return memberLeaf(binder, leaf.value, leaf.list);
     case 'like':
       return textLeaf(binder, leaf.value, likeTest(leaf.pattern));
+    case 'regex':
+      return regexLeaf(binder, leaf);
     case 'contains':
       return { test: containsLeaf(binder, leaf) };
     case 'match':
       return { test: matchTest(binder, leaf) };
+    case 'same':
+      return { test: sameLeaf(binder, leaf) };
+    case 'items':
+      return { test: itemsTest(binder, leaf) };
+    case 'geometry':
+      return geometryLeaf(binder, leaf);
     case 'null':
       return { test: nullTest(binder, leaf.value) };
     default:
@@ -101,6 +115,80 @@ function orderTest(op: CompareOp, { value }: Extract<Literal, { kind: 'text' }>)
     return (data, start, end) => equalBytes(data, start, end, wanted) === isEqual;
   }
   return (data, start, end) => compareOrder(op, compareBytes(data, wanted, 0, wanted.length, start, end));
+}
+
+function geometryLeaf(binder: Binder, leaf: GeometryTest): BoundLeaf {
+  const { columns } = binder;
+  const { op, wkb, distance } = leaf;
+  const constant = {
+    op,
+    ...(wkb === undefined ? {} : { constant: wkb }),
+    ...(distance === undefined ? {} : { distance }),
+  };
+  return openLeaf(binder, {
+    read: fieldReader(columns, { kind: 'field', type: 'text', fieldId: leaf.fieldId }) as OpenTest['read'],
+    decide: binder.once(leaf, () => boxTest(leaf)),
+    ask: (batch, signal) => binder.slow.geometries({ ...constant, ...batch }, signal),
+  });
+}
+
+function openLeaf(binder: Binder, test: OpenTest): BoundLeaf {
+  const open = new OpenAnswers(binder.columns.rowCount, test);
+  return { open, test: (row) => open.answer(row) };
+}
+
+/** As Milvus has it, what is no string at a JSON path does not match for certain, so that `!~` takes it. */
+function regexLeaf(binder: Binder, leaf: Extract<Leaf, { kind: 'regex' }>): BoundLeaf {
+  const { value, pattern } = leaf;
+  const test = binder.once(leaf, () => regexTest(pattern));
+  const bound = isLong(binder, value, regexWeight(pattern))
+    ? longRegexLeaf(binder, leaf, test)
+    : textLeaf(binder, value, test);
+  if (value.kind !== 'json') return bound;
+  const known = bound.test;
+  return {
+    ...bound,
+    test: (row) => {
+      const found = known(row);
+      return found === UNKNOWN ? NO : found;
+    },
+  };
+}
+
+/** Whether some text of the block may take too long to be matched at once. */
+function isLong({ columns, isInner }: Binder, value: Value, weight: number): boolean {
+  if (isInner) return false;
+  if (value.kind === 'element') {
+    const { items } = columns.list(value.fieldId);
+    return items.layout === 'bytes' && longestOf(items) * weight > MAX_STEPS_AT_ONCE;
+  }
+  if (value.kind !== 'field' && value.kind !== 'json') return false;
+  return longestOf(columns.bytes(value.fieldId)) * weight > MAX_STEPS_AT_ONCE;
+}
+
+function longestOf({ offsets }: { readonly offsets: Uint32Array }): number {
+  let longest = 0;
+  for (let i = 1; i < offsets.length; i++)
+    longest = Math.max(longest, (offsets[i] as number) - (offsets[i - 1] as number));
+  return longest;
+}
+
+function longRegexLeaf(
+  binder: Binder,
+  { value, pattern }: Extract<Leaf, { kind: 'regex' }>,
+  test: TextTest,
+): BoundLeaf {
+  const weight = regexWeight(pattern);
+  const read = readerOf(binder, value);
+  return openLeaf(binder, {
+    read: (row) => {
+      const text = read(row);
+      return text instanceof Uint8Array ? text : undefined;
+    },
+    decide: (text) =>
+      text.length * weight > MAX_STEPS_AT_ONCE ? undefined : answer(test(text, 0, text.length)),
+    ask: (batch, signal) => binder.slow.texts({ pattern, ...batch }, signal),
+  });
 }
 
 /** Tests the text of a field, an element or a JSON path; other JSON values are unknown. */

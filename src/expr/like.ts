@@ -138,3 +138,12 @@ function fallbackTable(wanted: Uint8Array): Uint32Array {
   }
   return table;
 }
+
+/** Steps a byte of text may cost: pieces with `_` between two `%` are looked for place by place. */
+export function likeWeight(pattern: string): number {
+  const pieces = present(piecesOf(pattern), 'pattern').slice(1, -1);
+  return pieces.reduce(
+    (most, piece) => (piece.includes(ANY_CODE_POINT) ? Math.max(most, piece.length) : most),
+    1,
+  );
+}

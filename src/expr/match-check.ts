@@ -14,12 +14,9 @@ const MAX_LEAST = 1000n;
 const MAX_SLOP = 2n ** 31n - 1n;
 const LEAST = 'minimum_should_match';
 
-/** Whether a function of that name matches texts, in small or capital letters. */
-export const isMatchCall = (name: string): boolean =>
-  ['text_match', 'phrase_match', 'TEXT_MATCH', 'PHRASE_MATCH'].includes(name);
-
 export function matchOf(scope: Scope, node: Call): MatchLeaf {
   const [field, words, third, ...more] = node.args;
+  if (scope.isOverItems) throw scope.fail(node.at, `${node.name} is for fields, not for items of arrays`);
   const isPhrase = node.name.toLowerCase() === 'phrase_match';
   if (field === undefined || words === undefined || more.length > 0)
     throw scope.fail(

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import type { Json, Row } from './filter-rows.suite.ts';
+import { moreConditions } from './naive-more.suite.ts';
 
 /** undefined is unknown. */
 export type Truth = boolean | undefined;
@@ -333,6 +334,7 @@ const leaf: fc.Arbitrary<Condition> = fc.oneof(
   like,
   nulls,
   contains,
+  { weight: 6, arbitrary: moreConditions },
 );
 
 const not = (truth: Truth): Truth => (truth === undefined ? undefined : !truth);

@@ -20,8 +20,8 @@ export interface Infix {
     | 'in'
     | 'not'
     | 'like'
-    | 'is'
-    | 'absent';
+    | 'regex'
+    | 'is';
 }
 
 const signs = new Map<string, Infix>([
@@ -33,13 +33,13 @@ const signs = new Map<string, Infix>([
   ['<=', { power: RELATIONAL, kind: 'relational' }],
   ['>', { power: RELATIONAL, kind: 'relational' }],
   ['>=', { power: RELATIONAL, kind: 'relational' }],
-  ['=~', { power: RELATIONAL, kind: 'absent' }],
-  ['!~', { power: RELATIONAL, kind: 'absent' }],
-  ['|', { power: 6, kind: 'absent' }],
-  ['^', { power: 7, kind: 'absent' }],
-  ['&', { power: 8, kind: 'absent' }],
-  ['<<', { power: 9, kind: 'absent' }],
-  ['>>', { power: 9, kind: 'absent' }],
+  ['=~', { power: RELATIONAL, kind: 'regex' }],
+  ['!~', { power: RELATIONAL, kind: 'regex' }],
+  ['|', { power: 6, kind: 'arithmetic' }],
+  ['^', { power: 7, kind: 'arithmetic' }],
+  ['&', { power: 8, kind: 'arithmetic' }],
+  ['<<', { power: 9, kind: 'arithmetic' }],
+  ['>>', { power: 9, kind: 'arithmetic' }],
   ['+', { power: 10, kind: 'arithmetic' }],
   ['-', { power: 10, kind: 'arithmetic' }],
   ['*', { power: 11, kind: 'arithmetic' }],

@@ -16,7 +16,6 @@ import {
   MAX_TEXT_LENGTH,
   type RelationalOp,
   type Syntax,
-  unimplementedAt,
 } from './syntax.ts';
 import { shorten, type Token, Tokens } from './tokens.ts';
 
@@ -30,6 +29,9 @@ export function parseFilter(text: string): FilterSyntax {
     );
   return { text, root: new Parser(text).whole() };
 }
+
+/** Words that stand before a string; elsewhere they are names like any other. */
+const timeWords = new Set(['ISO', 'iso', 'INTERVAL', 'interval']);
 
 class Parser {
   readonly #text: string;
@@ -78,12 +80,13 @@ class Parser {
       }
       case 'relational':
         return this.#relational(left);
-      case 'absent':
-        throw unimplementedAt(this.#text, at, `the operator '${this.#takeSign()}'`);
-      case 'like': {
+      case 'like':
         this.#take();
-        const pattern = this.#expression(RELATIONAL);
-        return { kind: 'like', at, height: this.#heightOver(at, [left, pattern]), value: left, pattern };
+        return this.#pattern('like', left, at);
+      case 'regex': {
+        const sign = this.#takeSign();
+        const test = this.#pattern('regex', left, at);
+        return sign === '=~' ? test : this.#negation(test, at);
       }
       case 'is':
         return this.#isNull(left);
@@ -91,11 +94,21 @@ class Parser {
         return this.#in(left);
       case 'not': {
         this.#take();
-        if (!this.#isWord('in')) throw this.#unexpected("'in' after 'not'");
-        const value = this.#in(left);
-        return { kind: 'not', at, height: this.#heightOver(at, [value]), value };
+        const isIn = this.#isWord('in');
+        if (!isIn && !this.#isWord('like')) throw this.#unexpected("'in' or 'like' after 'not'");
+        if (!isIn) this.#take();
+        return this.#negation(isIn ? this.#in(left) : this.#pattern('like', left, at), at);
       }
     }
+  }
+
+  #pattern(kind: 'like' | 'regex', value: Syntax, at: number): Syntax {
+    const pattern = this.#expression(RELATIONAL);
+    return { kind, at, height: this.#heightOver(at, [value, pattern]), value, pattern };
+  }
+
+  #negation(value: Syntax, at: number): Syntax {
+    return { kind: 'not', at, height: this.#heightOver(at, [value]), value };
   }
 
   #junction(first: Syntax, kind: 'and' | 'or', power: number): Syntax {
@@ -141,7 +154,7 @@ class Parser {
     if (!this.#isWord('null')) throw this.#unexpected(negated ? "'null'" : "'null' or 'not null'");
     this.#take();
     const test: Syntax = { kind: 'null', at, height: this.#heightOver(at, [value]), value };
-    return negated ? { kind: 'not', at, height: this.#heightOver(at, [test]), value: test } : test;
+    return negated ? this.#negation(test, at) : test;
   }
 
   #in(value: Syntax): Syntax {
@@ -161,7 +174,7 @@ class Parser {
         return { kind: 'literal', at, height: 0, value: token.value };
       case 'name':
         this.#take();
-        return this.#isSign('(') ? this.#call(token.word, at) : this.#name(token.word, at);
+        return this.#word(token.word, at);
       case 'keyword':
         return this.#prefixWord(token.word, at);
       case 'sign':
@@ -213,16 +226,40 @@ class Parser {
 
   #not(at: number): Syntax {
     this.#take();
-    const value = this.#expression(NOT);
-    return { kind: 'not', at, height: this.#heightOver(at, [value]), value };
+    return this.#negation(this.#expression(NOT), at);
   }
 
-  #name(name: string, at: number): Syntax {
+  #word(word: string, at: number): Syntax {
+    if (this.#token.kind === 'text' && timeWords.has(word)) {
+      const text = this.#token.value;
+      this.#take();
+      return { kind: word.toUpperCase() === 'ISO' ? 'moment' : 'interval', at, height: 0, text };
+    }
+    if (this.#isSign('(')) return this.#call(word, at);
+    return word === '$' ? this.#item(at) : this.#name(word, at);
+  }
+
+  /** `$[name]` or `$`. */
+  #item(at: number): Syntax {
+    if (!this.#isSign('[')) return { kind: 'item', at, height: 0, name: undefined };
+    this.#take();
+    const token = this.#token;
+    if (token.kind !== 'name' && token.kind !== 'text')
+      throw this.#unexpected('the name of a field of the struct');
+    this.#take();
+    this.#expectSign(']');
+    return { kind: 'item', at, height: 0, name: token.kind === 'name' ? token.word : token.value };
+  }
+
+  #name(word: string, at: number): Syntax {
+    let name = word;
     const keys: (string | number)[] = [];
     while (this.#isSign('[')) {
       this.#take();
       const token = this.#token;
-      if (token.kind === 'text') keys.push(token.value);
+      // `chunks[text]` is the name of a field: that of a struct.
+      if (token.kind === 'name' && name === word && keys.length === 0) name = `${word}[${token.word}]`;
+      else if (token.kind === 'text') keys.push(token.value);
       else if (token.kind === 'number' && typeof token.value === 'bigint' && token.value <= 0xffff_ffffn)
         keys.push(Number(token.value));
       else throw this.#unexpected('a key in quotes or an index');
@@ -235,7 +272,7 @@ class Parser {
 
   #call(name: string, at: number): Syntax {
     this.#take();
-    const args = this.#items(')', (item) => this.#named(item));
+    const args = this.#items(')', true);
     return { kind: 'call', at, height: this.#heightOver(at, args), name, args };
   }
 
@@ -245,25 +282,31 @@ class Parser {
     return { kind: 'list', at, height: this.#heightOver(at, items), items };
   }
 
-  /** What stands behind `name =` when that is what `item` is. */
-  #named(item: Syntax): Syntax {
-    if (item.kind !== 'name' || item.keys.length > 0 || !this.#isSign('=')) return item;
-    this.#take();
-    const value = this.#expression(0);
-    return { kind: 'named', at: item.at, height: this.#heightOver(item.at, [value]), name: item.name, value };
-  }
-
-  #items(close: string, completed = (item: Syntax): Syntax => item): Syntax[] {
+  #items(close: string, mayBeNamed = false): Syntax[] {
     const items: Syntax[] = [];
     while (!this.#isSign(close)) {
       if (items.length === MAX_LIST_LENGTH)
         throw invalidAt(this.#text, this.#token.at, `a list has at most ${MAX_LIST_LENGTH} items`);
-      items.push(completed(this.#expression(0)));
+      const item = this.#expression(0);
+      items.push(mayBeNamed && this.#isSign('=') ? this.#named(item) : item);
       if (!this.#isSign(',')) break;
       this.#take();
     }
     this.#expectSign(close, items.length === 0 ? undefined : "','");
     return items;
+  }
+
+  #named(name: Syntax): Syntax {
+    if (name.kind !== 'name' || name.keys.length > 0) throw this.#unexpected("','");
+    this.#take();
+    const value = this.#expression(0);
+    return {
+      kind: 'named',
+      at: name.at,
+      height: this.#heightOver(name.at, [value]),
+      name: name.name,
+      value,
+    };
   }
 
   #template(at: number): Syntax {

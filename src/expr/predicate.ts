@@ -7,7 +7,8 @@ import type { ArithmeticOp, CompareOp } from './syntax.ts';
 export type ValueType = 'int' | 'float' | 'text' | 'bool' | 'json';
 
 export type Literal =
-  | { readonly kind: 'int'; readonly value: bigint }
+  /** `isTime`: microseconds since 1970 UTC. */
+  | { readonly kind: 'int'; readonly value: bigint; readonly isTime?: true }
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'text'; readonly value: string }
   | { readonly kind: 'bool'; readonly value: boolean };
@@ -24,6 +25,8 @@ export interface FieldValue {
   readonly kind: 'field';
   readonly type: Exclude<ValueType, 'json'>;
   readonly fieldId: FieldId;
+  /** A Timestamptz: an integer to all who test rows. */
+  readonly isTime?: true;
 }
 
 export interface ElementValue {
@@ -40,6 +43,17 @@ export interface ArithmeticValue {
   readonly op: ArithmeticOp;
   readonly left: Value;
   readonly right: Value;
+  readonly isTime?: true;
+}
+
+/** A moment some months of the calendar and then some microseconds later, or earlier. */
+export interface MovedValue {
+  readonly kind: 'moved';
+  readonly type: 'int';
+  readonly of: Value;
+  readonly months: number;
+  readonly micros: bigint;
+  readonly isTime: true;
 }
 
 /** A field of type Array. */
@@ -55,7 +69,14 @@ export interface LengthValue {
   readonly of: ArrayField | JsonPath;
 }
 
-export type Value = Literal | FieldValue | ElementValue | JsonPath | LengthValue | ArithmeticValue;
+export type Value =
+  | Literal
+  | FieldValue
+  | ElementValue
+  | JsonPath
+  | LengthValue
+  | ArithmeticValue
+  | MovedValue;
 
 /** int, float, text, bool as JavaScript has them. */
 export type Scalar = bigint | number | string | boolean;
@@ -72,12 +93,57 @@ export interface MatchLeaf {
   readonly mode: MatchMode;
 }
 
+export const geometryOps = [
+  'equals',
+  'touches',
+  'overlaps',
+  'crosses',
+  'contains',
+  'intersects',
+  'within',
+  'dwithin',
+  'isvalid',
+] as const;
+export type GeometryOp = (typeof geometryOps)[number];
+
+/** Unknown also for a pair that cannot be related, because one is invalid in a way that no answer fits. */
+export interface GeometryTest {
+  readonly kind: 'geometry';
+  readonly op: GeometryOp;
+  readonly fieldId: FieldId;
+  /** The constant, as geometries are kept; absent for `isvalid`. */
+  readonly wkb?: Uint8Array;
+  /** Metres; `dwithin` only, whose constant is a point. */
+  readonly distance?: number;
+}
+
+/** How many of a row's items have to pass. */
+export type Quantifier = 'any' | 'all' | 'least' | 'most' | 'exact';
+
+/** Of the items of an array or a struct array. Known as soon as the items whose answer is unknown cannot change it. */
+export interface ItemTest {
+  readonly kind: 'items';
+  readonly mode: Quantifier;
+  /** Of `least`, `most` and `exact`. */
+  readonly count: number;
+  /** Any field of the struct, or the array: who tells how many items a row has. */
+  readonly fieldId: FieldId;
+  /** Its `field`s are read item by item. */
+  readonly item: Predicate;
+}
+
 /** Tests that are unknown when what they read is null or missing, except `null` itself. */
 export type Leaf =
   | { readonly kind: 'compare'; readonly op: CompareOp; readonly left: Value; readonly right: Value }
   /** Numbers of an int field are bigint, of a float field number; JSON mixes. */
   | { readonly kind: 'in'; readonly value: Value; readonly list: readonly Scalar[] }
   | { readonly kind: 'like'; readonly value: Value; readonly pattern: string }
+  /** RE2; of JSON, what is no string does not match, for certain. */
+  | { readonly kind: 'regex'; readonly value: Value; readonly pattern: string }
+  /** Whether the array at a JSON path is this one. Unknown for what is no array. */
+  | { readonly kind: 'same'; readonly value: JsonPath; readonly list: readonly Constant[] }
+  | GeometryTest
+  | ItemTest
   | {
       readonly kind: 'contains';
       readonly mode: 'any' | 'all';

@@ -9,6 +9,7 @@ import type { Literal, Predicate, Scalar } from './predicate.ts';
  * `key in []`, names no keys.
  */
 export function primaryKeysOf(filter: CheckedFilter, primaryFieldId: FieldId): PrimaryKeys | undefined {
+  if (filter.sample !== undefined) return undefined;
   const constants = constantsOf(filter.root, primaryFieldId);
   return constants && keysOf(constants);
 }

@@ -2,7 +2,7 @@
  * A predicate with its negations pushed down to the leaves. Kleene's logic then needs no third value inside: a row matches when
  * every test of a conjunction, one of a disjunction, is known and has the wanted answer. "Not known" never matches, negated or not.
  */
-import { NO, type RowTest, YES } from './answer.ts';
+import { NO, OPEN, type RowTest, YES } from './answer.ts';
 import type { Leaf, Predicate } from './predicate.ts';
 
 /** What has to hold for a row to match. */
@@ -63,8 +63,23 @@ export function rowMatcher(plan: RowPlan, tests: readonly RowTest[]): (row: numb
     }
     case 'leaf': {
       const test = tests[plan.index] as RowTest;
-      const wanted = plan.negated ? NO : YES;
-      return (row) => test(row) === wanted;
+      return plan.leaf.kind === 'geometry' || plan.leaf.kind === 'regex'
+        ? mayPass(test, plan.negated)
+        : passes(test, plan.negated);
     }
   }
+}
+
+function passes(test: RowTest, negated: boolean): (row: number) => boolean {
+  const wanted = negated ? NO : YES;
+  return (row) => test(row) === wanted;
+}
+
+/** An open answer passes until it is settled. */
+export function mayPass(test: RowTest, negated: boolean): (row: number) => boolean {
+  const wanted = negated ? NO : YES;
+  return (row) => {
+    const answer = test(row);
+    return answer === wanted || answer === OPEN;
+  };
 }

@@ -1,8 +1,10 @@
 /** The syntax tree of a filter. Offsets count UTF-16 units from the start of the text. */
 import { DbError } from '../errors/db-error.ts';
 
+/** Of integers only. */
+export type BitOp = '&' | '|' | '^' | '<<' | '>>';
 /** `**` is the power, always a Double. */
-export type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '**';
+export type ArithmeticOp = '+' | '-' | '*' | '/' | '%' | '**' | BitOp;
 export type RelationalOp = '<' | '<=' | '>' | '>=';
 export type CompareOp = '==' | '!=' | RelationalOp;
 
@@ -20,6 +22,12 @@ export type Syntax = At &
     /** A field or a dynamic key, with the keys in brackets behind it. */
     | { readonly kind: 'name'; readonly name: string; readonly keys: readonly (string | number)[] }
     | { readonly kind: 'template'; readonly name: string }
+    /** `$[name]`, a field of the struct at hand, or `$`, the item of the array at hand. */
+    | { readonly kind: 'item'; readonly name: string | undefined }
+    /** `ISO '…'` and `INTERVAL '…'`. */
+    | { readonly kind: 'moment' | 'interval'; readonly text: string }
+    /** `name = value` among the arguments of a call. */
+    | { readonly kind: 'named'; readonly name: string; readonly value: Syntax }
     | { readonly kind: 'negate'; readonly value: Syntax }
     | {
         readonly kind: 'arithmetic';
@@ -29,14 +37,12 @@ export type Syntax = At &
       }
     | { readonly kind: 'compare'; readonly op: CompareOp; readonly left: Syntax; readonly right: Syntax }
     | { readonly kind: 'in'; readonly value: Syntax; readonly list: Syntax }
-    | { readonly kind: 'like'; readonly value: Syntax; readonly pattern: Syntax }
+    | { readonly kind: 'like' | 'regex'; readonly value: Syntax; readonly pattern: Syntax }
     | { readonly kind: 'null'; readonly value: Syntax }
     | { readonly kind: 'exists'; readonly value: Syntax }
     | { readonly kind: 'and' | 'or'; readonly items: readonly Syntax[] }
     | { readonly kind: 'not'; readonly value: Syntax }
     | { readonly kind: 'call'; readonly name: string; readonly args: readonly Syntax[] }
-    /** An argument with a name: `minimum_should_match = 2`. */
-    | { readonly kind: 'named'; readonly name: string; readonly value: Syntax }
   );
 
 /** A parsed filter: the tree and the text its offsets point into. */

@@ -32,6 +32,8 @@ const isLetter = (code: number): boolean =>
   (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a) || code === 0x5f || code === 0x24;
 const isSpace = (code: number): boolean => code === 0x20 || (code >= 0x09 && code <= 0x0d) || code === 0xa0;
 
+const isQuote = (code: number): boolean => code === 0x22 || code === 0x27;
+
 const BACKSLASH = 0x5c;
 /** More digits than any 64-bit integer has; a longer literal is refused before it is converted. */
 const MAX_INTEGER_DIGITS = 20;
@@ -71,9 +73,10 @@ export class Tokens {
     const at = this.#position;
     if (at >= text.length) return { kind: 'end', at, end: at };
     const code = text.charCodeAt(at);
+    if ((code === 0x72 || code === 0x52) && isQuote(text.charCodeAt(at + 1))) return this.#rawString(at);
     if (isLetter(code)) return this.#word(at);
     if (isDigit(code) || (code === 0x2e && isDigit(text.charCodeAt(at + 1)))) return this.#number(at);
-    if (code === 0x22 || code === 0x27) return this.#string(at, code);
+    if (isQuote(code)) return this.#string(at, code);
     return this.#sign(at);
   }
 
@@ -131,6 +134,21 @@ export class Tokens {
         i = escaped.end;
         from = i;
       } else i++;
+    }
+    throw invalidAt(text, at, `the string that starts here has no closing ${String.fromCharCode(quote)}`);
+  }
+
+  /** `r"…"`: every backslash stays, also the one that lets a quote stand inside. */
+  #rawString(at: number): Token {
+    const text = this.#text;
+    const quote = text.charCodeAt(at + 1);
+    for (let i = at + 2; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code === BACKSLASH) i++;
+      else if (code === quote) {
+        this.#position = i + 1;
+        return { kind: 'text', at, end: i + 1, value: text.slice(at + 2, i) };
+      }
     }
     throw invalidAt(text, at, `the string that starts here has no closing ${String.fromCharCode(quote)}`);
   }

@@ -1,10 +1,22 @@
 /** Reads the value side of a test row by row: what generated code does not cover, and all of it where code may not be generated. */
 import { unreachable } from '../support/assert.ts';
-import type { Columns, IntegerView } from './columns.ts';
-import { exactArithmetic, floatArithmetic } from './fold.ts';
+import { addInterval, addSmallInterval } from '../timestamptz/intervals.ts';
+import type { Columns, FilterSource } from './columns.ts';
+import { exactArithmetic, floatArithmetic, isBitOp } from './fold.ts';
 import { DOUBLE, FALSE, INTEGER, type JsonValues, TEXT, TRUE, WIDE } from './json-column.ts';
-import type { ArithmeticValue, ElementValue, FieldValue, JsonPath, LengthValue, Value } from './predicate.ts';
-import type { ArithmeticOp } from './syntax.ts';
+import type {
+  ArithmeticValue,
+  ElementValue,
+  FieldValue,
+  JsonPath,
+  LengthValue,
+  MovedValue,
+  Predicate,
+  Value,
+} from './predicate.ts';
+import { rangeOf } from './ranges.ts';
+import type { SlowTests } from './slow.ts';
+import type { ArithmeticOp, BitOp } from './syntax.ts';
 import { utf8 } from './text.ts';
 
 /** Text is UTF-8. An integer is a number where that is exact, else a bigint. */
@@ -12,22 +24,50 @@ export type RowScalar = number | bigint | boolean | Uint8Array;
 /** Undefined: null, missing, of a type that has no place here, or divided by zero. */
 export type Reader = (row: number) => RowScalar | undefined;
 
+/** Sets the bits of the rows of `[from, to)` that match. */
+export interface InnerFilter {
+  evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+}
+
+/** What all blocks of one filter share. */
+export interface BoundFilter {
+  readonly shared: WeakMap<object, unknown>;
+  readonly slow: SlowTests;
+  /** It tests the items of another filter's rows: nobody settles what it leaves open. */
+  readonly isInner: boolean;
+  compile(root: Predicate): InnerFilter;
+}
+
 /** Ties tests to one block of rows; `prepare(to)` before reading rows below `to`. */
 export class Binder {
   readonly columns: Columns;
   readonly #preparers = new Set<{ prepare(to: number): void }>();
-  readonly #shared: WeakMap<object, unknown>;
+  readonly #filter: BoundFilter;
 
-  /** `shared` lives as long as the filter and serves all of its blocks. */
-  constructor(columns: Columns, shared: WeakMap<object, unknown>) {
+  constructor(columns: Columns, filter: BoundFilter) {
     this.columns = columns;
-    this.#shared = shared;
+    this.#filter = filter;
+  }
+
+  /** Who answers what takes long. */
+  get slow(): SlowTests {
+    return this.#filter.slow;
+  }
+
+  get isInner(): boolean {
+    return this.#filter.isInner;
+  }
+
+  /** A filter inside the filter, ready to run over items of arrays. */
+  compiled(root: Predicate): InnerFilter {
+    return this.#filter.compile(root);
   }
 
   /** What is made of a constant of the filter, made once. */
   once<T>(constant: object, make: () => T): T {
-    if (!this.#shared.has(constant)) this.#shared.set(constant, make());
-    return this.#shared.get(constant) as T;
+    const { shared } = this.#filter;
+    if (!shared.has(constant)) shared.set(constant, make());
+    return shared.get(constant) as T;
   }
 
   /** Has `column` decoded as far as rows are read. In the order of the calls. */
@@ -39,57 +79,6 @@ export class Binder {
   prepare(to: number): void {
     for (const column of this.#preparers) column.prepare(to);
   }
-}
-
-/** Bounds of the integers a value can take while it is computed with numbers; Doubles are unbounded. */
-interface Range {
-  readonly min: number;
-  readonly max: number;
-}
-const unbounded: Range = { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY };
-const MAX_LENGTH = 2 ** 32;
-
-/**
- * Undefined when some integer on the way might not be exact as a number: then the value is computed with bigints. JSON always
- * is, because its rows mix integers and Doubles.
- */
-export function rangeOf(columns: Columns, value: Value): Range | undefined {
-  switch (value.kind) {
-    case 'int':
-      return safe({ min: Number(value.value), max: Number(value.value) });
-    case 'field':
-      return value.type === 'int' ? viewRange(columns.integers(value.fieldId)) : unbounded;
-    case 'element':
-      return value.type === 'int' ? viewRange(columns.itemIntegers(value.fieldId)) : unbounded;
-    case 'length':
-      return { min: 0, max: MAX_LENGTH };
-    case 'json':
-      return undefined;
-    case 'arithmetic':
-      return arithmeticRange(columns, value);
-    default:
-      return unbounded;
-  }
-}
-
-const safe = (range: Range): Range | undefined =>
-  Number.isSafeInteger(range.min) && Number.isSafeInteger(range.max) ? range : undefined;
-
-const viewRange = ({ min, max, isWide }: IntegerView): Range | undefined =>
-  isWide ? undefined : safe({ min, max });
-
-function arithmeticRange(columns: Columns, { type, op, left, right }: ArithmeticValue): Range | undefined {
-  const a = rangeOf(columns, left);
-  const b = rangeOf(columns, right);
-  if (a === undefined || b === undefined || type === 'json') return undefined;
-  if (type === 'float') return unbounded;
-  if (op === '+') return safe({ min: a.min + b.min, max: a.max + b.max });
-  if (op === '-') return safe({ min: a.min - b.max, max: a.max - b.min });
-  const corners = [a.min * b.min, a.min * b.max, a.max * b.min, a.max * b.max];
-  if (op === '*') return safe({ min: Math.min(...corners), max: Math.max(...corners) });
-  // Quotient and remainder are never farther from zero than the dividend.
-  const bound = Math.max(Math.abs(a.min), Math.abs(a.max));
-  return { min: -bound, max: bound };
 }
 
 /** Reads `value` of one row after another. */
@@ -117,6 +106,8 @@ export function readerOf(binder: Binder, value: Value): Reader {
       return jsonReader(binder, value);
     case 'length':
       return lengthReader(binder, value);
+    case 'moved':
+      return movedReader(binder, value);
     case 'arithmetic':
       return rangeOf(binder.columns, value) === undefined
         ? exactReader(binder, value)
@@ -126,7 +117,7 @@ export function readerOf(binder: Binder, value: Value): Reader {
   }
 }
 
-function fieldReader(columns: Columns, { type, fieldId }: FieldValue): Reader {
+export function fieldReader(columns: Columns, { type, fieldId }: FieldValue): Reader {
   const valid = columns.valid(fieldId);
   const read =
     type === 'text' ? textItems(columns.bytes(fieldId)) : fixedItems(columns, type, fieldId, false);
@@ -205,6 +196,18 @@ function lengthReader(binder: Binder, { of }: LengthValue): Reader {
   return (row) => (valid?.[row] === 0 ? undefined : (offsets[row + 1] as number) - (offsets[row] as number));
 }
 
+function movedReader(binder: Binder, { of, months, micros }: MovedValue): Reader {
+  const read = readerOf(binder, of);
+  const small = Number(micros);
+  return (row) => {
+    const moment = read(row);
+    const quick = typeof moment === 'number' ? addSmallInterval(moment, months, small) : undefined;
+    if (quick !== undefined) return quick;
+    if (typeof moment !== 'number' && typeof moment !== 'bigint') return undefined;
+    return addInterval(BigInt(moment), { months, micros });
+  };
+}
+
 /** Every integer on the way is exact as a number. */
 function numberReader(binder: Binder, { type, op, left, right }: ArithmeticValue): Reader {
   const a = readerOf(binder, left) as (row: number) => number | undefined;
@@ -219,8 +222,25 @@ function numberReader(binder: Binder, { type, op, left, right }: ArithmeticValue
 
 function smallArithmetic(op: ArithmeticOp, a: number, b: number): number | undefined {
   if (op === '%') return b === 0 ? undefined : a % b;
+  if (isBitOp(op)) return smallBits(op, a, b);
   const result = floatArithmetic(op, a, b);
   return op === '/' && result !== undefined ? Math.trunc(result) : result;
+}
+
+/** See `bitRange` for what fits here. */
+function smallBits(op: BitOp, a: number, b: number): number {
+  switch (op) {
+    case '&':
+      return a & b;
+    case '|':
+      return a | b;
+    case '^':
+      return a ^ b;
+    case '<<':
+      return a * 2 ** b;
+    case '>>':
+      return Math.floor(a / 2 ** b);
+  }
 }
 
 /** Integers are bigints, Doubles numbers, down to the leaves. */

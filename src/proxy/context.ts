@@ -9,6 +9,7 @@ import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Log } from '../support/log.ts';
 import type { Workers } from '../support/workers.ts';
+import type { TimeZone } from '../timestamptz/zones.ts';
 import { requireName } from './wire/names.ts';
 
 /** A value of an expression template, `{name}` in a filter. */
@@ -16,8 +17,13 @@ export type TemplateValue = boolean | bigint | number | string | readonly Templa
 
 /** The filter language, as far as the proxy sees it. */
 export interface Filters {
-  /** Throws `filter-invalid` with the position. */
-  check(text: string, schema: CollectionSchema, values: ReadonlyMap<string, TemplateValue>): CheckedFilter;
+  /** Moments without an offset are told in `zone`. Throws `filter-invalid` with the position. */
+  check(
+    text: string,
+    schema: CollectionSchema,
+    values: ReadonlyMap<string, TemplateValue>,
+    zone: TimeZone,
+  ): CheckedFilter;
   /** The keys of a filter that only names primary keys (`id in [1, 2]`, `id == 1`); undefined for every other one. */
   primaryKeysOf(filter: CheckedFilter, primaryFieldId: FieldId): PrimaryKeys | undefined;
   /** The rows with these keys. */

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, type IncomingHttpHeaders } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -12,10 +15,15 @@ import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './tr
 
 type Answer = (call: IncomingCall) => Promise<Uint8Array>;
 
-async function withTransport(answer: Answer, body: (transport: Transport) => Promise<void>): Promise<void> {
+async function withTransport(
+  answer: Answer,
+  body: (transport: Transport) => Promise<void>,
+  path?: string,
+): Promise<void> {
   const transport = await listenHttp2({
     host: '127.0.0.1',
     port: 0,
+    ...(path === undefined ? {} : { path }),
     maxConnections: 20,
     dropped: () => undefined,
     maxReceiveBytes: 1_000_000,
@@ -46,8 +54,10 @@ async function send(
   { port }: Transport,
   headers: Record<string, string>,
   pieces: readonly Uint8Array[],
+  path?: string,
 ): Promise<RawAnswer> {
-  const session = connect(`http://127.0.0.1:${port}`);
+  const createConnection = path === undefined ? undefined : () => connectTcp(path);
+  const session = connect(`http://127.0.0.1:${port}`, createConnection && { createConnection });
   try {
     const stream = session.request({
       ':method': 'POST',
@@ -211,7 +221,7 @@ test('answers that a client does not take count: further calls are refused until
   );
 });
 
-test('clients that are silent, or say nothing to a goodbye, do not hold up a stop; a call under way is waited for', () => {
+async function stopWithSilentClients(path?: string): Promise<void> {
   let release: () => void = () => undefined;
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -220,15 +230,15 @@ test('clients that are silent, or say nothing to a goodbye, do not hold up a sto
     await held;
     return body;
   };
-  return withTransport(slow, async (transport) => {
+  const stop = async (transport: Transport) => {
     const open = () => {
-      const socket = connectTcp(transport.port, '127.0.0.1');
+      const socket = path === undefined ? connectTcp(transport.port, '127.0.0.1') : connectTcp(path);
       return new Promise<typeof socket>((resolve) => socket.once('connect', () => resolve(socket)));
     };
     // Nobody reads these: what the server says to them, its end included, is not seen.
     const silent = await Promise.all([open(), open(), open(), open()]);
     silent[0]?.write('PRI * HTTP/2.0\r\n');
-    const call = send(transport, {}, frameMessage(Buffer.from('x')));
+    const call = send(transport, {}, frameMessage(Buffer.from('x')), path);
     await setTimeout(50);
     const drained = transport.drain().then(() => 'drained');
     assert.equal(await Promise.race([drained, setTimeout(1500, 'waits')]), 'waits');
@@ -236,7 +246,22 @@ test('clients that are silent, or say nothing to a goodbye, do not hold up a sto
     assert.equal((await call).trailers['grpc-status'], '0');
     assert.equal(await Promise.race([drained, setTimeout(2000, 'waits')]), 'drained');
     for (const socket of silent) socket.destroy();
-  });
+  };
+  await withTransport(slow, stop, path);
+}
+
+test('clients that are silent, or say nothing to a goodbye, do not hold up a stop; a call under way is waited for', () =>
+  stopWithSilentClients());
+
+test('nor do they on a Unix socket, where clients have no addresses', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'tm-'));
+  try {
+    await stopWithSilentClients(join(folder, 's'));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 test('a connection whose client never says goodbye is gone after close', () =>

@@ -237,11 +237,13 @@ class Connections {
   readonly #server: Http2Server;
   readonly #calls = new Map<ServerHttp2Session, number>();
   /** A session that has said goodbye waits for ever for a client that does not: only its socket can be cut off. */
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Set<Numbered>();
+  #numbers = 0;
 
   constructor(server: Http2Server) {
     this.#server = server;
-    server.on('connection', (socket) => {
+    server.on('connection', (socket: Numbered) => {
+      socket[number] = this.#numbers++;
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
@@ -276,9 +278,9 @@ class Connections {
   }
 
   #cutOffSilent(): void {
-    const busy = [...this.#calls].filter(([, calls]) => calls > 0).map(([session]) => peerOf(session.socket));
+    const busy = [...this.#calls].filter(([, calls]) => calls > 0).map(([session]) => numberOf(session));
     const isBusy = new Set(busy);
-    for (const socket of this.#sockets) if (!isBusy.has(peerOf(socket))) socket.destroy();
+    for (const socket of this.#sockets) if (!isBusy.has(socket[number])) socket.destroy();
   }
 
   close(): void {
@@ -288,23 +290,27 @@ class Connections {
   }
 }
 
-/** A session shows its socket through a proxy, which is not the same object. */
-const peerOf = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
-  `${remoteAddress} ${remotePort}`;
+/** A session shows its socket through a proxy, which is not the same object; and those of a Unix socket have no address to tell them apart. */
+const number = Symbol('number');
+type Numbered = Socket & { [number]?: number };
+const numberOf = ({ socket }: ServerHttp2Session): number | undefined => (socket as Numbered)[number];
 
 function bind(server: Http2Server, options: TransportOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: Error) => reject(cannotListen(options, error));
     server.once('error', failed);
-    server.listen(options.port, options.host, () => {
+    const { host, port, path } = options;
+    server.listen(path === undefined ? { host, port } : { path }, () => {
       server.removeListener('error', failed);
       resolve();
     });
   });
 }
 
-function cannotListen({ host, port }: TransportOptions, cause: Error): DbError {
+function cannotListen({ host, port, path }: TransportOptions, cause: Error): DbError {
   const text = messageOf(cause);
+  if (path !== undefined)
+    return new DbError('parameter-invalid', `cannot listen on the socket '${path}': ${text}`, { cause });
   const why = text.includes('EADDRINUSE')
     ? `gRPC port ${port} on ${host} is in use. Stop what uses it, or choose another with --port (0 takes a free one)`
     : text.includes('EADDRNOTAVAIL')

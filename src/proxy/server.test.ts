@@ -48,7 +48,7 @@ test('R18, R20: every RPC that is not served, those of roles and of exports amon
   const server = await startServer();
   try {
     const unserved = allRpcs.filter((rpc) => !Object.hasOwn(service, rpc));
-    const parts = ['CreateRole', 'SelectGrant', 'OperatePrivilegeV2', 'ExportSnapshot', 'HybridSearch'];
+    const parts = ['CreateRole', 'SelectGrant', 'OperatePrivilegeV2', 'ExportSnapshot', 'BackupRBAC'];
     for (const rpc of parts) assert.ok((unserved as readonly string[]).includes(rpc), rpc);
     for (const rpc of unserved)
       await assert.rejects(

@@ -23,6 +23,8 @@ export interface MilvusServerOptions extends Omit<Services, 'limits'> {
   readonly host?: string;
   /** 0: any free port. */
   readonly port: number;
+  /** A Unix socket, instead of host and port. */
+  readonly path?: string;
   readonly limits?: Partial<ProxyLimits>;
 }
 
@@ -46,12 +48,13 @@ export class MilvusServer {
 
   /** Binds and serves at once. Throws `parameter-invalid` when the port cannot be had. */
   static async listen(options: MilvusServerOptions): Promise<MilvusServer> {
-    const { host = '127.0.0.1', port, limits, ...parts } = options;
+    const { host = '127.0.0.1', port, path, limits, ...parts } = options;
     const services = { ...parts, limits: { ...defaultLimits, ...limits } };
     const server = new MilvusServer(host, services);
     server.#transport = await listenHttp2({
       host,
       port,
+      ...(path === undefined ? {} : { path }),
       maxConnections: services.limits.maxConnections,
       dropped: () => server.#dropped(),
       maxReceiveBytes: services.limits.maxReceiveBytes,

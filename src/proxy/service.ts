@@ -7,6 +7,7 @@ import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
 import { deleteRows } from './handlers/delete.ts';
+import { hybridSearch } from './handlers/hybrid-search.ts';
 import * as indexes from './handlers/indexes.ts';
 import * as load from './handlers/load.ts';
 import * as partitions from './handlers/partitions.ts';
@@ -128,11 +129,15 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric, text by BM25, range search, filter, offset and round_decimal. `drop_ratio_search` is checked, the answer is exact. No group-by, order-by, iterator, search by ids, rerank functions, semantic highlighter or aggregation; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric, text by BM25, range search, filter, offset, round_decimal, grouping by one field, order by fields, iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. Grouping and ordering by keys of JSON fields, grouping by several fields, boosts with groups, model rerankers, function chains, semantic highlighter and aggregation are refused by name; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. An iterator goes on with the rows of its beginning, without those that were deleted before a flush or a compaction moved them. Filters as in `docs/filters.md`; `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
+  ),
+  HybridSearch: bytes(
+    hybridSearch,
+    'RRF, weighted and decay rankers, grouping by one field, boosts in the searches. All searches read the same rows. Model rerankers, function chains and a decay in one of the searches are refused by name.',
   ),
   Query: bytes(
     query,
-    'No iterator, group-by or order-by; rows come in primary-key order. Reads see every acknowledged write whatever the consistency level.',
+    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Ordering and grouping by keys of JSON fields are refused by name. Filters as in `docs/filters.md`: all of the language but TEXT_MATCH, PHRASE_MATCH and membership_match. Reads see every acknowledged write whatever the consistency level.',
   ),
   RunAnalyzer: unary(
     'RunAnalyzer',

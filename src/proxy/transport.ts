@@ -33,6 +33,8 @@ export interface TransportOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  /** A Unix socket, instead of host and port. */
+  readonly path?: string;
   /** Further ones are dropped as they come, and `dropped` is called. */
   readonly maxConnections: number;
   readonly dropped: () => void;

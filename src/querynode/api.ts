@@ -9,7 +9,7 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { MetricType } from '../model/metric.ts';
 import type { IndexRecord, SegmentRecord } from '../model/records.ts';
-import type { PrimaryKeys, QueryColumn, RowBatch } from '../model/rows.ts';
+import type { Column, PrimaryKeys, QueryColumn, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 
 export interface CollectionView {
@@ -27,6 +27,74 @@ export interface CollectionView {
   readonly indexes: readonly IndexRecord[];
   /** Absent: rows do not expire. */
   readonly expiry?: Expiry;
+}
+
+/** Rows of one value together. Null is a value. */
+export interface GroupBy {
+  readonly fieldId: FieldId;
+  /** Most hits of a group. */
+  readonly size: number;
+  /** Groups are filled as far as there are rows; otherwise with what the search for the groups found. */
+  readonly isStrict: boolean;
+}
+
+/** A field that orders rows: of equal values the next field decides, then what decided without an order. */
+export interface OrderField {
+  readonly fieldId: FieldId;
+  readonly isDescending: boolean;
+  readonly nullsFirst: boolean;
+}
+
+/** Scores that fall with the distance of a numeric field from an origin. Null counts as infinitely far. */
+export interface Decay {
+  readonly kind: 'decay';
+  readonly fieldId: FieldId;
+  readonly curve: 'gauss' | 'exp' | 'linear';
+  readonly origin: number;
+  readonly scale: number;
+  readonly offset: number;
+  /** Share of the score that is left at `offset + scale`. */
+  readonly decay: number;
+  readonly isNormalized: boolean;
+  /** What becomes of the scores of several searches first. */
+  readonly merge: 'max' | 'avg' | 'sum';
+}
+
+/** A weight for the rows that match. */
+export interface Boost {
+  /** Absent: every row. */
+  readonly filter?: CheckedFilter;
+  readonly weight: number;
+  /** The weight times a number from 0 to 1 that is drawn from the seed and the field, or the key. */
+  readonly random?: { readonly seed: bigint; readonly fieldId?: FieldId };
+}
+
+export interface Boosts {
+  readonly boosts: readonly Boost[];
+  /** How the weights of several boosts become one. */
+  readonly functionMode: 'multiply' | 'sum';
+  /** How that one changes the score. */
+  readonly boostMode: 'multiply' | 'sum';
+}
+
+/** Reranking of one search. Boosts change the candidates of every unit, decays then the nearest of them. */
+export interface Rerank {
+  readonly boosts?: Boosts;
+  readonly decays: readonly Decay[];
+}
+
+/** How the hits of several searches become one list. Scores of the outcome: the larger, the better. */
+export type Fusion =
+  | { readonly kind: 'rrf'; readonly k: number }
+  | { readonly kind: 'weighted'; readonly weights: readonly number[]; readonly isNormalized: boolean }
+  | Decay;
+
+/** A page of a search iterator: the next hits behind those that it has handed out. */
+export interface IteratorPage {
+  /** Of the page before; absent: the first page. */
+  readonly token?: string;
+  /** Score of the last hit of the page before. */
+  readonly lastBound?: number;
 }
 
 export interface SearchRequest {
@@ -53,6 +121,34 @@ export interface SearchRequest {
   readonly rangeFilter?: number;
   readonly filter?: CheckedFilter;
   readonly outputFields: readonly FieldId[];
+  /** `topK` and `offset` count groups then. */
+  readonly groupBy?: GroupBy;
+  /** Orders the `topK` nearest before the offset is taken; of groups, by their best hits. */
+  readonly orderBy?: readonly OrderField[];
+  readonly rerank?: Rerank;
+  /** Only rows in flushed segments. */
+  readonly ignoreGrowing?: boolean;
+  /** Exact, of one query; without groups, order, reranking and offset. */
+  readonly iterator?: IteratorPage;
+  /** The rows as they were then, as far as what was deleted since is known; absent: as they are. */
+  readonly asOf?: HybridTime;
+}
+
+/** Several searches over one state of the rows, fused. */
+export interface HybridRequest {
+  readonly collectionId: CollectionId;
+  readonly queryCount: number;
+  /** Without rows to hand out: their own output, offset and order are not looked at. */
+  readonly searches: readonly SearchRequest[];
+  readonly fusion: Fusion;
+  /** Groups of the fused hits; the searches are to be grouped alike. */
+  readonly groupBy?: GroupBy;
+  /** The score of a group from those of its hits. */
+  readonly groupScore: 'max' | 'sum' | 'avg';
+  /** Hits, or groups. */
+  readonly limit: number;
+  readonly offset: number;
+  readonly outputFields: readonly FieldId[];
 }
 
 export interface SearchResult {
@@ -65,6 +161,12 @@ export interface SearchResult {
   readonly elements?: Uint32Array;
   /** The output fields of the hits, in the same order. */
   readonly rows: RowBatch;
+  /** Of a grouped search: the value of the group of each hit. */
+  readonly groupValues?: Column;
+  /** Every write up to here was seen, none after it when it was asked for by `asOf` or an iterator. */
+  readonly readTs: HybridTime;
+  /** Where the next page begins. */
+  readonly next?: { readonly token: string; readonly lastBound: number };
 }
 
 export interface QueryRequest {
@@ -76,6 +178,35 @@ export interface QueryRequest {
   /** Absent: no bound but the server's. Rows come in primary-key order. */
   readonly limit?: number;
   readonly offset?: number;
+  /** Needs a limit. */
+  readonly orderBy?: readonly OrderField[];
+  readonly ignoreGrowing?: boolean;
+  readonly asOf?: HybridTime;
+}
+
+/** A column of an aggregation: of all rows of a group. Nulls are left out; of nothing but nulls it is null. */
+export type Aggregate =
+  | { readonly kind: 'count'; readonly fieldId?: FieldId }
+  | { readonly kind: 'sum' | 'avg' | 'min' | 'max'; readonly fieldId: FieldId };
+
+/** A group in the answer by its values, or by what was computed of its rows. */
+export interface AggregateRequest extends Omit<QueryRequest, 'outputFields' | 'orderBy'> {
+  /** Empty: all rows are one group. */
+  readonly groupBy: readonly FieldId[];
+  readonly aggregates: readonly Aggregate[];
+  /** By the place of a column in the answer: the group's fields, then the aggregates. */
+  readonly groupOrder?: readonly (Omit<OrderField, 'fieldId'> & { readonly column: number })[];
+}
+
+/** Columns one after another: the group's fields, then the aggregates. */
+export interface AggregateResult {
+  readonly rowCount: number;
+  readonly columns: readonly Column[];
+}
+
+/** Rows of a query and the time they were read at. */
+export interface QueryResult extends RowBatch {
+  readonly readTs: HybridTime;
 }
 
 export interface QueryNode {
@@ -93,7 +224,10 @@ export interface QueryNode {
   progress(collectionId: CollectionId): number | undefined;
   /** Throws `collection-not-loaded`; waits while it is loading. */
   search(request: SearchRequest): Promise<SearchResult>;
-  query(request: QueryRequest): Promise<RowBatch>;
+  hybridSearch(request: HybridRequest): Promise<SearchResult>;
+  query(request: QueryRequest): Promise<QueryResult>;
+  /** Throws `parameter-too-large` when there are too many groups. */
+  aggregate(request: AggregateRequest): Promise<AggregateResult>;
   count(request: Omit<QueryRequest, 'outputFields' | 'limit' | 'offset'>): Promise<number>;
   /** Timestamp up to which every write is visible here. */
   readonly visibleTs: HybridTime;

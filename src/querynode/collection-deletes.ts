@@ -54,14 +54,14 @@ export class CollectionDeletes {
   apply({ channel, partitionId, units }: Reach, { column, count }: KeyList, ts: HybridTime): void {
     const map = this.of(channel);
     for (let at = 0; at < count; at++) map.put(partitionId, column, at, ts);
-    for (const unit of units()) for (let at = 0; at < count; at++) unit.kill(column, at, ts);
+    for (const unit of units()) for (let at = 0; at < count; at++) unit.kill(column, at, ts, true);
   }
 
   /** `apply` in slices. */
   async applySliced(reach: Reach, { column, count }: KeyList, ts: HybridTime, pacer: Pacer): Promise<void> {
     const map = this.of(reach.channel);
     await inSlices(count, pacer, (at) => map.put(reach.partitionId, column, at, ts));
-    for (const unit of reach.units()) await inSlices(count, pacer, (at) => unit.kill(column, at, ts));
+    for (const unit of reach.units()) await inSlices(count, pacer, (at) => unit.kill(column, at, ts, true));
   }
 
   /**

@@ -66,6 +66,7 @@ export class CollectionRows {
   /** Something of theirs may stand here. */
   #hasDropped = false;
   #fault: unknown;
+  #newestTs = 0n as HybridTime;
   #isReleased = false;
 
   constructor(view: CollectionView, engine: VectorEngine, pacer: Pacer) {
@@ -128,8 +129,14 @@ export class CollectionRows {
   /** A write of the log. Small ones are visible when it returns, others when they are through; reads keep the order. */
   apply(write: AppliedWrite): void {
     for (const part of write.parts) if (part.kind === 'insert') this.#partitions.add(part.partitionId);
+    if (write.ts > this.#newestTs) this.#newestTs = write.ts;
     this.#inLog.add(write);
     this.#queue.write(write);
+  }
+
+  /** Of the writes that came by the log; a `read` from now on sees them all. */
+  get newestTs(): HybridTime {
+    return this.#newestTs;
   }
 
   /** Undefined while writes may go on; otherwise resolves when what waits is applied. */
@@ -142,9 +149,12 @@ export class CollectionRows {
     return this.#queue.settled();
   }
 
-  /** What is visible now, or as soon as the writes are applied that came before this call. To be released. */
-  read(partitionIds: readonly PartitionId[] | undefined): Promise<UnitView[]> {
-    return this.#queue.read(() => this.#views(partitionIds));
+  /**
+   * What is visible now, or as soon as the writes are applied that came before this call. To be released. `withDead`: also units whose
+   * rows have all been deleted.
+   */
+  read(partitionIds: readonly PartitionId[] | undefined, withDead = false): Promise<UnitView[]> {
+    return this.#queue.read(() => this.#views(partitionIds, withDead));
   }
 
   /** Live rows, as `read` would see them. */
@@ -252,9 +262,10 @@ export class CollectionRows {
     this.#deletes.clear();
   }
 
-  #views(partitionIds: readonly PartitionId[] | undefined): UnitView[] {
+  #views(partitionIds: readonly PartitionId[] | undefined, withDead: boolean): UnitView[] {
     const views: UnitView[] = [];
-    for (const unit of this.#readable(partitionIds)) if (unit.liveCount > 0) views.push(unit.view());
+    for (const unit of this.#readable(partitionIds))
+      if (withDead || unit.liveCount > 0) views.push(unit.view());
     return views;
   }
 

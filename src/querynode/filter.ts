@@ -1,17 +1,18 @@
 /** Filters over units: which of the live rows match. */
+import { DbError } from '../errors/db-error.ts';
 import type { CheckedFilter } from '../expr/check.ts';
-import type { MatchLeaf } from '../expr/predicate.ts';
 import { vectorWidth } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, PrimaryKeys } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
+import type { Random } from '../support/random.ts';
 import type { Workers } from '../support/workers.ts';
 import { countRows, intersect } from './bitmap.ts';
 import { nullColumn } from './column-writer.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
-import { type MatchContext, prepareMatches, prepareMatchWords } from './text-matches.ts';
+import { prepareMatches } from './text-matches.ts';
 import { keyFieldOf, requireField, type UnitView } from './unit.ts';
 
 export interface FilterSource {
@@ -24,6 +25,17 @@ export interface FilterSource {
 export interface CompiledFilter {
   /** Writes bits `from` to `to` of `out`; `from` is a multiple of 32. */
   evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+  /** Undefined: the bits are final. Otherwise to be awaited, and then evaluated again: see the expression room. */
+  settle?(
+    source: FilterSource,
+    from: number,
+    to: number,
+    out: Uint32Array,
+    signal: AbortSignal,
+  ): Promise<void> | undefined;
+  /** Steps a byte of the fields may cost, and a row besides. Absent: 1. */
+  readonly weight?: number;
+  readonly rowWeight?: number;
 }
 
 /** What the query node needs of the expression room. */
@@ -31,35 +43,41 @@ export interface Filters {
   compile(filter: CheckedFilter): CompiledFilter;
   /** The keys when the filter asks for rows by primary key and nothing else. */
   primaryKeys(filter: CheckedFilter, keyField: FieldId): PrimaryKeys | undefined;
+  /** Bytes and items of the fields in the rows before one. Absent: rows are all there is to count. */
+  sizeBefore?(source: FilterSource, fields: readonly FieldId[]): (row: number) => number;
+  /** Draws samples. Absent: filters with a sample are refused. */
+  readonly random?: Random;
 }
 
 /** A filter made ready for all units of a read. */
-export type ReadyFilter =
-  | { readonly kind: 'keys'; readonly keys: KeyList }
-  | {
-      readonly kind: 'rows';
-      readonly compiled: CompiledFilter;
-      readonly schema: CollectionSchema;
-      readonly matches: readonly MatchLeaf[];
-      /** For the matches. */
-      readonly workers: Workers | undefined;
-    };
+export type ReadyFilter = { readonly kind: 'keys'; readonly keys: KeyList } | RowFilter;
 
-export async function readyFilter(
+interface RowFilter {
+  readonly kind: 'rows';
+  readonly filters: Filters;
+  readonly filter: CheckedFilter;
+  readonly compiled: CompiledFilter;
+  readonly schema: CollectionSchema;
+  /** For matches of texts. */
+  readonly workers: Workers | undefined;
+}
+
+export function readyFilter(
   filters: Filters,
   filter: CheckedFilter,
   schema: CollectionSchema,
-  context: MatchContext,
-): Promise<ReadyFilter> {
+  workers: Workers | undefined,
+): ReadyFilter {
   const keys = filters.primaryKeys(filter, keyFieldOf(schema).fieldId);
   if (keys !== undefined) return { kind: 'keys', keys: keyList(keys) };
-  const { matches = [] } = filter;
-  await prepareMatchWords(matches, context);
-  return { kind: 'rows', compiled: filters.compile(filter), schema, matches, workers: context.workers };
+  return { kind: 'rows', filters, filter, compiled: filters.compile(filter), schema, workers };
 }
 
 const ROWS_PER_SLICE = 8192;
 const COST_PER_ROW = 8;
+/** Steps, of some nanoseconds each, and how many of them are one unit. */
+const STEPS_PER_SLICE = 2 ** 20;
+const STEPS_PER_UNIT = 8;
 const KEYS_PER_SLICE = 1024;
 const COST_PER_KEY = 15;
 
@@ -69,13 +87,55 @@ export function select(view: UnitView, filter: ReadyFilter | undefined, pacer: P
   return filter.kind === 'keys' ? selectKeys(view, filter.keys, pacer) : selectRows(view, filter, pacer);
 }
 
-async function selectRows(
-  view: UnitView,
-  { compiled, schema, matches, workers }: Extract<ReadyFilter, { kind: 'rows' }>,
-  pacer: Pacer,
-): Promise<Selection> {
-  const { unit, rowCount } = view;
-  const source: FilterSource = {
+async function selectRows(view: UnitView, ready: RowFilter, pacer: Pacer): Promise<Selection> {
+  const { compiled, filter, filters } = ready;
+  const source = rowSource(view, ready.schema);
+  await prepareMatches(filter.matches ?? [], view.unit, source, { pacer, workers: ready.workers });
+  const { weight = 1, rowWeight = 1 } = compiled;
+  const size = filters.sizeBefore?.(source, filter.fields) ?? (() => 0);
+  const steps = (from: number, to: number): number =>
+    (size(to) - size(from)) * weight + (to - from) * rowWeight;
+  const rows = new Uint32Array(view.live.length);
+  for (let from = 0; from < view.rowCount; ) {
+    const to = sliceEnd(from, view.rowCount, steps);
+    const cost = (to - from) * COST_PER_ROW + steps(from, to) / STEPS_PER_UNIT;
+    await settledSlice({ compiled, source, within: view.live, rows, pacer }, from, to, cost);
+    from = to;
+  }
+  intersect(rows, view.live);
+  if (filter.sample !== undefined) await takeSample(rows, filter.sample, filters.random, pacer);
+  return { view, rows, count: countRows(rows) };
+}
+
+export interface SliceParts {
+  readonly compiled: RowFilter['compiled'];
+  readonly source: FilterSource;
+  /** Other rows are not asked about. */
+  readonly within: Uint32Array;
+  readonly rows: Uint32Array;
+  readonly pacer: Pacer;
+}
+
+/** Sets the bits of the matching rows of a slice; what is slow to decide is decided by workers. `from` is a multiple of 32. */
+export async function settledSlice(
+  { compiled, source, within, rows, pacer }: SliceParts,
+  from: number,
+  to: number,
+  cost: number,
+): Promise<void> {
+  for (;;) {
+    compiled.evaluate(source, from, to, rows);
+    intersectWords(rows, within, from, to);
+    await pacer.spend(cost);
+    const open = compiled.settle?.(source, from, to, rows, pacer.signal);
+    if (open === undefined) return;
+    await open;
+  }
+}
+
+/** The rows of a view as filters read them. */
+export function rowSource({ unit, rowCount }: UnitView, schema: CollectionSchema): FilterSource {
+  return {
     rowCount,
     column(fieldId) {
       const present = unit.column(fieldId);
@@ -85,16 +145,54 @@ async function selectRows(
     },
     cache: unit.cacheFor(rowCount),
   };
-  await prepareMatches(matches, unit, source, { pacer, workers });
-  const rows = new Uint32Array(view.live.length);
-  for (let from = 0; from < rowCount; from += ROWS_PER_SLICE) {
-    const to = Math.min(rowCount, from + ROWS_PER_SLICE);
-    compiled.evaluate(source, from, to, rows);
-    await pacer.spend((to - from) * COST_PER_ROW);
-  }
-  intersect(rows, view.live);
-  return { view, rows, count: countRows(rows) };
 }
+
+/** Slices begin at multiples of 32 rows, the first word of bits that is theirs alone. */
+const WORD = 32;
+
+/** Half as far until the steps fit; a word of rows at least. */
+export function sliceEnd(
+  from: number,
+  rowCount: number,
+  steps: (from: number, to: number) => number,
+): number {
+  let length = ROWS_PER_SLICE;
+  while (length > WORD && steps(from, Math.min(rowCount, from + length)) > STEPS_PER_SLICE) length /= 2;
+  return Math.min(rowCount, from + length);
+}
+
+function intersectWords(rows: Uint32Array, live: Uint32Array, from: number, to: number): void {
+  for (let word = from / WORD; word < Math.ceil(to / WORD); word++)
+    rows[word] = (rows[word] as number) & (live[word] as number);
+}
+
+/**
+ * Keeps a part of the set bits: each of the sets of that many is as likely as any other (Knuth, "Seminumerical algorithms", 3.4.2, S).
+ * The part of a row that is left over decides by chance, so that many small units do not add up to too many or too few.
+ */
+export async function takeSample(
+  rows: Uint32Array,
+  part: number,
+  random: Random | undefined,
+  pacer: Pacer,
+): Promise<void> {
+  if (random === undefined) throw new DbError('unimplemented', 'random_sample is not implemented');
+  let left = countRows(rows);
+  let wanted = Math.floor(left * part + random.next());
+  for (let word = 0; word < rows.length; word++) {
+    let kept = 0;
+    for (let bits = rows[word] as number; bits !== 0; bits &= bits - 1) {
+      if (random.next() * left-- >= wanted) continue;
+      wanted--;
+      kept |= bits & -bits;
+    }
+    rows[word] = kept;
+    if (word % WORDS_PER_PAUSE === 0) await pacer.spend(WORDS_PER_PAUSE * COST_PER_DRAWN_WORD);
+  }
+}
+
+const WORDS_PER_PAUSE = 32;
+const COST_PER_DRAWN_WORD = 32 * 20;
 
 async function selectKeys(view: UnitView, keys: KeyList, pacer: Pacer): Promise<Selection> {
   const { unit, live } = view;

@@ -114,7 +114,7 @@ export class GrowingSegment {
         .map(({ fieldId }) => [fieldId, new SparseIndex()] as const),
     );
     const columns = new Map([...writers].map(([fieldId, { writer }]) => [fieldId, writer]));
-    const unit = new Unit({ place, schema, capacity, columns, timestamps, vectors, sparse });
+    const unit = new Unit({ place, schema, capacity, columns, timestamps, vectors, sparse, isGrowing: true });
     return { unit, timestamps, writers, sparse, textBytes: 0 };
   }
 }

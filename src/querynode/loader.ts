@@ -21,13 +21,17 @@ export interface GraphShape {
   readonly metric: DenseMetric;
 }
 
-/** Reads the files of flushed segments, checksums verified, off the event loop. Throws `data-integrity`, `object-not-found`. */
+/**
+ * Reads the files of flushed segments, checksums verified, off the event loop. Throws `data-integrity`, `object-not-found`, and the
+ * reason of a signal that is aborted meanwhile, once nothing is read any more.
+ */
 export interface SegmentFiles {
   /** Vectors go to the blocks; their columns are among the result's. */
   rows(
     record: SegmentRecord,
     schema: CollectionSchema,
     vectors: ReadonlyMap<FieldId, VectorBlock>,
+    signal: AbortSignal,
   ): Promise<{
     readonly batch: RowBatch;
     readonly timestamps: BigInt64Array;
@@ -37,12 +41,14 @@ export interface SegmentFiles {
   deletes(
     record: SegmentRecord,
     keyField: FieldSchema,
+    signal: AbortSignal,
   ): Promise<{ readonly keys: PrimaryKeys; readonly timestamps: BigInt64Array }>;
   /** The file must fit `shape`. Undefined: of a kind this node cannot search; it scans instead. */
   graph(
     index: SegmentIndex,
     vectors: VectorBlock,
     shape: GraphShape,
+    signal: AbortSignal,
   ): Promise<{ readonly graph: GraphIndex; free(): void } | undefined>;
 }
 
@@ -139,7 +145,7 @@ async function loadDeletes(
   { files, pacer, signal, written }: LoadOptions,
 ): Promise<void> {
   signal.throwIfAborted();
-  const { keys, timestamps } = await files.deletes(record, keyFieldOf(schema));
+  const { keys, timestamps } = await files.deletes(record, keyFieldOf(schema), signal);
   if (keys.values.length !== record.rowCount || timestamps.length !== record.rowCount)
     throw damaged(record, `holds ${keys.values.length} deletes instead of ${record.rowCount}`);
   // They reach rows that are read already: a read before the write that they are of must not see them.
@@ -163,7 +169,8 @@ async function loadUnit(record: SegmentRecord, view: CollectionView, options: Lo
         const floats = blockFloats(dataType, dim, rowCount);
         vectors.set(fieldId, options.engine.allocate(floats, graph?.file.sizeBytes));
       }
-    const { batch, timestamps, sparse = new Map() } = await options.files.rows(record, schema, vectors);
+    const { files, signal } = options;
+    const { batch, timestamps, sparse = new Map() } = await files.rows(record, schema, vectors, signal);
     if (batch.rowCount !== rowCount || timestamps.length !== rowCount)
       throw damaged(record, `holds ${batch.rowCount} rows instead of ${rowCount}`);
     const place = { segmentId, partitionId, channel };
@@ -200,7 +207,7 @@ async function loadIndexes(
       signal.throwIfAborted();
       const present = unit.indexes.get(index.fieldId);
       const isSame = present?.buildId === index.buildId;
-      const opened = isSame ? present : await openIndex(index, unit, view, files);
+      const opened = isSame ? present : await openIndex(index, unit, view, { files, signal });
       if (opened !== undefined) indexes.set(index.fieldId, opened);
     }
     return indexes;
@@ -215,12 +222,12 @@ async function openIndex(
   index: SegmentIndex,
   unit: Unit,
   view: CollectionView,
-  files: SegmentFiles,
+  { files, signal }: Pick<LoadOptions, 'files' | 'signal'>,
 ): Promise<UnitIndex | undefined> {
   const vectors = unit.vectors.get(index.fieldId);
   const metric = metricOf(view, index);
   if (vectors === undefined || metric === undefined) return undefined;
   const dim = requireField(view.schema, index.fieldId).dim ?? 0;
-  const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim, metric });
+  const opened = await files.graph(index, vectors, { rowCount: unit.capacity, dim, metric }, signal);
   return opened && { buildId: index.buildId, graph: opened.graph, memory: new Shared([opened]) };
 }

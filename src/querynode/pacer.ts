@@ -75,6 +75,10 @@ export class Pacer {
     return this.#turns.slices;
   }
 
+  get signal(): AbortSignal {
+    return this.#signal;
+  }
+
   /** Undefined: go on. Otherwise to be awaited first; rejects with the signal's reason. */
   spend(units: number): Promise<void> | undefined {
     return this.#turns.spend(units)?.then(() => this.#signal.throwIfAborted());

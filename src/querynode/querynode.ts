@@ -1,20 +1,33 @@
 /** The query node: which collections are loaded, and who may read them when. */
 import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
-import type { CollectionId, PartitionId } from '../model/ids.ts';
-import type { RowBatch } from '../model/rows.ts';
+import type { CollectionId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { StreamingNode } from '../streamingnode/api.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Workers } from '../support/workers.ts';
-import type { CollectionView, QueryNode, QueryRequest, SearchRequest, SearchResult } from './api.ts';
+import { aggregateRows } from './aggregate.ts';
+import type {
+  AggregateRequest,
+  AggregateResult,
+  CollectionView,
+  HybridRequest,
+  QueryNode,
+  QueryRequest,
+  QueryResult,
+  SearchRequest,
+  SearchResult,
+} from './api.ts';
+import { asOf } from './as-of.ts';
 import { unexpired } from './expired.ts';
 import type { Filters } from './filter.ts';
+import { hybridRows } from './hybrid.ts';
+import { IteratorCursors, iteratorPage } from './iterators.ts';
 import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
 import { Pacer, type SliceLimits, Turns } from './pacer.ts';
-import { countRowsOf, queryRows } from './query.ts';
-import type { ReadContext } from './reads.ts';
+import { checkOrder, countRowsOf, queryRows } from './query.ts';
+import { newestOf, partsOf, type ReadContext, type ReadRequest } from './reads.ts';
 import { searchRows } from './search.ts';
 import type { VectorEngine } from './vectors.ts';
 
@@ -58,6 +71,7 @@ export class LocalQueryNode implements QueryNode {
   /** Loads that met what may pass, and why; whoever keeps the collection loaded sends its view again. */
   readonly #interrupted = new Map<CollectionId, string>();
   readonly #turns: Turns;
+  readonly #cursors = new IteratorCursors();
   #waiting = 0;
   #appliedTs = 0n as HybridTime;
   #isClosed = false;
@@ -122,11 +136,42 @@ export class LocalQueryNode implements QueryNode {
   search(request: SearchRequest): Promise<SearchResult> {
     const { engine } = this.#options;
     const { parallelUnits } = this.#limits;
-    return this.#read(request, (context) => searchRows({ ...context, engine, parallelUnits }, request));
+    const { iterator } = request;
+    if (iterator === undefined)
+      return this.#read(request, async (context, readTs) => ({
+        ...(await searchRows({ ...context, engine, parallelUnits }, request)),
+        readTs,
+      }));
+    const known = iterator.token === undefined ? undefined : this.#cursors.get(iterator.token)?.ts;
+    const ts = known ?? request.asOf;
+    return this.#read(
+      { ...request, ...(ts === undefined ? { asOf: 'now' } : { asOf: ts }) },
+      async (context, readTs) => ({
+        ...(await iteratorPage({ ...context, engine, parallelUnits }, request, this.#cursors, readTs)),
+        readTs,
+      }),
+    );
   }
 
-  query(request: QueryRequest): Promise<RowBatch> {
-    return this.#read(request, (context) => queryRows(context, request));
+  hybridSearch(request: HybridRequest): Promise<SearchResult> {
+    const { engine } = this.#options;
+    const { parallelUnits } = this.#limits;
+    return this.#read(partsOf(request), async (context, readTs) => ({
+      ...(await hybridRows({ ...context, engine, parallelUnits }, request)),
+      readTs,
+    }));
+  }
+
+  query(request: QueryRequest): Promise<QueryResult> {
+    checkOrder(request);
+    return this.#read(request, async (context, readTs) => ({
+      ...(await queryRows(context, request)),
+      readTs,
+    }));
+  }
+
+  aggregate(request: AggregateRequest): Promise<AggregateResult> {
+    return this.#read(request, (context) => aggregateRows(context, request));
   }
 
   async count(request: Omit<QueryRequest, 'outputFields' | 'limit' | 'offset'>): Promise<number> {
@@ -164,23 +209,31 @@ export class LocalQueryNode implements QueryNode {
   }
 
   async #read<T>(
-    request: { readonly collectionId: CollectionId; readonly partitionIds?: readonly PartitionId[] },
-    work: (context: ReadContext) => Promise<T>,
+    request: ReadRequest,
+    work: (context: ReadContext, readTs: HybridTime) => Promise<T>,
   ): Promise<T> {
     const collection = await this.#open(request.collectionId);
     return collection.whileOpen(async () => {
-      const views = await collection.rows.read(request.partitionIds);
+      const { rows } = collection;
+      // Before the read: everything up to here is in it.
+      const { newestTs } = rows;
+      const views = await rows.read(request.partitionIds, request.asOf !== undefined);
       const pacer = new Pacer(this.#turns, collection.signal);
-      const { expiry } = collection.rows.view;
       try {
-        return await work({
-          schema: collection.rows.schema,
-          views: await unexpired(views, expiry, this.#options.clock.nowMs(), pacer),
+        const newest = newestOf(newestTs, views);
+        const readTs = request.asOf === undefined || request.asOf === 'now' ? newest : request.asOf;
+        const kept = request.ignoreGrowing === true ? views.filter(({ unit }) => !unit.isGrowing) : views;
+        const then = request.asOf === undefined ? kept : await asOf(kept, readTs, pacer);
+        const { expiry } = rows.view;
+        const context = {
+          schema: rows.schema,
+          views: await unexpired(then, expiry, this.#options.clock.nowMs(), pacer),
           filters: this.#options.filters,
           workers: this.#options.workers,
           pacer,
           maxBytes: this.#limits.answerBytes,
-        });
+        };
+        return await work(context, readTs);
       } finally {
         for (const view of views) view.release();
       }

@@ -1,7 +1,10 @@
 /** What searches and queries share. */
 import type { CheckedFilter } from '../expr/check.ts';
+import type { HybridTime } from '../model/hybrid-time.ts';
+import type { CollectionId, PartitionId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { Workers } from '../support/workers.ts';
+import type { HybridRequest } from './api.ts';
 import { type Filters, readyFilter, select } from './filter.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
@@ -23,12 +26,34 @@ export async function selectAll(
   { views, filters, schema, pacer, workers }: ReadContext,
   filter: CheckedFilter | undefined,
 ): Promise<Selection[]> {
-  const ready =
-    filter === undefined ? undefined : await readyFilter(filters, filter, schema, { pacer, workers });
+  const ready = filter === undefined ? undefined : readyFilter(filters, filter, schema, workers);
   const selections: Selection[] = [];
   for (const view of views) {
     const selection = await select(view, ready, pacer);
     if (selection.count > 0) selections.push(selection);
   }
   return selections;
+}
+
+/** What is read, and of which moment. */
+export interface ReadRequest {
+  readonly collectionId: CollectionId;
+  readonly partitionIds?: readonly PartitionId[];
+  readonly ignoreGrowing?: boolean;
+  /** `now`: at the newest write. Absent: nobody asks for it again. */
+  readonly asOf?: HybridTime | 'now';
+}
+
+/** The newest time of `first` and the rows of the views. */
+export function newestOf(first: HybridTime, views: readonly UnitView[]): HybridTime {
+  let newest = first;
+  for (const { newestTs } of views) if (newestTs > newest) newest = newestTs as HybridTime;
+  return newest;
+}
+
+/** The partitions that one of the searches reads. */
+export function partsOf({ collectionId, searches }: HybridRequest): ReadRequest {
+  const parts = searches.map(({ partitionIds }) => partitionIds);
+  if (parts.includes(undefined)) return { collectionId };
+  return { collectionId, partitionIds: [...new Set(parts.flatMap((ids) => ids ?? []))] };
 }

@@ -64,7 +64,8 @@ export function reduceHits(lists: readonly UnitHits[], options: ReduceOptions): 
   return hits.slice(options.offset);
 }
 
-function seenKey(keys: KeyColumn, row: number): string | bigint {
+/** What tells primary keys apart in a set. */
+export function seenKey(keys: KeyColumn, row: number): string | bigint {
   if (keys.type === 'VarChar')
     return Buffer.from(
       keys.data.buffer,

@@ -1,15 +1,23 @@
-/** Nearest rows: per unit, then reduced. */
+/** Nearest rows: per unit, then reduced, reranked, grouped and put in order. */
 import { DbError } from '../errors/db-error.ts';
+import type { FieldId } from '../model/ids.ts';
 import { isSmallerBetter } from '../model/metric.ts';
+import type { FieldSchema } from '../model/schema.ts';
+import { present } from '../support/assert.ts';
 import { mapLimited } from '../support/limiter.ts';
-import type { SearchRequest, SearchResult } from './api.ts';
+import type { OrderField, SearchRequest, SearchResult } from './api.ts';
 import { weightedQueries } from './bm25.ts';
 import { gatherKeys, gatherRows, type RowRefs } from './gather.ts';
+import { type Group, nearestGroups } from './groups.ts';
 import { checkQueries, nearest, type Queries } from './nearest.ts';
 import type { Selection } from './order.ts';
+import { ordered } from './ordering.ts';
+import { queryAt } from './query-columns.ts';
 import { type ReadContext, selectAll } from './reads.ts';
 import { type Hit, reduceHits } from './reduce.ts';
+import { boosting, decayed } from './rescore.ts';
 import { keyFieldOf, requireField } from './unit.ts';
+import { valueReader } from './values.ts';
 import type { NearestRows, VectorEngine } from './vectors.ts';
 
 export interface SearchContext extends ReadContext {
@@ -18,41 +26,182 @@ export interface SearchContext extends ReadContext {
   readonly parallelUnits: number;
 }
 
+/** What is found, before somebody says when it was read. */
+export type Found = Omit<SearchResult, 'readTs'>;
+
 const MAX_TOP_K = 16_384;
 const COST_PER_HIT = 30;
 
-export async function searchRows(context: SearchContext, request: SearchRequest): Promise<SearchResult> {
-  const field = requireField(context.schema, request.fieldId);
+export async function searchRows(context: SearchContext, request: SearchRequest): Promise<Found> {
   checkPage(request);
-  const queries = await weighted(context, request, checkQueries(field, request));
-  const outputs = request.outputFields.map((fieldId) => requireField(context.schema, fieldId));
-  const selections = await selectAll(context, request.filter);
-  const found = await mapLimited(selections, context.parallelUnits, (selection) =>
-    nearest(context, request, field, queries, selection),
-  );
-  const hits: Hit[] = [];
-  const counts = new Uint32Array(request.queryCount);
+  const lists: (readonly Hit[])[] = [];
+  for await (const hits of hitsOfQueries(context, request)) lists.push(hits);
+  return gatherHits(context, lists, request.outputFields, request.groupBy?.fieldId);
+}
+
+/** The page of every query, in order. `unit` of a hit: the place of its view in the context. */
+const hitsOfQueries = (context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> =>
+  request.groupBy === undefined ? plainPages(context, request) : groupedPages(context, request);
+
+async function* groupedPages(context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> {
+  const { offset, topK, orderBy = [] } = request;
+  const values = valuesOf(context, orderBy);
+  for await (const groups of groupsOfQueries(context, request)) {
+    const inOrder = orderBy.length === 0 ? groups : ordered(groups, orderBy, ([best]) => values(best));
+    yield inOrder.slice(offset, topK).flat();
+  }
+}
+
+async function* plainPages(context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> {
+  const { offset, orderBy = [], rerank, metric } = request;
+  const values = valuesOf(context, orderBy);
+  for await (const hits of nearestHits(context, request)) {
+    const reranked = decayed(context, rerank?.decays ?? [], metric, hits);
+    const inOrder = orderBy.length === 0 ? reranked : ordered(reranked, orderBy, values);
+    yield offset === 0 ? inOrder : inOrder.slice(offset);
+  }
+}
+
+/** Reads what rows are ordered by. */
+function valuesOf({ schema, views }: ReadContext, orderBy: readonly OrderField[]) {
+  const fields = orderBy.map(({ fieldId }) => requireField(schema, fieldId));
+  const readers = views.map(({ unit }) => fields.map((field) => valueReader(unit, field)));
+  return (hit: Hit | undefined) =>
+    hit === undefined ? [] : (readers[hit.unit] ?? []).map((read) => read(hit.row));
+}
+
+/** The `topK` nearest of every query, candidates boosted. */
+export async function* nearestHits(
+  context: SearchContext,
+  request: SearchRequest,
+): AsyncGenerator<readonly Hit[]> {
+  const { field, queries, selections, places } = await prepared(context, request);
+  const isLargerBetter = !isSmallerBetter(request.metric);
+  const boosts = request.rerank?.boosts;
+  const boosted = boosts === undefined ? undefined : boosting(context, boosts, isLargerBetter);
+  const found = await mapLimited(selections, context.parallelUnits, async (selection) => {
+    const rows = await nearest(context, request, field, queries, selection);
+    return boosted === undefined ? rows : boosted(selection, rows);
+  });
   const starts = new Uint32Array(found.length);
   for (let query = 0; query < request.queryCount; query++) {
-    const best = reduceQuery(selections, found, { query, starts, request });
-    counts[query] = best.length;
-    for (const hit of best) hits.push(hit);
+    const lists = found.map((rows, unit) => {
+      const list = listOf(rows, query, starts[unit] ?? 0);
+      starts[unit] = (starts[unit] ?? 0) + list.rows.length;
+      const { keys } = present(selections[unit], 'selection').view.unit;
+      return { ...list, unit: places[unit] ?? 0, keys };
+    });
+    yield reduceHits(lists, { offset: 0, limit: request.topK, isLargerBetter });
     await context.pacer.spend(request.topK * COST_PER_HIT);
   }
+}
+
+/** The hits of one query in one unit. */
+function listOf({ counts, rows, scores, elements }: NearestRows, query: number, from: number) {
+  const to = from + (counts[query] ?? 0);
+  return {
+    rows: rows.subarray(from, to),
+    scores: scores.subarray(from, to),
+    elements: elements?.subarray(from, to),
+  };
+}
+
+/** The `topK` best groups of every query. */
+export async function* groupsOfQueries(
+  context: SearchContext,
+  request: SearchRequest,
+): AsyncGenerator<Hit[][]> {
+  const { groupBy } = request;
+  if (groupBy === undefined) throw new DbError('parameter-invalid', 'the search is not grouped');
+  const { field, views, selections, places } = await prepared(context, request);
+  for (let query = 0; query < request.queryCount; query++) {
+    const single = { ...request, queryCount: 1, queries: queryAt(request.queries, query) };
+    const queries = await weighted({ ...context, views }, single, checkQueries(field, single));
+    const groups: Group[] = await nearestGroups({
+      selections,
+      field: requireField(context.schema, groupBy.fieldId),
+      groupBy,
+      limit: request.topK,
+      isLargerBetter: !isSmallerBetter(request.metric),
+      parallelUnits: context.parallelUnits,
+      pacer: context.pacer,
+      nearest: (selection, k, isExact) =>
+        nearest(
+          context,
+          { ...single, topK: k },
+          field,
+          queries,
+          isExact ? withoutIndexes(selection) : selection,
+        ),
+    });
+    yield groups.map(({ hits }) => hits.map((hit) => ({ ...hit, unit: places[hit.unit] ?? 0 })));
+  }
+}
+
+/** Without an index a unit is scanned. */
+export const withoutIndexes = ({ view, ...rest }: Selection): Selection => ({
+  ...rest,
+  view: { ...view, indexes: new Map() },
+});
+
+export interface Prepared {
+  readonly field: FieldSchema;
+  readonly queries: Queries;
+  /** All that are read. */
+  readonly views: ReadContext['views'];
+  readonly selections: readonly Selection[];
+  /** Of the views of the selections in the context. */
+  readonly places: readonly number[];
+}
+
+export async function prepared(context: SearchContext, request: SearchRequest): Promise<Prepared> {
+  const field = requireField(context.schema, request.fieldId);
+  const only = request.partitionIds === undefined ? undefined : new Set(request.partitionIds);
+  const isRead = ({ unit }: ReadContext['views'][number]): boolean =>
+    (only?.has(unit.place.partitionId) ?? true) && !(request.ignoreGrowing === true && unit.isGrowing);
+  const views = context.views.filter(isRead);
+  const queries = await weighted({ ...context, views }, request, checkQueries(field, request));
+  const selections = await selectAll({ ...context, views }, request.filter);
+  const places = new Map(context.views.map((view, place) => [view, place]));
+  return {
+    field,
+    queries,
+    views,
+    selections,
+    places: selections.map(({ view }) => present(places.get(view), 'view')),
+  };
+}
+
+/** The hits as an answer. */
+export async function gatherHits(
+  context: ReadContext,
+  lists: readonly (readonly Hit[])[],
+  outputFields: readonly FieldId[],
+  groupField: FieldId | undefined,
+): Promise<Found> {
+  const { schema, views } = context;
+  const outputs = outputFields.map((fieldId) => requireField(schema, fieldId));
+  const hits = lists.flat();
   const refs: RowRefs = {
     units: Uint32Array.from(hits, ({ unit }) => unit),
     rows: Uint32Array.from(hits, ({ row }) => row),
   };
-  const views = selections.map(({ view }) => view);
   const elements = hits.some(({ element }) => element !== undefined)
     ? { elements: Uint32Array.from(hits, ({ element = 0 }) => element) }
     : {};
+  const groups =
+    groupField === undefined
+      ? undefined
+      : await gatherRows(views, refs, [requireField(schema, groupField)], context);
   return {
-    counts,
+    counts: Uint32Array.from(lists, ({ length }) => length),
     ...elements,
     scores: Float32Array.from(hits, ({ score }) => score),
-    keys: await gatherKeys(views, refs, keyFieldOf(context.schema), context),
+    keys: await gatherKeys(views, refs, keyFieldOf(schema), context),
     rows: await gatherRows(views, refs, outputs, context),
+    ...(groups === undefined || groupField === undefined
+      ? {}
+      : { groupValues: present(groups.columns.get(groupField), 'the group field') }),
   };
 }
 
@@ -71,33 +220,4 @@ function checkPage({ topK, offset }: SearchRequest): void {
     throw new DbError('parameter-invalid', `topk ${topK} is not from 1 to ${MAX_TOP_K}`);
   if (!Number.isInteger(offset) || offset < 0 || offset >= topK)
     throw new DbError('parameter-invalid', `offset ${offset} is not from 0 to topk ${topK}`);
-}
-
-interface QueryPart {
-  readonly query: number;
-  /** Where the hits of this query begin, by unit; moved on to the next query. */
-  readonly starts: Uint32Array;
-  readonly request: SearchRequest;
-}
-
-function reduceQuery(
-  selections: readonly Selection[],
-  found: readonly NearestRows[],
-  { query, starts, request }: QueryPart,
-): Hit[] {
-  const lists = found.map(({ counts, rows, scores, elements }, unit) => {
-    const from = starts[unit] ?? 0;
-    const to = from + (counts[query] ?? 0);
-    starts[unit] = to;
-    const keys = (selections[unit] as Selection).view.unit.keys;
-    return {
-      unit,
-      rows: rows.subarray(from, to),
-      scores: scores.subarray(from, to),
-      elements: elements?.subarray(from, to),
-      keys,
-    };
-  });
-  const { offset, topK, metric } = request;
-  return reduceHits(lists, { offset, limit: topK - offset, isLargerBetter: !isSmallerBetter(metric) });
 }

@@ -24,7 +24,7 @@ import type { HybridTime } from '../model/hybrid-time.ts';
 import { ALL_PARTITIONS, type BuildId, type IndexId, type SegmentId } from '../model/ids.ts';
 import type { FileKind, SegmentFile, SegmentRecord } from '../model/records.ts';
 import { encodeDeletes } from '../segment/deletes-file.ts';
-import { loadTasks } from '../segment/load.ts';
+import { LOAD_DELETES, LOAD_SEGMENT, loadTasks } from '../segment/load.ts';
 import { encodeRows } from '../segment/rows-file.ts';
 import { MemoryStore } from '../storage/memory.ts';
 import { systemClock } from '../support/system-clock.ts';
@@ -39,11 +39,11 @@ import { WorkerFiles } from './segment-files.ts';
 const schema = schemaOf('Int64');
 const rows = Array.from({ length: 3000 }, (_, i) => ({ key: (i * 7919) % 3001, tag: i }));
 
-async function world() {
+async function world(run?: Workers['run']) {
   const store = new MemoryStore(() => 0);
   const tasks = { ...loadTasks({ store }), ...vectorTasks() };
   const workers = {
-    run: async (task: string, input: unknown) => (await tasks[task]!(input as never)).output,
+    run: run ?? (async (task: string, input: unknown) => (await tasks[task]!(input as never)).output),
     close: () => Promise.resolve(),
   } as Workers;
   const arena = new VectorArena({ maxBytes: 2 ** 26, memoryBytes: 2 ** 25, growBytes: 2 ** 20 });
@@ -173,3 +173,23 @@ for (const damage of ['rows', 'deletes', 'graph'])
     assert.equal(arena.usedBytes, 0);
     await node.close();
   });
+
+test('a load that is given up cuts off what threads read of it, and frees its memory', async () => {
+  const cut: string[] = [];
+  const { arena, node, segment, deletes } = await world(
+    (task, _input, _transfer, signal) =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener('abort', () => {
+          cut.push(task);
+          reject(signal.reason);
+        });
+      }),
+  );
+  const load = node.load(viewOf(schema, [segment, deletes]));
+  const refused = assert.rejects(load, (error) => isDbError(error));
+  await new Promise((resolve) => setImmediate(resolve));
+  await node.close();
+  await refused;
+  assert.deepEqual(cut.sort(), [LOAD_DELETES, LOAD_SEGMENT].sort());
+  assert.equal(arena.usedBytes, 0);
+});

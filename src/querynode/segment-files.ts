@@ -3,7 +3,7 @@ import { DbError } from '../errors/db-error.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile, SegmentIndex, SegmentRecord } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
-import { type CollectionSchema, isDenseVector } from '../model/schema.ts';
+import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import type { Deletes } from '../segment/deletes-file.ts';
 import {
   LOAD_DELETES,
@@ -49,17 +49,17 @@ export class WorkerFiles implements SegmentFiles {
     { files }: SegmentRecord,
     { fields }: CollectionSchema,
     vectors: ReadonlyMap<FieldId, VectorBlock>,
+    signal: AbortSignal,
   ): ReturnType<SegmentFiles['rows']> {
     const targets = [...vectors].map(([fieldId, { values }]) => ({
       fieldId,
       buffer: values.buffer,
       byteOffset: values.byteOffset,
     }));
-    const { rowCount, timestamps, columns, vectorValid, blocks } = await this.#load({
-      files,
-      fields,
-      vectors: targets,
-    });
+    const { rowCount, timestamps, columns, vectorValid, blocks } = await this.#load(
+      { files, fields, vectors: targets },
+      signal,
+    );
     const all = new Map<FieldId, Column>(columns);
     for (const { fieldId, dataType, dim = 0 } of fields) {
       const values = vectors.get(fieldId)?.values;
@@ -71,28 +71,33 @@ export class WorkerFiles implements SegmentFiles {
     return { batch: { rowCount, columns: all }, timestamps, sparse };
   }
 
-  async #load(input: LoadInput): Promise<LoadedSparse> {
+  async #load(input: LoadInput, signal: AbortSignal): Promise<LoadedSparse> {
     if (input.fields.some(({ dataType }) => dataType === 'SparseFloatVector'))
-      return this.#workers.run<LoadInput, LoadedSparse>(LOAD_SPARSE_SEGMENT, input);
-    const loaded = await this.#workers.run<LoadInput, LoadedSegment>(LOAD_SEGMENT, input);
+      return this.#workers.run<LoadInput, LoadedSparse>(LOAD_SPARSE_SEGMENT, input, [], signal);
+    const loaded = await this.#workers.run<LoadInput, LoadedSegment>(LOAD_SEGMENT, input, [], signal);
     return { ...loaded, blocks: new Map() };
   }
 
-  deletes({ files }: SegmentRecord): ReturnType<SegmentFiles['deletes']> {
-    return this.#workers.run<LoadDeletesInput, Deletes>(LOAD_DELETES, { files });
+  deletes(
+    { files }: SegmentRecord,
+    _keyField: FieldSchema,
+    signal: AbortSignal,
+  ): ReturnType<SegmentFiles['deletes']> {
+    return this.#workers.run<LoadDeletesInput, Deletes>(LOAD_DELETES, { files }, [], signal);
   }
 
   async graph(
     index: SegmentIndex,
     vectors: VectorBlock,
     shape: GraphShape,
+    signal: AbortSignal,
   ): ReturnType<SegmentFiles['graph']> {
     if (index.kind !== 'HNSW') return undefined;
     assert(vectors instanceof ArenaVectors, 'vectors lie in the arena');
     const { arena } = vectors;
     const block = vectors.takeRoom(index.file.sizeBytes);
     try {
-      await this.#read(index.file, bytesOf(block));
+      await this.#read(index.file, bytesOf(block), signal);
       const opened = await HnswIndex.open(arena, vectors.block, block, shape);
       return { graph: graphOf(opened, vectors, this.#engine), free: () => arena.free(block) };
     } catch (error) {
@@ -101,13 +106,18 @@ export class WorkerFiles implements SegmentFiles {
     }
   }
 
-  async #read({ key, sizeBytes, crc32: expected }: SegmentFile, into: Uint8Array): Promise<void> {
+  async #read(
+    { key, sizeBytes, crc32: expected }: SegmentFile,
+    into: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
     const stat = await this.#store.stat(key);
     if (stat === undefined) throw new DbError('object-not-found', `object '${key}' is missing`);
     if (stat.sizeBytes !== sizeBytes)
       throw new DbError('data-integrity', `object '${key}' has ${stat.sizeBytes} bytes, not ${sizeBytes}`);
     let sum = 0;
     for (let at = 0; at < sizeBytes; at += WINDOW_BYTES) {
+      signal.throwIfAborted();
       const window = await this.#store.getRange(key, at, Math.min(WINDOW_BYTES, sizeBytes - at));
       sum = crc32(window, sum);
       into.set(window, at);

@@ -33,10 +33,7 @@ export interface MatchContext {
 }
 
 /** The words of the matches. Once for a filter. */
-export async function prepareMatchWords(
-  matches: readonly MatchLeaf[],
-  { workers }: MatchContext,
-): Promise<void> {
+async function prepareWords(matches: readonly MatchLeaf[], { workers }: MatchContext): Promise<void> {
   for (const leaf of matches) {
     const { params, text } = leaf;
     const isQuick = !analyzerOf(params).isHeavy && text.length <= MAX_QUERY_HERE;
@@ -45,13 +42,14 @@ export async function prepareMatchWords(
   }
 }
 
-/** The terms of the unit's texts, as far as the filter will look. */
+/** The words of the matches and the terms of the unit's texts, as far as the filter will look. */
 export async function prepareMatches(
   matches: readonly MatchLeaf[],
   unit: Unit,
   source: FilterSource,
   context: MatchContext,
 ): Promise<void> {
+  await prepareWords(matches, context);
   for (const { fieldId, params } of matches) {
     const column = source.column(fieldId);
     assert(column.layout === 'bytes', 'a text field has bytes');

@@ -14,6 +14,7 @@ import { assert, present } from '../support/assert.ts';
 import { TextIndex } from '../text/text-index.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import { LiveRows } from './bitmap.ts';
+import { Deaths } from './deaths.ts';
 import { KeyIndex } from './key-index.ts';
 import type { Pacer } from './pacer.ts';
 import type { GraphIndex, VectorBlock } from './vectors.ts';
@@ -69,6 +70,8 @@ export interface UnitParts {
   readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
   /** Posting lists by field of sparse vectors. */
   readonly sparse?: ReadonlyMap<FieldId, SparseIndex>;
+  /** Its rows stand only in the log. */
+  readonly isGrowing?: boolean;
 }
 
 /** What a reader sees of a unit: rows and deletes that arrive later do not change it. To be released. */
@@ -78,6 +81,8 @@ export interface UnitView {
   readonly live: Uint32Array;
   readonly liveCount: number;
   readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+  /** Of the newest of its rows; 0: it has none. */
+  readonly newestTs: bigint;
   release(): void;
 }
 
@@ -102,6 +107,7 @@ const COST_PER_KEY = 12;
 export class Unit {
   readonly place: UnitPlace;
   readonly capacity: number;
+  readonly isGrowing: boolean;
   readonly vectors: ReadonlyMap<FieldId, VectorBlock>;
   readonly sparse: ReadonlyMap<FieldId, SparseIndex>;
   readonly #keyField: FieldId;
@@ -110,6 +116,7 @@ export class Unit {
   readonly #memory: Shared;
   readonly #live: LiveRows;
   readonly #keyIndex: KeyIndex;
+  readonly #deaths = new Deaths();
   readonly #defaults = new Map<FieldId, Column>();
   readonly #texts = new Map<FieldId, TextIndex>();
   #cache = { rowCount: 0, derived: new Map<string, unknown>() };
@@ -117,6 +124,7 @@ export class Unit {
   #keys: KeyColumn | undefined;
   #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
   #rowCount = 0;
+  #newestTs = 0n;
   /** So many rows are known to stand in the order of time, unless they do not. */
   #ordered = 0;
   #isInOrder = true;
@@ -124,6 +132,7 @@ export class Unit {
   constructor(parts: UnitParts) {
     this.place = parts.place;
     this.capacity = parts.capacity;
+    this.isGrowing = parts.isGrowing ?? false;
     this.vectors = parts.vectors;
     this.sparse = parts.sparse ?? new Map();
     this.#keyField = keyFieldOf(parts.schema).fieldId;
@@ -210,7 +219,7 @@ export class Unit {
     this.#live.setRange(from, to);
     this.#rowCount = to;
     for (let row = from; row < to; row++) {
-      this.#keyIndex.add(keys, row);
+      this.#add(keys, row);
       this.#judge(row, keys, deletes);
     }
   }
@@ -223,7 +232,7 @@ export class Unit {
     const { keys } = this;
     this.#live.setRange(0, this.capacity);
     this.#rowCount = this.capacity;
-    await this.#inSlices(pacer, (row) => this.#keyIndex.add(keys, row));
+    await this.#inSlices(pacer, (row) => this.#add(keys, row));
     if (deletes.size > this.capacity) await this.#inSlices(pacer, (row) => this.#judge(row, keys, deletes));
     else
       for (const slice of deletes.covering(this.place.partitionId)) {
@@ -232,13 +241,21 @@ export class Unit {
       }
   }
 
-  /** Rows with key `at` of `keys` that are older than `ts` die. */
-  kill(keys: KeyColumn, at: number, ts: bigint): void {
+  /** Rows with key `at` of `keys` that are older than `ts` die. `isNews`: nobody may have read a time after it yet. */
+  kill(keys: KeyColumn, at: number, ts: bigint, isNews = false): void {
     let row = this.#keyIndex.find(this.keys, keys, at);
     while (row >= 0) {
-      if (this.timestampAt(row) < ts) this.#live.clear(row);
+      if (this.timestampAt(row) < ts && this.#live.has(row)) {
+        this.#live.clear(row);
+        if (isNews) this.#deaths.add(row, ts);
+      }
       row = this.#keyIndex.older(row);
     }
+  }
+
+  /** Rows that died after `ts` while the unit was read, as far as they are known: the last ones are. */
+  diedAfter(ts: bigint): Uint32Array {
+    return this.#deaths.after(ts);
   }
 
   /** Rows that carry key `at` of `keys`, newest first. */
@@ -271,6 +288,7 @@ export class Unit {
       live: this.#live.share(),
       liveCount: this.#live.count,
       indexes,
+      newestTs: this.#newestTs,
       release: () => {
         this.#memory.release();
         for (const { memory } of indexes.values()) memory.release();
@@ -282,6 +300,12 @@ export class Unit {
   release(): void {
     this.setIndexes(new Map());
     this.#memory.release();
+  }
+
+  #add(keys: KeyColumn, row: number): void {
+    this.#keyIndex.add(keys, row);
+    const ts = this.timestampAt(row);
+    if (ts > this.#newestTs) this.#newestTs = ts;
   }
 
   #judge(row: number, keys: KeyColumn, deletes: DeleteMap): void {

@@ -23,7 +23,10 @@ const refused = (words: RegExp) => (error: unknown) =>
 test('a data directory can be opened once at a time', () =>
   withDir(async (path) => {
     const first = await openDataDir(path);
-    await assert.rejects(openDataDir(path), refused(new RegExp(`in use by process ${process.pid}`)));
+    await assert.rejects(
+      openDataDir(path),
+      refused(new RegExp(`is open already in this process \\(${process.pid}\\)`)),
+    );
     await first.release();
     await (await openDataDir(path)).release();
     assert.deepEqual((await readdir(path)).sort(), ['lock.1', 'tidemark.json']);
@@ -97,6 +100,13 @@ test('missing parents are made', () =>
     const deep = join(path, 'a', 'b', 'c');
     await (await openDataDir(deep)).release();
     assert.ok((await readdir(deep)).includes('tidemark.json'));
+  }));
+
+test('directories that are opened at once make the parents they share', () =>
+  withDir(async (path) => {
+    const deep = Array.from({ length: 16 }, (_, n) => join(path, 'a', 'b', String(n)));
+    const opened = await Promise.all(deep.map(openDataDir));
+    for (const dir of opened) await dir.release();
   }));
 
 test('a place where no directory can be made is refused, at once', {

@@ -45,7 +45,7 @@ const LOOK_MS = 2_000;
 
 /**
  * Creates or opens the directory and locks it. Throws `parameter-invalid` with one clear sentence when it cannot be written, is in
- * use by a living process, or was written by a newer Tidemark. A lock left by a dead process is taken over.
+ * use by a living process (this one included), or was written by a newer Tidemark. A lock left by a dead process is taken over.
  */
 export async function openDataDir(path: string): Promise<DataDir> {
   try {
@@ -72,7 +72,7 @@ function whyNot(error: unknown): string {
   if (isDiskFull(error)) return 'no space is left on its device. Free some, then start again';
   const code = (error as NodeJS.ErrnoException).code ?? '';
   const advice: Readonly<Record<string, string>> = {
-    EROFS: 'its file system is read-only. Mount it for writing, or choose another directory with --data',
+    EROFS: 'its file system is read-only. Mount it for writing, or choose another directory',
     EACCES: `permission denied (${messageOf(error)}). This user must be able to read and write there`,
   };
   return advice[code] ?? messageOf(error);
@@ -80,14 +80,24 @@ function whyNot(error: unknown): string {
 
 /** One by one: `mkdir` with `recursive` never returns on file systems that refuse a directory by ENOENT, such as /proc. */
 async function makeDirs(path: string): Promise<void> {
-  const made = await mkdir(path).then(
-    () => undefined,
-    (error: NodeJS.ErrnoException) => error,
-  );
-  if (made === undefined || (made.code === 'EEXIST' && (await stat(path)).isDirectory())) return;
-  if (made.code !== 'ENOENT' || existsSync(dirname(path))) throw made;
-  await makeDirs(dirname(path));
-  await mkdir(path);
+  const failure = await makeDir(path);
+  if (failure === undefined) return;
+  if (failure.code !== 'ENOENT') throw failure;
+  if (!existsSync(dirname(path))) await makeDirs(dirname(path));
+  // Its parent is there now, by us or by somebody else who makes a directory beside this one.
+  const again = await makeDir(path);
+  if (again !== undefined) throw again;
+}
+
+/** Why not, if not. */
+async function makeDir(path: string): Promise<NodeJS.ErrnoException | undefined> {
+  try {
+    await mkdir(path);
+    return undefined;
+  } catch (error) {
+    const failure = error as NodeJS.ErrnoException;
+    return failure.code === 'EEXIST' && (await stat(path)).isDirectory() ? undefined : failure;
+  }
 }
 
 async function checkFormat(path: string): Promise<void> {
@@ -204,11 +214,12 @@ const lockNumbers = async (path: string): Promise<readonly number[]> =>
 
 async function refuseLiving(lock: string, path: string): Promise<void> {
   const holder = parseHolder(await readFile(lock, 'utf8').catch(() => ''));
-  if (holder !== undefined && (await isAlive(holder)))
-    throw new DbError(
-      'parameter-invalid',
-      `the data directory '${path}' is in use by process ${holder.pid}. Stop that server, or choose another directory with --data`,
-    );
+  if (holder === undefined || !(await isAlive(holder))) return;
+  const who =
+    holder.pid === process.pid
+      ? `is open already in this process (${holder.pid}). Close it there`
+      : `is in use by process ${holder.pid}. Stop that process`;
+  throw new DbError('parameter-invalid', `the data directory '${path}' ${who}, or choose another directory`);
 }
 
 /** False when the name is taken. */

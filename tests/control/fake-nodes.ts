@@ -240,7 +240,13 @@ export class FakeQueryNode implements QueryNode {
   search(): never {
     throw new Error('not part of this fake');
   }
+  hybridSearch(): never {
+    throw new Error('not part of this fake');
+  }
   query(): never {
+    throw new Error('not part of this fake');
+  }
+  aggregate(): never {
     throw new Error('not part of this fake');
   }
   count(): never {

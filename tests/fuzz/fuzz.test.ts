@@ -42,7 +42,6 @@ const others: ReadonlyMap<string, string> = new Map([
   ['support/json.ts', 'the wrapper itself'],
   ['support/system-random.ts', 'random bytes'],
   ['proxy/wire/field-data-encode.ts', 'writes what was checked when it came'],
-  ['cli/version.ts', 'reads the own package.json'],
   ['cli/admin-client.ts', 'reads the own server; JSON only, and every error is a ServerError'],
 ]);
 

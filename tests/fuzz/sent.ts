@@ -13,12 +13,18 @@ import { queryCountOf } from '../../src/model/columns.ts';
 import type { CollectionSchema } from '../../src/model/schema.ts';
 import { type CallContext, defaultLimits, userOf } from '../../src/proxy/context.ts';
 import { frameMessage, MessageReader, timeoutMs } from '../../src/proxy/grpc-frames.ts';
+import { isAggregation, planOf } from '../../src/proxy/handlers/aggregation.ts';
+import { orderOf } from '../../src/proxy/handlers/order-by.ts';
+import { fusionOf, rerankOf } from '../../src/proxy/handlers/rerank.ts';
+import { groupingOf, iteratorOf, sessionTime } from '../../src/proxy/handlers/search-params.ts';
 import { service } from '../../src/proxy/service.ts';
 import { CallRefused } from '../../src/proxy/transport.ts';
 import {
+  type MilvusQueryRequest,
   rpcTypes,
   type SchemaFieldData,
   type SchemaFieldSchema,
+  type SchemaFunctionScore,
 } from '../../src/proxy/wire/descriptor.generated.ts';
 import {
   decodeMessage,
@@ -32,10 +38,16 @@ import { decodePlaceholders, type Placeholders, queriesFor } from '../../src/pro
 import { checkedRows } from '../../src/proxy/wire/rows.ts';
 import { decodeSchema } from '../../src/proxy/wire/schema.ts';
 import { decodeWriteRequest, decodeWriteTarget } from '../../src/proxy/wire/write-request.ts';
-import type { QueryRequest, SearchRequest } from '../../src/querynode/api.ts';
+import type {
+  AggregateRequest,
+  HybridRequest,
+  QueryRequest,
+  SearchRequest,
+} from '../../src/querynode/api.ts';
 import { parseJson } from '../../src/support/json.ts';
 import { silentLog } from '../../src/support/log.ts';
 import { systemClock } from '../../src/support/system-clock.ts';
+import { TimeZone } from '../../src/timestamptz/zones.ts';
 import { buildBlocks, SparseIndex } from '../../src/vector-index/sparse.ts';
 import { FakeDoor } from '../admin/fake-door.ts';
 import { fieldSchema } from '../field-schema.ts';
@@ -438,6 +450,94 @@ const keyValues: Decoder = {
   refuses: isTyped,
 };
 
+/** Input: the name of a parameter, a line break, its value; given to everything that reads parameters of searches and queries. */
+const rankParameters: Decoder = {
+  name: 'rank-parameters',
+  covers: ['proxy/handlers/aggregation.ts', 'proxy/handlers/order-by.ts', 'proxy/handlers/rerank.ts'],
+  corpus: [
+    'weights\n[0.5,1]',
+    'random_score\n{"seed":7,"field":"i64"}',
+    'group_by_fields\n["i32","text"]',
+    'order_by_fields\ni64:desc:nulls_first,text',
+    'params\n{"strategy":"weighted","weights":[0.1,0.2],"norm_score":true}',
+    'params\n{"reranker":"decay","function":"exp","origin":1,"scale":2,"decay":0.3}',
+    'params\n{"reranker":"boost","filter":"i64 > 3","weight":2}',
+    'output\nsum(i64)',
+    'guarantee_timestamp\n470637523697139712',
+    'search_iter_last_bound\n1.5',
+  ].map(utf8),
+  words: [
+    '{',
+    '[',
+    '"',
+    ':',
+    ',',
+    '(',
+    'count(*)',
+    'sum(',
+    'nulls_last',
+    'reranker',
+    'rrf',
+    'boost',
+    'decay',
+    'model',
+    '1e999',
+    '-1',
+    'true',
+    '__proto__',
+  ],
+  decode: (bytes) => {
+    const text = Buffer.from(bytes).toString();
+    const line = text.indexOf('\n');
+    const [key, value] = line < 0 ? ['params', text] : [text.slice(0, line), text.slice(line + 1)];
+    const [schema] = tables;
+    assert.ok(schema !== undefined);
+    const call = { filters: { check: filterOf } } as unknown as CallContext;
+    const read = () => flattenParams([{ key, value }]);
+    const ranker = (reranker: string, inputs: string[]): SchemaFunctionScore => ({
+      functions: [
+        {
+          name: 'f',
+          id: 0n,
+          description: '',
+          type: 3,
+          input_field_names: inputs,
+          input_field_ids: [],
+          output_field_names: [],
+          output_field_ids: [],
+          params: [
+            { key: 'reranker', value: reranker },
+            { key, value },
+          ],
+        },
+      ],
+      params: [{ key, value }],
+    });
+    const utc = new TimeZone('UTC');
+    const asked = { output_fields: [value, 'i32'] } as MilvusQueryRequest;
+    for (const check of [
+      () => orderOf(read(), schema),
+      () => orderOf({ order_by_fields: value }, schema),
+      () => groupingOf({ ...read(), group_by_field: 'text' }, schema),
+      () => groupingOf({ group_by_field: value }, schema),
+      () => [iteratorOf({ ...read(), search_iter_v2: 'true' }), sessionTime(read(), 0n)],
+      () => fusionOf(schema, undefined, read(), 2),
+      ...['rrf', 'weighted', 'decay', 'boost', value].flatMap((name) => [
+        () => rerankOf(call, schema, ranker(name, ['i64']), utc),
+        () => rerankOf(call, schema, ranker(name, []), utc),
+        () => fusionOf(schema, ranker(name, ['i64']), {}, 2),
+      ]),
+      () => isAggregation(asked, read()) && planOf(asked, { ...read(), group_by_fields: 'i32' }, schema),
+    ])
+      try {
+        check();
+      } catch (error) {
+        if (!isTyped(error)) throw error;
+      }
+  },
+  refuses: isTyped,
+};
+
 /** Something for every field that requests have; those a message does not have are left out by the encoder. */
 const everything = {
   db_name: 'default',
@@ -465,6 +565,19 @@ const everything = {
   ],
   query_params: [{ key: 'limit', value: '3' }],
   placeholder_group: vectorsMessage(2),
+  rank_params: [
+    { key: 'limit', value: '3' },
+    { key: 'params', value: '{"k":60}' },
+  ],
+  requests: [2, 2].map((count) => ({
+    search_params: [
+      { key: 'anns_field', value: 'v' },
+      { key: 'topk', value: '3' },
+      { key: 'group_by_field', value: 'i32' },
+    ],
+    placeholder_group: vectorsMessage(count),
+    nq: 2n,
+  })),
   nq: 2n,
   dsl: 'id > 3 and json["a"] == {t}',
   expr: 'id in [1, 2]',
@@ -514,14 +627,25 @@ async function callContext(): Promise<CallContext> {
       [],
     );
   };
+  const found = async ({ queryCount, outputFields }: SearchRequest | HybridRequest) => ({
+    counts: new Uint32Array(queryCount),
+    keys: { type: 'Int64', values: new BigInt64Array() },
+    scores: new Float32Array(),
+    rows: rowsOf(outputFields),
+    readTs: 1n,
+  });
   const queryNode = {
-    query: async ({ outputFields }: QueryRequest) => rowsOf(outputFields),
+    query: async ({ outputFields }: QueryRequest) => ({ ...rowsOf(outputFields), readTs: 1n }),
     count: async () => 0,
-    search: async ({ queryCount, outputFields }: SearchRequest) => ({
-      counts: new Uint32Array(queryCount),
-      keys: { type: 'Int64', values: new BigInt64Array() },
-      scores: new Float32Array(),
-      rows: rowsOf(outputFields),
+    search: found,
+    hybridSearch: found,
+    aggregate: async ({ groupBy, aggregates }: AggregateRequest) => ({
+      rowCount: 0,
+      columns: [...groupBy, ...aggregates].map(() => ({
+        layout: 'fixed',
+        type: 'Int64',
+        values: new BigInt64Array(0),
+      })),
     }),
   };
   return {
@@ -665,6 +789,7 @@ export const sentDecoders: readonly Decoder[] = [
   queryVectors,
   jsonObject,
   keyValues,
+  rankParameters,
   rpcRequest,
   grpcFrames,
   adminRequest,

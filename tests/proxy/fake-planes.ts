@@ -455,10 +455,11 @@ export class FakePlanes {
       const { fields } = this.#byId(request.collectionId).info.collection.schema;
       const { offset = 0, limit = 16_384 } = request;
       const rows = this.#visible(request).slice(offset, offset + limit);
-      return batchOf(
+      const batch = batchOf(
         fields.filter(({ fieldId }) => request.outputFields.includes(fieldId)),
         rows,
       );
+      return { ...batch, readTs: 1n as HybridTime };
     },
     count: async (request: QueryRequest) => this.#visible(request).length,
     search: async (request: SearchRequest): Promise<SearchResult> => {
@@ -479,6 +480,7 @@ export class FakePlanes {
       const all = hits.flat();
       return {
         counts: Uint32Array.from(hits, (list) => list.length),
+        readTs: 1n as HybridTime,
         keys: keysOf(
           schema,
           all.map(({ row }) => keyOf(schema, row)),

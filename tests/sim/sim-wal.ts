@@ -179,6 +179,17 @@ export class SimWal implements Wal {
     return this.#isOver ? unanswered() : bytes;
   }
 
+  /** A data node's read. The node outlives the coordinator: it goes on when that one crashes. */
+  async readBeside(position: WalPosition): Promise<Uint8Array<ArrayBuffer>> {
+    const fault = this.#isOver ? undefined : this.#faults?.due('read');
+    const failed = () => new DbError('storage-failed', 'read of the log failed');
+    if (fault?.kind === 'error-before') throw failed();
+    if (fault?.kind === 'crash') this.#faults?.onCrash();
+    const bytes = await this.#disk.read(position);
+    if (fault?.kind === 'error-after') throw failed();
+    return bytes;
+  }
+
   truncateBefore(file: number): Promise<void> {
     if (this.#isOver) return unanswered();
     const truncate = () => this.#disk.truncateBefore(file);

@@ -412,7 +412,7 @@ export class World {
       slots,
       slowness: slowness[Number(nodeId) % slowness.length] ?? 1,
       filesAtOnce,
-      readLog: { read: (position) => this.disks.wal.read(position) },
+      readLog: { read: (position) => this.life.wal.readBeside(position) },
       store: this.plant.store?.(this.disks.listings.store) ?? this.disks.listings.store,
       clock: this.clock,
       random: this.random,

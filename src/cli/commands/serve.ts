@@ -3,7 +3,8 @@ import type { Config } from '../../config/options.ts';
 import { DbError } from '../../errors/db-error.ts';
 import { startServer } from '../../server.ts';
 import { systemClock, systemUptimeMs } from '../../support/system-clock.ts';
-import { version } from '../version.ts';
+import { systemLog } from '../../support/system-log.ts';
+import { version } from '../../support/version.generated.ts';
 
 /** How long a server that cannot go on may take to let go of what it holds. */
 const GIVE_UP_MS = 5_000;
@@ -14,7 +15,13 @@ const GIVE_UP_MS = 5_000;
  */
 export async function serve(config: Config, say: (text: string) => void): Promise<number> {
   const stopping = signals();
-  const server = await startServer(config, version);
+  const server = await startServer({
+    config,
+    version,
+    log: systemLog(config['log.level']),
+    grpc: 'ports',
+    http: true,
+  });
   const { grpcAddress, httpAddress } = server;
   say(`Tidemark ${version} is ready (${Math.round(systemUptimeMs())} ms)
   gRPC  ${grpcAddress}    connect: new MilvusClient({ address: '${grpcAddress}' })

@@ -12,6 +12,7 @@ import { requirePartition } from './partitions.ts';
 import { primaryKeyOf } from './prepared-write.ts';
 import { deleteParts } from './rows.ts';
 import { keysOf } from './shards.ts';
+import { timesOf } from './time-zones.ts';
 
 /**
  * Delete by filter. Keys named by the filter itself are deleted without looking; for any other filter the query node finds
@@ -21,7 +22,8 @@ export const deleteRows: Handler<'Delete'> = async (request, call) => {
   if ((request.namespace ?? '') !== '') throw new DbError('unimplemented', 'namespaces are not implemented');
   const info = call.coordinator.requireReady(collectionAt(call, request));
   const { collection } = info;
-  const filter = checkedFilter(call, request.expr, collection.schema, request.expr_template_values);
+  const { zone } = timesOf(call, info, {});
+  const filter = checkedFilter(call, request.expr, collection.schema, request.expr_template_values, zone);
   if (filter === undefined)
     throw new DbError('parameter-invalid', 'the filter of a delete should be not empty');
   refuseNamed(info, request.partition_name === '' ? [] : [request.partition_name]);

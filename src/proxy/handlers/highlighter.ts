@@ -47,12 +47,8 @@ export interface Highlighting {
   readonly fields: readonly FieldWords[];
 }
 
-/** Undefined: none is asked for. Throws `parameter-invalid`, `unimplemented`. */
-export function highlightingOf(
-  wire: CommonHighlighter | null | undefined,
-  searched: Searched,
-): Highlighting | undefined {
-  if (wire === null || wire === undefined) return undefined;
+/** Throws `parameter-invalid`, `unimplemented`. */
+export function highlightingOf(wire: CommonHighlighter, searched: Searched): Highlighting {
   if (wire.type === SEMANTIC) throw new DbError('unimplemented', 'a semantic highlighter is not implemented');
   const params = flattenParams(wire.params);
   const fields = new Map<FieldId, FieldWords>();

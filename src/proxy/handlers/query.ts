@@ -1,14 +1,18 @@
 import { DbError } from '../../errors/db-error.ts';
 import type { Properties } from '../../model/records.ts';
+import type { CollectionSchema } from '../../model/schema.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusQueryRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
 import { flattenParams, integerParam } from '../wire/key-values.ts';
 import { COUNT, encodeCountResult, encodeQueryResults } from '../wire/results.ts';
+import { aggregation, isAggregation } from './aggregation.ts';
 import { checkedFilter } from './filters.ts';
+import { orderOf } from './order-by.ts';
 import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
 import { partitionsToRead } from './partition-keys.ts';
 import { primaryKeyOf } from './prepared-write.ts';
+import { isTrue, sessionTime } from './search-params.ts';
 import { shown } from './shown.ts';
 import { timesOf } from './time-zones.ts';
 
@@ -38,39 +42,45 @@ export function windowOf(params: Properties): Window {
   return limit === undefined ? {} : { limit, offset };
 }
 
-/** Parameters of features that are not served: refused, since leaving them out would answer something else. */
-const unserved: Readonly<Record<string, string>> = {
-  group_by_fields: 'group by',
-  group_by: 'group by',
-  order_by_fields: 'order by',
-  order_by: 'order by',
-};
-
-function refuseUnserved(request: MilvusQueryRequest, params: Properties): void {
-  if ((request.namespace ?? '') !== '') throw new DbError('unimplemented', 'namespaces are not implemented');
-  if (params['iterator']?.toLowerCase() === 'true')
-    throw new DbError('unimplemented', 'query iterator is not implemented');
-  for (const [key, what] of Object.entries(unserved))
-    if (params[key] !== undefined && params[key] !== '[]')
-      throw new DbError('unimplemented', `${what} is not implemented`);
+/** Order, and the moment that an iterator reads at. */
+function readingOf(
+  request: MilvusQueryRequest,
+  params: Properties,
+  schema: CollectionSchema,
+  window: Window,
+) {
+  const orderBy = orderOf(params, schema);
+  const isIterating = isTrue(params, 'iterator');
+  if (orderBy !== undefined && isIterating) throw invalid('a query iterator is ordered by the primary key');
+  if (orderBy !== undefined && window.limit === undefined)
+    throw invalid('ORDER BY requires an explicit limit');
+  const asOf = isIterating ? sessionTime(params, request.guarantee_timestamp) : undefined;
+  return {
+    ...(orderBy === undefined ? {} : { orderBy }),
+    ...(asOf === undefined ? {} : { asOf }),
+  };
 }
 
 export async function query(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
   const request = decodeRequest('Query', body);
   const params = flattenParams(request.query_params);
-  refuseUnserved(request, params);
+  if ((request.namespace ?? '') !== '') throw new DbError('unimplemented', 'namespaces are not implemented');
   const info = call.coordinator.requireReady(collectionAt(call, request));
   const { collection } = info;
   const { schema, collectionId } = collection;
-  const filter = checkedFilter(call, request.expr, schema, request.expr_template_values);
+  const times = timesOf(call, info, params);
+  const filter = checkedFilter(call, request.expr, schema, request.expr_template_values, times.zone);
   const asked = { names: request.partition_names, filter };
   const partitionIds = partitionsToRead(call, info, asked, 'parameter-invalid');
   const where = {
     collectionId,
     ...(filter === undefined ? {} : { filter }),
     ...(partitionIds === undefined ? {} : { partitionIds }),
+    ...(isTrue(params, 'ignore_growing') ? { ignoreGrowing: true } : {}),
   };
   const window = windowOf(params);
+  if (isAggregation(request, params))
+    return aggregation(request, params, call, info, { ...where, ...window });
   if (request.output_fields.some((name) => name.toLowerCase() === COUNT)) {
     if (request.output_fields.length > 1) throw invalid('count(*) cannot be asked for with other fields');
     if (window.limit !== undefined) throw invalid('count entities with pagination is not allowed');
@@ -80,13 +90,19 @@ export async function query(body: Uint8Array, call: CallContext): Promise<Uint8A
     throw invalid('empty expression should be used with limit');
   const key = primaryKeyOf(schema);
   const output = withField(resolveOutput(schema, request.output_fields), key);
-  const times = timesOf(call, info, params);
-  const rows = await call.queryNode.query({ ...where, ...window, outputFields: fieldIdsOf(output) });
+  const reading = readingOf(request, params, schema, window);
+  const rows = await call.queryNode.query({
+    ...where,
+    ...window,
+    ...reading,
+    outputFields: fieldIdsOf(output),
+  });
   return encodeQueryResults({
     collectionName: collection.name,
     primaryField: key.name,
     outputNames: output.names,
     structs: output.structs,
     ...(await shown(output.fields, projected(output, rows), times)),
+    sessionTs: rows.readTs,
   });
 }

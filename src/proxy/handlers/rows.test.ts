@@ -235,7 +235,16 @@ test('bad searches and queries are refused with the reason', () =>
     await search({ filter: 'nonsense' }, /cannot parse expression/);
     await search({ output_fields: [''] }, /not exist/);
     await search({ partition_names: ['nope'] }, /partition not found/, 200);
-    await search({ group_by_field: 't' }, /group by is not implemented/, 10);
+    await search({ group_by_field: 'v' }, /unsupported data type FloatVector for group by/);
+    await search({ group_by_field: 't', group_size: 2000 }, /group size:2000/);
+    await search({ group_by_field: 't', params: { radius: 1 } }, /range-search when doing search-group-by/);
+    await search({ order_by_fields: 'id:up' }, /invalid order direction 'up'/);
+    await search({ order_by_fields: 'v' }, /unsortable type/);
+    await search(
+      { search_aggregation: { fields: ['t'], size: 1 } },
+      /search aggregation is not implemented/,
+      10,
+    );
     await search({ data: [1, 2] }, /invalid dimension/);
     const query = async (more: object, reason: RegExp) => {
       const { status } = await client.query({ collection_name: 'c', filter: 'id > 1', ...more } as never);

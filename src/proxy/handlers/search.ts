@@ -1,55 +1,57 @@
-import type { CollectionName } from '../../coordinator/api.ts';
+import type { CollectionInfo, CollectionName } from '../../coordinator/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import { queryCountOf } from '../../model/columns.ts';
-import { isSmallerBetter, type MetricType, metricsOf } from '../../model/metric.ts';
+import { type MetricType, metricsOf } from '../../model/metric.ts';
 import type { Properties } from '../../model/records.ts';
+import type { QueryColumn } from '../../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isVectorType } from '../../model/schema.ts';
 import { checkVectorSearchParams } from '../../model/vector-index-types.ts';
+import type { SearchRequest, SearchResult } from '../../querynode/api.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
-import { flattenParams, integerParam, numberParam } from '../wire/key-values.ts';
+import { flattenParams, integerParam } from '../wire/key-values.ts';
 import { decodePlaceholders } from '../wire/placeholder.ts';
-import { encodeSearchResults } from '../wire/results.ts';
+import { encodeSearchResults, type Highlight } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
-import { bm25Of, searchQueries } from './full-text.ts';
+import { bm25Of, type Searched, searchQueries } from './full-text.ts';
 import { highlightedIds, highlightingOf, highlightsOf } from './highlighter.ts';
 import { requireMetric } from './index-params.ts';
-import { fieldIdsOf, projected, resolveOutput, withField } from './output.ts';
+import { orderOf, orderText } from './order-by.ts';
+import { fieldIdsOf, type Output, projected, resolveOutput, withField } from './output.ts';
 import { partitionsToRead } from './partition-keys.ts';
 import { primaryKeyOf } from './prepared-write.ts';
+import { rerankOf } from './rerank.ts';
+import { queriesOfIds } from './search-by-ids.ts';
+import {
+  decimalsOf,
+  efOf,
+  type Grouping,
+  groupingOf,
+  isTrue,
+  iteratorOf,
+  type Page,
+  pageOf,
+  rangeOf,
+  rounded,
+  sessionTime,
+} from './search-params.ts';
 import { shown } from './shown.ts';
-import { timesOf } from './time-zones.ts';
+import { type Times, timesOf } from './time-zones.ts';
 
-const MAX_TOP_K = 16_384;
 /** Hits of one answer: queries times top-k. Each costs at least its key and score. */
-const MAX_HITS = 1_000_000;
-const MAX_EF = 32_768;
-const MAX_DECIMALS = 6;
+export const MAX_HITS = 1_000_000;
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 const unimplemented = (what: string): DbError => new DbError('unimplemented', `${what} is not implemented`);
 
 /** What would change the answer if it were ignored. */
-const unservedParams: Readonly<Record<string, string>> = {
-  group_by_field: 'group by',
-  group_by_fields: 'group by',
-  order_by_fields: 'order by',
-  iterator: 'search iterator',
-  search_iter_v2: 'search iterator',
-};
-
-function refuseUnserved(request: MilvusSearchRequest, params: Properties): void {
+export function refuseUnserved(request: MilvusSearchRequest, params: Properties): void {
   if ((request.namespace ?? '') !== '') throw unimplemented('a namespace');
-  if (request.ids) throw unimplemented('search by ids');
-  if (request.sub_reqs.length > 0) throw unimplemented('hybrid search');
-  if (request.function_score) throw unimplemented('a rerank function');
+  if (request.sub_reqs.length > 0) throw unimplemented('a search with searches in it');
   if (request.function_chains.length > 0) throw unimplemented('a function chain');
   if (request.search_aggregation) throw unimplemented('search aggregation');
-  for (const [key, what] of Object.entries(unservedParams)) {
-    const value = params[key];
-    if (value !== undefined && !['false', 'False', '[]', '-1'].includes(value)) throw unimplemented(what);
-  }
+  if ((params['group_by_fields'] ?? '[]') !== '[]') throw unimplemented('grouping by several fields');
 }
 
 /** The field to search: named, or the only vector field. */
@@ -104,103 +106,41 @@ function indexesOf(call: CallContext, at: CollectionName) {
 const flattenOf = (params: Properties): Properties =>
   flattenParams(Object.entries(params).map(([key, value]) => ({ key, value })));
 
-interface Page {
-  readonly topK: number;
-  readonly limit: number;
-  readonly offset: number;
+export interface SearchParts {
+  readonly page: Page;
+  readonly grouping: Grouping | undefined;
+  /** The fields to hand out. */
+  readonly output: SearchRequest['outputFields'];
 }
 
-/** Throws `parameter-invalid` outside Milvus's bounds. */
-export function pageOf(params: Properties): Page {
-  const limit = integerParam(params, 'topk') ?? integerParam(params, 'limit');
-  const offset = integerParam(params, 'offset') ?? 0;
-  if (limit === undefined) throw new DbError('parameter-missing', 'topk is required for search');
-  if (limit < 1 || limit > MAX_TOP_K)
-    throw invalid(`topk [${limit}] is invalid, it should be in range [1, ${MAX_TOP_K}]`);
-  if (offset < 0 || offset > MAX_TOP_K)
-    throw invalid(`offset [${offset}] is invalid, it should be in range [0, ${MAX_TOP_K}]`);
-  if (offset + limit > MAX_TOP_K)
-    throw invalid(`(offset+limit) should be in range [1, ${MAX_TOP_K}], but got ${offset + limit}`);
-  return { topK: limit + offset, limit, offset };
-}
-
-function efOf(params: Properties): { readonly ef?: number } {
-  const ef = integerParam(params, 'ef');
-  if (ef === undefined) return {};
-  if (ef < 1 || ef > MAX_EF) throw invalid(`ef [${ef}] is invalid, it should be in range [1, ${MAX_EF}]`);
-  return { ef };
-}
-
-/** Bounds of a range search: range_filter <= distance < radius; radius < similarity <= range_filter. */
-function rangeOf(
-  params: Properties,
-  metric: MetricType,
-): { readonly radius?: number; readonly rangeFilter?: number } {
-  const radius = numberParam(params, 'radius');
-  const rangeFilter = numberParam(params, 'range_filter');
-  if (radius === undefined) {
-    if (rangeFilter !== undefined) throw invalid('range_filter needs a radius');
-    return {};
-  }
-  if (rangeFilter === undefined) return { radius };
-  const isDistance = isSmallerBetter(metric);
-  const isEmpty = isDistance ? rangeFilter >= radius : rangeFilter <= radius;
-  if (isEmpty)
-    throw invalid(
-      `range_filter(${rangeFilter}) must be ${isDistance ? 'less' : 'greater'} than radius(${radius}) for ${metric}`,
-    );
-  return { radius, rangeFilter };
-}
-
-function decimalsOf(params: Properties): number {
-  const decimals = integerParam(params, 'round_decimal') ?? -1;
-  if (decimals < -1 || decimals > MAX_DECIMALS)
-    throw invalid(
-      `round_decimal [${decimals}] is invalid, it should be -1 or an integer in range [0, ${MAX_DECIMALS}]`,
-    );
-  return decimals;
-}
-
-function rounded(scores: Float32Array, decimals: number): Float32Array {
-  if (decimals < 0) return scores;
-  const scale = 10 ** decimals;
-  return scores.map((score) => Math.round(score * scale) / scale);
-}
-
-export async function search(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
-  const request = decodeRequest('Search', body);
+/** What a search is of itself, whether it is the whole or one of several: vectors, metric, filter, partitions, range, reranking. */
+export async function searchOf(
+  call: CallContext,
+  at: CollectionName,
+  info: CollectionInfo,
+  request: MilvusSearchRequest,
+  { page, grouping, output }: SearchParts,
+): Promise<SearchRequest> {
   const params = flattenParams(request.search_params);
-  refuseUnserved(request, params);
-  const at = collectionAt(call, request);
-  const info = call.coordinator.requireReady(at);
   const { collection } = info;
   const { schema } = collection;
   const field = vectorField(schema, params['anns_field']);
-  const page = pageOf(params);
   checkVectorSearchParams(params);
-  const placeholders = decodePlaceholders(request.placeholder_group ?? new Uint8Array(0));
-  const searched = { schema, field, placeholders, params };
-  const queries = await searchQueries(call, searched);
+  const compared = comparedBy(call, at, field, params['metric_type']);
+  const queries = await queriesOf(call, info, request, field);
   const queryCount = queryCountOf(queries);
-  if (request.nq > 0n && request.nq !== BigInt(queryCount))
-    throw invalid(`nq [${request.nq}] is invalid: the request holds ${queryCount} vectors`);
-  if (queryCount * page.topK > MAX_HITS)
+  const hits = queryCount * page.topK * (grouping?.size ?? 1);
+  if (hits > MAX_HITS)
     throw new DbError(
       'parameter-too-large',
       `number of total results (nq*topk) exceeds the limit ${MAX_HITS}`,
     );
-  const highlighting = highlightingOf(request.highlighter, searched);
-  const compared = comparedBy(call, at, field, params['metric_type']);
-  const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values);
+  const { zone } = timesOf(call, info, params);
+  const filter = checkedFilter(call, request.dsl, schema, request.expr_template_values, zone);
   const narrowing = { names: request.partition_names, filter };
   const partitionIds = partitionsToRead(call, info, narrowing, 'partition-key-mode');
-  const key = primaryKeyOf(schema);
-  const asked = resolveOutput(schema, request.output_fields);
-  // The official Node client shows the key of a hit only when it is among the fields.
-  const output = asked.fields.length === 0 ? asked : withField(asked, key);
-  const decimals = decimalsOf(params);
-  const times = timesOf(call, info, params);
-  const result = await call.queryNode.search({
+  const rerank = rerankOf(call, schema, request.function_score, zone);
+  return {
     collectionId: collection.collectionId,
     fieldId: field.fieldId,
     queries,
@@ -212,19 +152,158 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
     ...rangeOf(params, compared.metric),
     ...(filter === undefined ? {} : { filter }),
     ...(partitionIds === undefined ? {} : { partitionIds }),
-    outputFields: [...new Set([...fieldIdsOf(output), ...highlightedIds(highlighting)])],
-  });
+    ...(rerank === undefined ? {} : { rerank }),
+    ...(isTrue(params, 'ignore_growing') ? { ignoreGrowing: true } : {}),
+    ...groupPart(grouping),
+    outputFields: output,
+  };
+}
+
+function groupPart(grouping: Grouping | undefined): Pick<SearchRequest, 'groupBy'> {
+  if (grouping === undefined) return {};
+  const { fieldId, size, isStrict } = grouping;
+  return { groupBy: { fieldId, size, isStrict } };
+}
+
+/** The field and what it is searched for. Throws `parameter-invalid`. */
+function searchedOf(request: MilvusSearchRequest, schema: CollectionSchema): Searched {
+  const params = flattenParams(request.search_params);
+  const field = vectorField(schema, params['anns_field']);
+  const placeholders = decodePlaceholders(request.placeholder_group ?? new Uint8Array(0));
+  return { schema, field, placeholders, params };
+}
+
+async function queriesOf(
+  call: CallContext,
+  info: CollectionInfo,
+  request: MilvusSearchRequest,
+  field: FieldSchema,
+): Promise<QueryColumn> {
+  const { ids } = request;
+  const queries = ids
+    ? await queriesOfIds(call, info, field, ids)
+    : await searchQueries(call, searchedOf(request, info.collection.schema));
+  const queryCount = queryCountOf(queries);
+  if (request.nq > 0n && request.nq !== BigInt(queryCount))
+    throw invalid(`nq [${request.nq}] is invalid: the request holds ${queryCount} vectors`);
+  return queries;
+}
+
+/** What only a whole search has: order, iterator, the moment it is read at. */
+function wholePart(
+  request: MilvusSearchRequest,
+  search: SearchRequest,
+  schema: CollectionSchema,
+): SearchRequest {
+  const params = flattenParams(request.search_params);
+  const orderBy = orderOf(params, schema);
+  const iterator = iteratorOf(params);
+  const isIterating = iterator !== undefined || isTrue(params, 'iterator');
+  const asOf = isIterating ? sessionTime(params, request.guarantee_timestamp) : undefined;
+  if (search.groupBy !== undefined) refuseWithGroups(search);
+  if (isIterating) refuseInIterator(request, search, orderText(params));
+  return {
+    ...search,
+    ...(orderBy === undefined ? {} : { orderBy }),
+    ...(asOf === undefined ? {} : { asOf }),
+    ...(iterator === undefined ? {} : { iterator, topK: iterator.batch ?? search.topK }),
+  };
+}
+
+export function refuseWithGroups({ radius, rerank }: SearchRequest): void {
+  if (radius !== undefined) throw invalid('Not allowed to do range-search when doing search-group-by');
+  if ((rerank?.decays.length ?? 0) > 0) throw invalid('decay ranking cannot be used with grouping');
+  if (rerank?.boosts !== undefined) throw unimplemented('a boost ranker with grouping');
+}
+
+function refuseInIterator(
+  request: MilvusSearchRequest,
+  search: SearchRequest,
+  order: string | undefined,
+): void {
+  if (search.groupBy !== undefined) throw invalid('Not allowed to do groupBy when doing iteration');
+  if (search.rerank !== undefined) throw invalid('a search iterator has no rerank function');
+  if (order !== undefined)
+    throw invalid('a search iterator is ordered by similarity: order_by_fields is not allowed');
+  if (search.queryCount !== 1) throw invalid('a search iterator goes with one vector');
+  if (search.offset > 0) throw invalid('a search iterator has no offset');
+  if (request.ids) throw invalid('a search iterator needs a vector, not ids');
+}
+
+/** What the answer shows. The official Node client shows the key of a hit only when it is among the fields. */
+export function searchOutput(schema: CollectionSchema, asked: readonly string[]): Output {
+  const output = resolveOutput(schema, asked);
+  return output.fields.length === 0 ? output : withField(output, primaryKeyOf(schema));
+}
+
+export interface Answered {
+  readonly info: CollectionInfo;
+  readonly output: Output;
+  readonly grouping: Grouping | undefined;
+  readonly limit: number;
+  readonly decimals: number;
+  readonly times: Times;
+  readonly highlights?: readonly Highlight[];
+}
+
+export async function encodedAnswer(
+  { info, output, grouping, limit, decimals, times, highlights = [] }: Answered,
+  result: SearchResult,
+): Promise<Uint8Array> {
+  const { collection } = info;
+  const { groupValues, counts } = result;
+  const group =
+    grouping === undefined || groupValues === undefined
+      ? undefined
+      : await shown(
+          [grouping.field],
+          { rowCount: result.scores.length, columns: new Map([[grouping.fieldId, groupValues]]) },
+          times,
+        );
   return encodeSearchResults({
     collectionName: collection.name,
-    primaryField: key.name,
+    primaryField: primaryKeyOf(collection.schema).name,
     outputNames: output.names,
     structs: output.structs,
     ...(await shown(output.fields, projected(output, result.rows), times)),
-    topK: page.limit,
-    counts: result.counts,
+    topK: grouping === undefined ? limit : Math.max(0, ...counts),
+    counts,
     keys: result.keys,
     scores: rounded(result.scores, decimals),
     elements: result.elements,
-    highlights: await highlightsOf(call, highlighting, result),
+    highlights,
+    group,
+    sessionTs: result.readTs,
+    next: result.next,
   });
+}
+
+export async function search(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+  const request = decodeRequest('Search', body);
+  const params = flattenParams(request.search_params);
+  refuseUnserved(request, params);
+  const at = collectionAt(call, request);
+  const info = call.coordinator.requireReady(at);
+  const { schema } = info.collection;
+  const page = pageOf(params);
+  const output = searchOutput(schema, request.output_fields);
+  const grouping = groupingOf(params, schema);
+  const highlighting =
+    request.highlighter === null || request.highlighter === undefined
+      ? undefined
+      : highlightingOf(request.highlighter, searchedOf(request, schema));
+  const fieldIds = new Set([...fieldIdsOf(output), ...highlightedIds(highlighting)]);
+  const parts = { page, grouping, output: [...fieldIds] };
+  const whole = wholePart(request, await searchOf(call, at, info, request, parts), schema);
+  const answered = {
+    info,
+    output,
+    grouping,
+    limit: page.limit,
+    decimals: decimalsOf(params),
+    times: timesOf(call, info, params),
+  };
+  const result = await call.queryNode.search(whole);
+  const highlights = await highlightsOf(call, highlighting, result);
+  return encodedAnswer({ ...answered, highlights }, result);
 }

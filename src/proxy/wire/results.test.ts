@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { HybridTime } from '../../model/hybrid-time.ts';
 import { decodeMessage } from './descriptor.ts';
 import { encodeSearchResults } from './results.ts';
 
@@ -21,6 +22,7 @@ test('hits of single vectors in lists say which item of its row each is; other a
     counts: Uint32Array.of(2, 1),
     keys: { type: 'Int64', values: BigInt64Array.of(5n, 5n, 6n) },
     scores: Float32Array.of(1, 2, 1),
+    sessionTs: 7n as HybridTime,
   } as const;
   const decode = (bytes: Uint8Array) => decodeMessage<Decoded>('milvus.proto.milvus.SearchResults', bytes);
   const { results } = decode(encodeSearchResults({ ...answer, elements: Uint32Array.of(0, 3, 200) }));

@@ -79,13 +79,14 @@ function columnsOf(
   return joinAll(parts);
 }
 
-export const encodeQueryResults = (answer: Rows): Uint8Array =>
+export const encodeQueryResults = (answer: Rows & { readonly sessionTs: HybridTime }): Uint8Array =>
   toBytes(
     join(
       succeeded,
       columnsOf(2, answer),
       text(3, answer.collectionName),
       join(...answer.outputNames.map((name) => textItem(4, name))),
+      int64(5, answer.sessionTs),
       text(6, answer.primaryField),
     ),
   );
@@ -95,6 +96,20 @@ export const COUNT = 'count(*)';
 export const encodeCountResult = (collectionName: string, count: number): Uint8Array =>
   toBytes(join(succeeded, nested(2, encodeCount(COUNT, count)), text(3, collectionName), textItem(4, COUNT)));
 
+/** Columns that are no fields. */
+export const encodeAggregation = (
+  collectionName: string,
+  { fields, rows }: Pick<Rows, 'fields' | 'rows'>,
+): Uint8Array =>
+  toBytes(
+    join(
+      succeeded,
+      columnsOf(2, { fields, rows }),
+      text(3, collectionName),
+      join(...fields.map(({ name }) => textItem(4, name))),
+    ),
+  );
+
 export interface Hits extends Rows {
   readonly topK: number;
   /** Hits per query. */
@@ -103,6 +118,12 @@ export interface Hits extends Rows {
   readonly scores: Float32Array;
   /** Single vectors of lists: which item of its row each hit is. */
   readonly elements?: Uint32Array | undefined;
+  /** The value of the group of each hit. */
+  readonly group?: Pick<Rows, 'fields' | 'rows'> | undefined;
+  /** When it was read. */
+  readonly sessionTs: HybridTime;
+  /** Of an iterator. */
+  readonly next?: { readonly token: string; readonly lastBound: number } | undefined;
   readonly highlights?: readonly Highlight[];
 }
 
@@ -121,6 +142,10 @@ const highlightPart = ({ field, hits }: Highlight): Part =>
     ),
   );
 
+/** Even 0, which a client may look for. */
+const float = (field: number, value: number): Part =>
+  join(part(Uint8Array.of(field * 8 + 5)), rawBytes(Float32Array.of(value)));
+
 export const encodeSearchResults = (answer: Hits): Uint8Array =>
   toBytes(
     join(
@@ -135,11 +160,17 @@ export const encodeSearchResults = (answer: Hits): Uint8Array =>
           nested(5, encodeIds(answer.keys)),
           packed(6, part(packVarints(answer.counts))),
           join(...answer.outputNames.map((name) => textItem(7, name))),
+          answer.group === undefined ? nothing : columnsOf(8, answer.group),
+          answer.next === undefined
+            ? nothing
+            : nested(11, join(text(1, answer.next.token), float(2, answer.next.lastBound))),
           text(13, answer.primaryField),
           joinAll((answer.highlights ?? []).map(highlightPart)),
           answer.elements === undefined ? nothing : nested(15, packed(1, part(packVarints(answer.elements)))),
+          answer.group === undefined ? nothing : columnsOf(17, answer.group),
         ),
       ),
       text(3, answer.collectionName),
+      int64(4, answer.sessionTs),
     ),
   );

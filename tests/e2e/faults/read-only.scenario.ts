@@ -162,7 +162,7 @@ test('of several servers started at once over one directory one runs, the others
     assert.equal(second.code, 1);
     assert.match(
       second.err,
-      /^tidemark: the data directory '[^']+' is in use by process \d+\. Stop that server, or choose another directory with --data\n$/,
+      /^tidemark: the data directory '[^']+' is in use by process \d+\. Stop that process, or choose another directory\n$/,
     );
     await life.session.kill();
     const starts = [1, 2, 3, 4].map(() => new Life(life.dir));

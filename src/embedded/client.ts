@@ -1,0 +1,34 @@
+/** The official client, when it is installed: a program may use another one, and then need not have it. */
+import type { MilvusClient as Client } from '@zilliz/milvus2-sdk-node';
+import { DbError } from '../errors/db-error.ts';
+
+const PACKAGE = '@zilliz/milvus2-sdk-node';
+
+/** A client that is connected. Throws `parameter-missing` when the package is not there. */
+export async function connect(address: string): Promise<Client> {
+  const { MilvusClient } = await load();
+  // Of its own: a connection out of the pool of all clients would outlive the database.
+  const client = new MilvusClient({ address, channelOptions: { 'grpc.use_local_subchannel_pool': 1 } });
+  try {
+    await client.connectPromise;
+    return client;
+  } catch (error) {
+    await client.closeConnection();
+    throw error;
+  }
+}
+
+async function load(): Promise<typeof import('@zilliz/milvus2-sdk-node')> {
+  try {
+    return await import('@zilliz/milvus2-sdk-node');
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    // Not one of its own packages.
+    if (code !== 'ERR_MODULE_NOT_FOUND' || !message.includes(`'${PACKAGE}'`)) throw cause;
+    throw new DbError(
+      'parameter-missing',
+      `db.client() hands out the official client, which is not installed: npm install ${PACKAGE}. Other clients connect to db.address`,
+      { cause },
+    );
+  }
+}

@@ -46,7 +46,7 @@ function shown(node: Syntax): string {
 }
 
 const sentences: readonly (readonly [text: string, tree: string])[] = [
-  ['TEXT_MATCH(t, "a b", minimum_should_match = 2)', '(TEXT_MATCH t "a b" (= minimum_should_match 2))'],
+  ['TEXT_MATCH(t, "a b", minimum_should_match = 2)', '(TEXT_MATCH t "a b" (minimum_should_match= 2))'],
   ['phrase_match(t, "a b", 1) and c', '(and (phrase_match t "a b" 1) c)'],
   ['a == 1', '(== a 1)'],
   ['a != 1 and b < 2 or c >= 3', '(or (and (!= a 1) (< b 2)) (>= c 3))'],

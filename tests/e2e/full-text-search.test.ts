@@ -54,6 +54,11 @@ async function create(
       params: { inverted_index_algo: 'DAAT_MAXSCORE', ...index },
     }),
   );
+  for (const { name: field_name, dim } of more as { name: string; dim?: number }[])
+    if (dim !== undefined)
+      await succeed(
+        client.createIndex({ collection_name, field_name, index_type: 'FLAT', metric_type: 'L2' }),
+      );
   await load(client, collection_name);
 }
 
@@ -318,6 +323,28 @@ describe('full text search', () => {
     assert.deepEqual(await ids('database', 'english'), [0]);
     assert.deepEqual(await ids('人工智能', 'cn'), [1]);
     assert.deepEqual(await ids('running', 'default'), [2]);
+  });
+
+  test('text and vectors are searched together, and texts in groups', async () => {
+    const { client } = fixture;
+    await create(client, 'both', { more: [{ name: 'vector', data_type: DataType.FloatVector, dim: 2 }] });
+    const data = sentences.map((text, id) => ({ id, text, tag: id % 3, vector: [id, 0] }));
+    await succeed(client.insert({ collection_name: 'both', data }));
+    const { results } = await succeed(
+      client.hybridSearch({
+        collection_name: 'both',
+        data: [
+          { data: 'fox', anns_field: 'sparse' },
+          { data: [3, 0], anns_field: 'vector' },
+        ],
+        limit: 3,
+      } as never),
+    );
+    assert.equal((results as unknown as Hit[])[0]!.id, '3');
+    const grouped = await search(client, 'both', 'information retrieval', { group_by_field: 'tag' });
+    assert.deepEqual(grouped.map(({ id }) => Number(id) % 3).sort(), [0, 1, 2]);
+    const all = bm25(sentences.map(termsOf), termsOf('information retrieval'), { k1: 1.2, b: 0.75 });
+    for (const { id, score } of grouped) assert.ok(Math.abs(score - all[Number(id)]!) < 1e-5);
   });
 
   test('a large insert is analyzed beside the event loop', async () => {

@@ -1,5 +1,5 @@
 // `npm run docs` writes the generated documents from the compiled tables; `--check` only says whether they are fresh.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -46,17 +46,64 @@ ${table(['error', 'code', 'error_code', 'retriable', "caller's input", 'what to 
 `;
 }
 
+/** The end-to-end tests, each file with what it is about, its sentences and its text. */
+const endToEnd = readdirSync(join(root, 'tests/e2e'))
+  .filter((file) => file.endsWith('.test.ts'))
+  .sort()
+  .map((file) => {
+    const text = readFileSync(join(root, 'tests/e2e', file), 'utf8');
+    const titles = (call) =>
+      [...text.matchAll(new RegExp(`\\b${call}\\(\\s*(['"\`])(.+?)\\1[,)]`, 'g'))].map(([, , title]) =>
+        title.replaceAll(/\$\{[^}]*\}/g, '…').replaceAll("\\'", "'"),
+      );
+    const name = file.replace('.test.ts', '');
+    return { name, text, about: titles('describe'), sentences: titles('test') };
+  });
+
+/** Calls of the official Node client that are named otherwise than their RPC. */
+const methods = {
+  AlterCollection: 'alterCollectionProperties',
+  AlterCollectionField: 'alterCollectionFieldProperties',
+  AlterIndex: 'alterIndexProperties',
+  BatchDescribeCollection: 'batchDescribeCollections',
+  FlushAll: 'flushAllSync',
+  GetFlushAllState: 'flushAllSync',
+};
+
+/** Names of the files that call an RPC; all served ones are asked with nothing and with garbage by `rpcs`. */
+function shownBy({ name }) {
+  const method = methods[name] ?? `${name[0].toLowerCase()}${name.slice(1)}`;
+  const called = new RegExp(`\\b(?:${method}(?:Sync)?\\(|${name}\\b)`);
+  const files = endToEnd.filter(({ text }) => called.test(text)).map((file) => file.name);
+  return (files.length === 0 ? ['rpcs'] : files).slice(0, MOST_FILES).join(', ');
+}
+const MOST_FILES = 4;
+
+const told = ({ name, about, sentences }) =>
+  `### ${name}${about.length === 0 ? '' : `: ${about.join('; ')}`}\n\n${sentences.map((each) => `- ${each}`).join('\n')}\n`;
+
 async function compatibility() {
   const { rpcTable } = await built('proxy/compatibility.js');
   const served = rpcTable.filter((rpc) => rpc.served !== 'no');
-  const rows = rpcTable.map((rpc) => [`\`${rpc.name}\``, rpc.served, rpc.remark]);
+  const rows = rpcTable.map((rpc) => [
+    `\`${rpc.name}\``,
+    rpc.served,
+    rpc.remark,
+    rpc.served === 'no' ? '' : shownBy(rpc),
+  ]);
   return `# Compatibility with Milvus 3.0
 
 Every RPC of \`milvus.proto.milvus.MilvusService\`. ${served.length} of ${rpcTable.length} are served, at least partly; the others answer gRPC
-UNIMPLEMENTED with their name. ${note}
+UNIMPLEMENTED with their name. The last column names end-to-end tests that make the call, by the official Node client unchanged or as raw bytes:
+\`npm run e2e -- NAME\` runs them. ${note}
 
-${table(['RPC', 'served', 'remark'], rows)}
-`;
+${table(['RPC', 'served', 'remark', 'tests'], rows)}
+
+## What the tests show, feature by feature
+
+Each is a file of \`tests/e2e\`, each line a test of it.
+
+${endToEnd.map(told).join('\n')}`;
 }
 
 const documents = {

@@ -120,6 +120,13 @@ export class MemoryStore implements ObjectStore {
     this.#temporaries.set(name, { name, sizeBytes, modifiedAtMs: this.#nowMs() });
   }
 
+  /** As a store does whose puts are not atomic. False when the key has an object: what is replaced is replaced whole. */
+  leaveHalf(key: string, half: Uint8Array): boolean {
+    if (this.#objects.has(key)) return false;
+    this.#set(key, new Uint8Array(half));
+    return true;
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -7,10 +7,13 @@ import { MemoryStore } from '../../src/storage/memory.ts';
 import { objectStoreSuite } from '../../src/storage/object-store.suite.ts';
 import type { Clock } from '../../src/support/clock.ts';
 import { seededRandom } from '../../src/support/random.ts';
+import type { FaultsOptions } from './faults.ts';
 import { FaultyKv } from './faulty-kv.ts';
 import { FaultyStore } from './faulty-store.ts';
 
 const memory = () => new MemoryStore(() => 0);
+const faulty = (more: FaultsOptions = {}, inner = memory()) =>
+  new FaultyStore(inner, { ...more, leaveHalf: (key, half) => inner.leaveHalf(key, half) });
 const bytes = Uint8Array.of(1, 2, 3, 4, 5);
 const failed = (error: unknown) => isDbError(error, 'storage-failed');
 
@@ -19,7 +22,7 @@ objectStoreSuite(
   'faulty without faults',
   () => {
     const inner = memory();
-    const store = new FaultyStore(inner);
+    const store = faulty({}, inner);
     inners.set(store, inner);
     return Promise.resolve(store);
   },
@@ -32,7 +35,7 @@ kvSuite('faulty without faults', () => {
 
 describe('faults', () => {
   test('an error before the effect leaves nothing, one after it leaves everything', async () => {
-    const store = new FaultyStore(memory());
+    const store = faulty();
     store.faults.next({ kind: 'error-before' });
     await assert.rejects(store.put('a', bytes), failed);
     assert.equal(await store.stat('a'), undefined);
@@ -63,7 +66,7 @@ describe('faults', () => {
   });
 
   test('after a crash every call rejects, the running one too, until it is healed', async () => {
-    const store = new FaultyStore(memory());
+    const store = faulty();
     await store.put('a', bytes);
     const running = store.put('b', bytes);
     store.faults.crash();
@@ -91,7 +94,7 @@ describe('faults', () => {
         return Promise.resolve();
       },
     };
-    const store = new FaultyStore(memory(), { clock });
+    const store = faulty({ clock });
     store.faults.next({ kind: 'delay', ms: 700 });
     await store.put('a', bytes);
     assert.deepEqual(slept, [700]);
@@ -101,7 +104,7 @@ describe('faults', () => {
   test('the same seed gives the same faults, another seed others', async () => {
     const history = async (seed: number) => {
       const chances = { errorBefore: 0.2, errorAfter: 0.2 };
-      const store = new FaultyStore(memory(), { random: seededRandom(seed), chances });
+      const store = faulty({ random: seededRandom(seed), chances });
       for (let i = 0; i < 60; i++) await store.put(`k/${i}`, bytes).catch(() => undefined);
       return store.faults.calls.map(({ fault }) => fault?.kind ?? 'none');
     };
@@ -111,7 +114,7 @@ describe('faults', () => {
   });
 
   test('a listing can break off in the middle', async () => {
-    const store = new FaultyStore(memory());
+    const store = faulty();
     for (const key of ['a', 'b', 'c', 'd']) await store.put(key, bytes);
     const seen: string[] = [];
     store.faults.next({ kind: 'error-after' });
@@ -122,7 +125,7 @@ describe('faults', () => {
   });
 
   test('damaged objects are damaged, and a copy of them is refused', async () => {
-    const store = new FaultyStore(memory());
+    const store = faulty();
     const { crc32, etag } = await store.put('a', bytes);
     const copy = () => store.copy('a', 'b', { sizeBytes: 5, crc32, etag, mode: 'shared' });
     await store.flip('a');

@@ -14,19 +14,26 @@ import { Faults, type FaultsOptions } from './faults.ts';
 /** What a copy came to: of these bytes a part only (`isTorn`), or all of them. */
 export type CopyListener = (key: string, isTorn: boolean) => void;
 
+export interface FaultyStoreOptions extends FaultsOptions {
+  /** In one step, so that nobody puts a whole object there between the look and the half one. */
+  readonly leaveHalf: (key: string, half: Uint8Array) => boolean;
+}
+
 /** An `ObjectStore` that fails as `faults` says, and whose objects can be damaged. Damage changes the object's mark. */
 export class FaultyStore implements ObjectStore {
   readonly location = undefined;
   readonly faults: Faults;
   readonly #inner: ObjectStore;
   readonly #random: Random | undefined;
+  readonly #leaveHalf: FaultyStoreOptions['leaveHalf'];
   /** Told of every copy that moved bytes. */
   onCopied: CopyListener = () => undefined;
   /** What a listing shows when it is behind; undefined: it is not. */
   staleList: (prefix: string) => AsyncIterable<ListedObject> | undefined = () => undefined;
 
-  constructor(inner: ObjectStore, options: FaultsOptions = {}) {
+  constructor(inner: ObjectStore, options: FaultyStoreOptions) {
     this.#inner = inner;
+    this.#leaveHalf = options.leaveHalf;
     this.#random = options.random;
     this.faults = new Faults(options);
   }
@@ -44,9 +51,9 @@ export class FaultyStore implements ObjectStore {
    * The port promises that an object is there whole or not at all. What is written here lives with less, but for the object that says whose
    * the store is; and what is replaced is replaced whole.
    */
-  async #tornPut(key: string, bytes: Uint8Array): Promise<void> {
-    if (key === IDENTITY_KEY || (await this.#inner.stat(key)) !== undefined) return;
-    await this.#inner.put(key, bytes.slice(0, this.#part(bytes.length)));
+  #tornPut(key: string, bytes: Uint8Array): Promise<void> {
+    if (key !== IDENTITY_KEY) this.#leaveHalf(key, bytes.slice(0, this.#part(bytes.length)));
+    return Promise.resolve();
   }
 
   /** A part of `length`, the half where there is no chance. */
@@ -79,19 +86,16 @@ export class FaultyStore implements ObjectStore {
   }
 
   copy(sourceKey: string, targetKey: string, options: CopyOptions): Promise<CopyResult> {
-    const copy = async (isTorn: boolean) => {
+    const copy = async () => {
       const result = await this.#inner.copy(sourceKey, targetKey, options);
-      if (result.method === 'present') return result;
-      if (isTorn) await this.truncate(targetKey);
-      this.onCopied(targetKey, isTorn);
+      if (result.method !== 'present') this.onCopied(targetKey, false);
       return result;
     };
-    return this.faults.run(
-      'copy',
-      targetKey,
-      () => copy(false),
-      () => copy(true),
-    );
+    const tornCopy = async () => {
+      const bytes = await this.#inner.get(sourceKey);
+      if (this.#leaveHalf(targetKey, bytes.slice(0, -1))) this.onCopied(targetKey, true);
+    };
+    return this.faults.run('copy', targetKey, copy, tornCopy);
   }
 
   sharing(): Promise<Sharing> {

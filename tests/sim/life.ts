@@ -167,6 +167,7 @@ export class Life {
     this.store = new FaultyStore(plant.store?.(watched) ?? watched, {
       ...faults,
       ...this.#port('store'),
+      leaveHalf: (key, half) => disks.store.leaveHalf(key, half),
       onFault: (call) => tell(storeKind(call), call),
     });
     this.wal = new SimWal(disks.wal, this.clock, random, {

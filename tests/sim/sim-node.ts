@@ -18,7 +18,7 @@ import type { Wal } from '../../src/wal/wal.ts';
 import type { FaultKind } from './fault-kinds.ts';
 import { type Call, type Chances, type Fault, Faults } from './faults.ts';
 import { FaultyNode } from './faulty-node.ts';
-import { FaultyStore } from './faulty-store.ts';
+import { FaultyStore, type FaultyStoreOptions } from './faulty-store.ts';
 import type { JobWatch } from './job-watch.ts';
 import type { Plan } from './life.ts';
 import { type Plant, storeWith } from './plants.ts';
@@ -33,6 +33,7 @@ export interface SimNodeOptions {
   /** As it is on the disk, whoever writes it now. */
   readonly readLog: Pick<Wal, 'read'>;
   readonly store: ObjectStore;
+  readonly leaveHalf: FaultyStoreOptions['leaveHalf'];
   readonly clock: SimClock;
   readonly random: Random;
   readonly plant: Plant;
@@ -109,6 +110,7 @@ export class SimNode {
     this.#clock = clock.life();
     this.store = new FaultyStore(options.store, {
       ...this.#port(`node${nodeId}.store`),
+      leaveHalf: options.leaveHalf,
       clock: this.#clock,
       random,
       onFault: (call) => tell(storeKind(call), call),

@@ -414,6 +414,7 @@ export class World {
       filesAtOnce,
       readLog: { read: (position) => this.life.wal.readBeside(position) },
       store: this.plant.store?.(this.disks.listings.store) ?? this.disks.listings.store,
+      leaveHalf: (key, half) => this.disks.store.leaveHalf(key, half),
       clock: this.clock,
       random: this.random,
       plant: this.plant,

@@ -137,7 +137,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ),
   Query: bytes(
     query,
-    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Ordering and grouping by keys of JSON fields are refused by name. Filters as in `docs/filters.md`: all of the language but TEXT_MATCH, PHRASE_MATCH and membership_match. Reads see every acknowledged write whatever the consistency level.',
+    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Ordering and grouping by keys of JSON fields are refused by name. Filters as in `docs/filters.md`: all of the language but membership_match. Reads see every acknowledged write whatever the consistency level.',
   ),
   RunAnalyzer: unary(
     'RunAnalyzer',

@@ -307,13 +307,14 @@ describe('the filter language', () => {
       ['name =~ "("', 'offset 8: no RE2 expression'],
       ['id > 1 or random_sample(0.5)', 'offset 10: random_sample'],
       ['id > {missing}', "no value was given for the template variable 'missing'"],
+      ['TEXT_MATCH(name, "x")', "field 'name' does not enable match"],
       ['id == 1\nand\n  flags ==', 'line 3, column 11'],
     ];
     for (const [filter, words] of table)
       await refused(client.query({ collection_name, filter, output_fields: ['id'] }), { code: 1100, words });
-    await refused(client.query({ collection_name, filter: 'TEXT_MATCH(name, "x")' }), {
+    await refused(client.query({ collection_name, filter: 'membership_match(id, {ids})' }), {
       code: UNIMPLEMENTED,
-      words: 'TEXT_MATCH is not implemented',
+      words: 'MEMBERSHIP_MATCH is not implemented',
     });
   });
 

@@ -15,7 +15,7 @@ export abstract class SwapSteps extends CrowdSteps {
   constructor(world: World) {
     super(world);
     world.jobs.onDrillCopied = (job, files) => {
-      const file = this.#rotten.has(job.jobId) || !this.chance(35) ? undefined : this.one(files);
+      const file = this.#rotten.has(job.jobId) || !this.chance(50) ? undefined : this.one(files);
       if (file !== undefined) this.spawn(this.#rot(job.jobId, file.key));
     };
   }

@@ -1,9 +1,14 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
 import { AccountSteps } from './account-steps.ts';
-import { at, type Coll, CROWD_NAMES, NAMES, type Snap } from './model.ts';
+import { at, type Coll, CROWD_NAMES, NAMES, type Snap, shownIn } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
+
+const holdsRows = (snap: Snap): boolean =>
+  [...snap.source.keys()].some((key) =>
+    [...snap.source.allowed(key, snap.ts)].some((value) => shownIn(snap)(value) !== undefined),
+  );
 
 export class Workload extends AccountSteps {
   writer = async (steps: number): Promise<void> => {
@@ -46,7 +51,9 @@ export class Workload extends AccountSteps {
   restorer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(300);
-      const isOpen = ({ isBusy }: Snap) => !isBusy;
+      // Most are of collections that were made a moment ago.
+      const isWorth = this.chance(20) ? () => true : holdsRows;
+      const isOpen = (snap: Snap) => !snap.isBusy && isWorth(snap);
       const coll = this.pick((c) => [...c.snapshots.values()].some(isOpen));
       const snap = this.one([...(coll?.snapshots.values() ?? [])].filter(isOpen));
       if (this.chance(12)) await this.damageSource();

@@ -8,6 +8,12 @@ import { parseArgs } from 'node:util';
 import { buildStale, compile, installMissing, run } from './build.mjs';
 
 const node = (...args) => run(process.execPath, ['--enable-source-maps', ...args]);
+/** What `npm test` runs, three at once: most of the time one of them waits for something. */
+const PARTS = [
+  ...['src/', 'tests/'].map((part) => ['.build/tests/all.js', part]),
+  ...['1/4', '2/4', '3/4', '4/4'].map((quarter) => ['.build/tests/e2e/all.js', '--part', quarter]),
+];
+const AT_ONCE = 3;
 const [room, part, ...rest] = process.argv.slice(2);
 
 installMissing();
@@ -32,29 +38,31 @@ async function runTests() {
   } else if (wanted.length > 0 || values.name !== undefined) node(...unit);
   else {
     await buildStale();
-    await both(unit, e2e);
+    await sideBySide();
   }
 }
 
-/** Side by side, told one after the other. The second goes on to its end when the first fails. */
-async function both(first, second) {
-  const begin = (args, stdio) =>
-    spawn(process.execPath, ['--enable-source-maps', ...args], { stdio: ['ignore', ...stdio] });
-  const [live, kept] = [begin(first, ['inherit', 'inherit']), begin(second, ['pipe', 'pipe'])];
-  const [firstEnd, secondEnd, out, errors] = [
-    once(live, 'close'),
-    once(kept, 'close'),
-    buffer(kept.stdout),
-    buffer(kept.stderr),
-  ];
+/** What each prints is told when it ends. Every one goes on to its end whatever fails. */
+async function sideBySide() {
+  const children = new Set();
+  const waiting = [...PARTS];
   for (const signal of ['SIGINT', 'SIGTERM'])
     process.once(signal, () => {
-      live.kill(signal);
-      kept.kill(signal);
+      waiting.length = 0;
+      for (const child of children) child.kill(signal);
     });
-  const [status] = await firstEnd;
-  const [other] = await secondEnd;
-  process.stdout.write(await out);
-  process.stderr.write(await errors);
-  process.exitCode = status || other || (status === null || other === null ? 1 : 0);
+  const lane = async () => {
+    for (let args = waiting.shift(); args !== undefined; args = waiting.shift()) {
+      const child = spawn(process.execPath, ['--enable-source-maps', ...args], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      children.add(child);
+      const told = ['stdout', 'stderr'].map(async (name) => [name, await buffer(child[name])]);
+      const [status] = await once(child, 'close');
+      children.delete(child);
+      for (const [name, text] of await Promise.all(told)) process[name].write(text);
+      process.exitCode ||= status ?? 1;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, lane));
 }

@@ -253,6 +253,6 @@ for (const [type, slices, how] of [
         }
         await world.end();
       }),
-      { seed: 20260731, numRuns: 60 },
+      { seed: 20260731, numRuns: 30 },
     );
   });

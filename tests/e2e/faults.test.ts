@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import { FaultRun } from './faults/run.ts';
 
-const ROUNDS = 3;
+const ROUNDS = 2;
 
 test('kill -9 and signals at random moments under writers, readers, snapshots, restores, compaction and garbage collection: what was acknowledged is there, snapshots restore to their moment, storage is what is needed', async () => {
   const run = new FaultRun(16);

@@ -222,7 +222,6 @@ export const rpcOperations: readonly Operation[] = [
     make: dropSnapshot,
     covers: ['rpc:DropSnapshot', 'door:dropSnapshot', 'removal of dropped snapshots'],
     reaches: [/^store delete snapshots\//, /^catalog commit/],
-    isShort: true,
   },
   {
     name: 'ListSnapshots',

@@ -385,7 +385,6 @@ const cleaning: readonly Planted[] = [
     says: /^clean: job \d+ was cancelled and leaves segments/,
     what: 'a cancel leaves what was copied',
     make: lazyCancel,
-    isCheap: true,
     from: 10,
   },
   {

@@ -60,7 +60,7 @@ export class Workload extends AccountSteps {
       else if (coll !== undefined && snap !== undefined) {
         const draw = this.random.below(100);
         if (draw < 14) this.spawn(this.drill(coll, snap));
-        else if (draw < 26) this.spawn(this.inPlace(coll, snap));
+        else if (draw < 32) this.spawn(this.inPlace(coll, snap));
         else await this.restoreSomehow(coll, snap);
       }
       await this.keeper.kept();

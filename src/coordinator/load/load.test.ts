@@ -217,6 +217,36 @@ test('a load is remembered from its beginning: a stop in the middle does not tak
   await again.coordinator.close();
 });
 
+test('a load that misses a segment which was replaced while it read goes on with what took its place', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  const { catalog } = world.foundations;
+  await world.log.rows(collectionId, partitionId, 5);
+  await flush(world, collectionId);
+  const [source] = catalog.find(segments, 'collection', collectionId);
+  assert.ok(source);
+  const output: SegmentRecord = { ...source, segmentId: 9_900_000n as SegmentId, state: 'writing' };
+  await catalog.commitSure([put(segments, output, undefined)]);
+  const missing = new DbError('object-not-found', 'a file of the source');
+  world.queries.gate = async () => {
+    world.queries.gate = () => Promise.resolve();
+    await catalog.commitSure([
+      put(segments, { ...source, state: 'dropped' }, source),
+      put(segments, { ...output, state: 'flushed' }, output),
+    ]);
+    throw missing;
+  };
+  await world.coordinator.load(at);
+  assert.deepEqual(
+    world.queries.views.get(collectionId)?.segments.map(({ segmentId }) => segmentId),
+    [output.segmentId],
+  );
+  world.queries.gate = () => Promise.reject(missing);
+  await world.coordinator.release(at);
+  await assert.rejects(world.coordinator.load(at), (e) => isDbError(e, 'object-not-found'));
+  await world.coordinator.close();
+});
+
 test('a load that fails leaves the collection unloaded and says why; a view that fails is sent again', async () => {
   const world = await startWorld();
   const { collectionId, partitionId, at } = await books(world);

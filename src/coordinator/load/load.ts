@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
-import { DbError } from '../../errors/db-error.ts';
+import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import { expiryOf } from '../../model/expiry.ts';
 import type { CollectionId } from '../../model/ids.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
@@ -280,8 +280,11 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       entry.taken = version;
       entry.trouble = undefined;
     } catch (error) {
-      entry.trouble = error instanceof Error ? error.message : String(error);
       const isWanted = !this.#isClosed && this.#loaded.get(collectionId) === entry;
+      // What it named was replaced while it was read, and collected since: the next view names what took its place.
+      if (isWanted && entry.version !== version && isDbError(error, 'object-not-found'))
+        return this.#send(entry, collectionId);
+      entry.trouble = messageOf(error);
       if (isWanted) log.error('view-not-taken', { collectionId, isReady: entry.isReady, error });
       throw error;
     }

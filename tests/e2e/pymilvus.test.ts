@@ -18,12 +18,20 @@ const skip =
   version === undefined &&
   `pymilvus is not at hand: '${python}' cannot import it. TIDEMARK_PYTHON names another Python`;
 
-test('every data type goes in and out through pymilvus', { skip }, () =>
-  withServer(async ({ server }) => {
-    const done = run(python, [join(scripts, 'every_type.py'), server.address], { timeout: 60_000 });
+async function rightBy(script: string, said: RegExp): Promise<void> {
+  await withServer(async ({ server }) => {
+    const done = run(python, [join(scripts, script), server.address], { timeout: 60_000 });
     const { stdout } = await done.catch((error: { stdout: string; stderr: string }) =>
       assert.fail(`pymilvus ${version}:\n${error.stdout}${error.stderr}`),
     );
-    assert.match(stdout, /every type came back/);
-  }),
+    assert.match(stdout, said);
+  });
+}
+
+test('every data type goes in and out through pymilvus', { skip }, () =>
+  rightBy('every_type.py', /every type came back/),
+);
+
+test('what users of pymilvus do, call by call, answers as they expect', { skip }, () =>
+  rightBy('tour.py', /all \d+ parts are right/),
 );

@@ -188,7 +188,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
   const builder = new IndexBuilder({ ...parts, gate, wake: builderWake, minRows: limits.minRowsToIndex });
   const snapshots = parts.snapshots({
     flusher: segments,
-    resolve: new CollectionNames(catalog),
+    resolve: new CollectionNames(catalog, limits.catalog),
     builds: builder,
     captureGate,
     loads: load,

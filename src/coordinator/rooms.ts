@@ -56,6 +56,8 @@ export interface CollectionLookup {
   requireDatabase(name: string): DatabaseRecord;
   /** Throws `parameter-invalid` for a name no collection may have. */
   checkCollectionName(name: string): void;
+  /** Throws `resource-exhausted` when the database has as many collections as it may. */
+  requireRoom(database: DatabaseRecord): void;
 }
 
 /** Asked by restore, answered by the scheduler. */

@@ -4,6 +4,7 @@ import { Catalog, put, remove } from '../../src/catalog/catalog.ts';
 import { IdSource, TimeSource } from '../../src/coordinator/allocator.ts';
 import type { CollectionName, RestoreJobInfo } from '../../src/coordinator/api.ts';
 import { CaptureGate } from '../../src/coordinator/capture-gate.ts';
+import { requireRoom } from '../../src/coordinator/collections/names.ts';
 import { copyJobs } from '../../src/coordinator/copy-segment/job.ts';
 import { copyTasks } from '../../src/coordinator/copy-segment/task.ts';
 import type { AheadLoads } from '../../src/coordinator/rooms.ts';
@@ -152,6 +153,7 @@ export class World {
         },
         requireCollection: (at) => this.find({ ...at, name: this.aliases.get(at.name) ?? at.name }),
         checkCollectionName: () => undefined,
+        requireRoom: (database) => requireRoom(catalog, database, { maxCollectionsPerDatabase: 65_536 }),
       },
     });
   }

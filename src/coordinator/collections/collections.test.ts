@@ -219,7 +219,7 @@ test('what does not exist is named in the words clients look for', async () => {
   await coordinator.close();
 });
 
-test('a rename keeps the collection, frees the old name, reaches another database, and never takes a name', async () => {
+test('a rename keeps the collection, frees the old name, reaches another database that is not full, and never takes a name', async () => {
   const { coordinator } = await startWorld();
   const { collectionId } = await coordinator.createCollection(asked('books'));
   await coordinator.createCollection(asked('papers'));
@@ -238,6 +238,11 @@ test('a rename keeps the collection, frees the old name, reaches another databas
   await assert.rejects(
     coordinator.renameCollection(named('books'), 'x', 'nowhere'),
     failsWith('database-not-found', 'nowhere'),
+  );
+  await coordinator.createDatabase('full', { 'database.max.collections': '0' });
+  await assert.rejects(
+    coordinator.renameCollection(named('books'), 'x', 'full'),
+    failsWith('resource-exhausted', 'limit=0'),
   );
   await coordinator.close();
 });

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, MAX_CHANGES_PER_COMMIT, put, remove } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { CollectionId, PartitionId } from '../../model/ids.ts';
-import type { CollectionRecord, DatabaseRecord, PartitionRecord } from '../../model/records.ts';
+import type { CollectionRecord, PartitionRecord } from '../../model/records.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { CollectionInfo, CollectionName, CreateCollection } from '../api.ts';
 import { commitEach } from '../batches.ts';
@@ -28,6 +28,7 @@ import {
   requireCollection,
   requireCollectionById,
   requireDatabase,
+  requireRoom,
   resolveCollection,
 } from './names.ts';
 import { checkCollectionProperties, checkIsolation } from './properties.ts';
@@ -57,12 +58,6 @@ const PARTITIONS_PER_COMMIT = MAX_CHANGES_PER_COMMIT - 2;
 function refuseKeyed({ schema }: CollectionRecord, what: 'create' | 'drop'): void {
   if (partitionKeyOf(schema) === undefined) return;
   throw new DbError('partition-key-mode', `disable ${what} partition if partition key mode is used`);
-}
-
-/** The database's own bound, when it has one. */
-function maxCollectionsOf({ properties }: DatabaseRecord, limits: CatalogLimits): number {
-  const own = Number(properties['database.max.collections'] ?? -1);
-  return own < 0 ? limits.maxCollectionsPerDatabase : Math.min(own, limits.maxCollectionsPerDatabase);
 }
 
 const byId = (a: PartitionRecord, b: PartitionRecord): number => (a.partitionId < b.partitionId ? -1 : 1);
@@ -141,14 +136,7 @@ export class CollectionRoom {
           'collection-duplicate',
           `collection name [${request.name}] conflicts with an existing alias, please choose a unique name`,
         );
-      const maxCollectionsPerDatabase = maxCollectionsOf(database, this.#limits);
-      if (
-        this.#catalog.find(collections, 'database', database.databaseId).length >= maxCollectionsPerDatabase
-      )
-        throw new DbError(
-          'resource-exhausted',
-          `exceeded the limit number of collections[limit=${maxCollectionsPerDatabase}]`,
-        );
+      requireRoom(this.#catalog, database, this.#limits);
       const createdTs = this.#time.next();
       const record: CollectionRecord = {
         collectionId,
@@ -229,6 +217,7 @@ export class CollectionRoom {
           'collection-duplicate',
           `duplicated new collection name ${target.name}:${newName} with other collection name or alias`,
         );
+      if (target.databaseId !== was.databaseId) requireRoom(this.#catalog, target, this.#limits);
       const is = { ...was, name: newName, databaseId: target.databaseId };
       const outcome = await this.#catalog.commit([claimNames(target), put(collections, is, was)]);
       if (outcome === 'committed') return;

@@ -35,6 +35,22 @@ export function requireDatabase(catalog: Catalog, name: string): DatabaseRecord 
   return found;
 }
 
+interface CollectionLimit {
+  readonly maxCollectionsPerDatabase: number;
+}
+
+/** Throws `resource-exhausted` when the database has as many collections as it may: by its own bound, when it has one. */
+export function requireRoom(
+  catalog: Catalog,
+  { databaseId, properties }: DatabaseRecord,
+  { maxCollectionsPerDatabase }: CollectionLimit,
+): void {
+  const own = Number(properties['database.max.collections'] ?? -1);
+  const limit = own < 0 ? maxCollectionsPerDatabase : Math.min(own, maxCollectionsPerDatabase);
+  if (catalog.find(collections, 'database', databaseId).length >= limit)
+    throw new DbError('resource-exhausted', `exceeded the limit number of collections[limit=${limit}]`);
+}
+
 export const findAlias = (
   catalog: Catalog,
   { databaseId }: DatabaseRecord,
@@ -121,9 +137,11 @@ export function keptName(name: string, jobId: JobId, isTaken: (name: string) => 
 /** Names to records for snapshots and restores, which must not reach into this room. */
 export class CollectionNames {
   readonly #catalog: Catalog;
+  readonly #limits: CollectionLimit;
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, limits: CollectionLimit) {
     this.#catalog = catalog;
+    this.#limits = limits;
   }
 
   requireCollection(at: CollectionName): CollectionRecord {
@@ -136,5 +154,9 @@ export class CollectionNames {
 
   checkCollectionName(name: string): void {
     checkCollectionName(name);
+  }
+
+  requireRoom(database: DatabaseRecord): void {
+    requireRoom(this.#catalog, database, this.#limits);
   }
 }

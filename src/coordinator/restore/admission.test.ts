@@ -6,6 +6,7 @@ import { put } from '../../catalog/catalog.ts';
 import type { ErrorName } from '../../errors/codes.ts';
 import { isDbError } from '../../errors/db-error.ts';
 import type { DatabaseId, FieldId } from '../../model/ids.ts';
+import type { Properties } from '../../model/records.ts';
 import type { RestoreSnapshot } from '../api.ts';
 import { copyJobs } from '../copy-segment/job.ts';
 import { pins } from '../snapshot/record.ts';
@@ -26,10 +27,10 @@ const is =
     return true;
   };
 
-async function addDatabase(world: World): Promise<void> {
+async function addDatabase(world: World, properties: Properties = {}): Promise<void> {
   const createdTs = world.time.next();
   await world.catalog.commitSure([
-    put(databases, { databaseId: 2n as DatabaseId, name: 'db2', properties: {}, createdTs }, undefined),
+    put(databases, { databaseId: 2n as DatabaseId, name: 'db2', properties, createdTs }, undefined),
   ]);
 }
 
@@ -63,6 +64,16 @@ test('every check comes before anything is created: name, target, alias clash, d
   await refused(world, request({ partitions: [] }), 'parameter-invalid', 'no partition');
   await refused(world, request({ partitions: ['old', 'nope'] }), 'partition-not-found', 'nope');
   assert.equal(world.catalog.count(copyJobs) + world.catalog.count(pins), 0);
+  await world.assertClean();
+  await world.stop();
+});
+
+test('a database that has as many collections as it may takes no restore', async () => {
+  const world = await World.withRows(1);
+  await world.create();
+  await addDatabase(world, { 'database.max.collections': '0' });
+  const full = request({ target: { database: 'db2', name: 'x' } });
+  await refused(world, full, 'resource-exhausted', 'limit=0');
   await world.assertClean();
   await world.stop();
 });

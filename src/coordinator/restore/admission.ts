@@ -100,6 +100,7 @@ export class RestoreAdmission {
           ? `duplicate collection: '${target.name}' already exists in database '${database.name}'`
           : `collection name '${target.name}' conflicts with an existing alias of collection '${taken}'`,
       );
+    resolve.requireRoom(database);
     return { snapshot, database };
   }
 

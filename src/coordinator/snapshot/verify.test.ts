@@ -411,6 +411,7 @@ test('a large object is summed up part by part, and progress steps tell how far 
     requireCollection: (at) => world.find(at),
     requireDatabase: () => assert.fail(),
     checkCollectionName: () => undefined,
+    requireRoom: () => undefined,
   });
   const asked: ObjectPart[] = [];
   const verifier = new SnapshotVerifier({

@@ -4,6 +4,7 @@ import { indexBuildContext } from './datanode/indexbuild/context.ts';
 import { indexBuildTasks } from './datanode/indexbuild/task.ts';
 import { filterTasks } from './expr/slow.ts';
 import { sparseLoadTasks } from './querynode/load-task.ts';
+import { scalarIndexTasks } from './scalar-index/tasks.ts';
 import { compactTasks } from './segment/compact.ts';
 import { fingerprintTasks } from './segment/fingerprint.ts';
 import { flushTasks } from './segment/flush.ts';
@@ -31,6 +32,7 @@ serveTasks({
   ...vectorTasks(),
   ...textTasks(),
   ...filterTasks(),
+  ...scalarIndexTasks(),
   ...checkObjectTasks(store),
   ...fingerprintTasks(store),
 });

@@ -13,6 +13,8 @@ export const layers = {
   /** From text to tokens: of rows that are written, of queries, of filters. */
   text: ['support', 'errors', 'model'],
   expr: ['support', 'errors', 'model', 'geometry', 'timestamptz', 'text'],
+  /** `expr`: its leaves are the questions. */
+  'scalar-index': ['support', 'errors', 'model', 'geometry', 'expr'],
   storage: ['support', 'errors', 'model'],
   catalog: ['support', 'errors', 'model'],
   wal: ['support', 'errors', 'model'],
@@ -29,6 +31,7 @@ export const layers = {
     'segment',
     'vector-index',
     'expr',
+    'scalar-index',
     'text',
     'streamingnode',
   ],

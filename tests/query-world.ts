@@ -158,6 +158,17 @@ export class PlainEngine implements VectorEngine {
   limit = Number.POSITIVE_INFINITY;
   scans = 0;
 
+  reserve(bytes: number): { free(): void } {
+    const floats = bytes / 4;
+    if (this.floats + floats > this.limit) throw new DbError('resource-exhausted', 'no memory for indexes');
+    this.floats += floats;
+    return {
+      free: () => {
+        this.floats -= floats;
+      },
+    };
+  }
+
   allocate(floats: number): VectorBlock {
     if (this.floats + floats > this.limit) throw new DbError('resource-exhausted', 'no memory for vectors');
     const values = new Float32Array(new SharedArrayBuffer(floats * 4)).fill(7);
@@ -226,6 +237,7 @@ export const plainFilters: Filters = {
       const test = root as unknown as (value: unknown) => boolean;
       for (let row = from; row < to; row++)
         if (test(plainValue(source, row))) out[row >>> 5] = out[row >>> 5]! | (1 << (row & 31));
+      return { isDecoded: false };
     },
   }),
   primaryKeys: ({ root }) => (typeof root === 'function' ? undefined : (root as unknown as PrimaryKeys)),

@@ -41,7 +41,8 @@ export class CodedText {
     this.codes = new Uint32Array(column.offsets.length - 1);
   }
 
-  prepare(to: number): void {
+  prepare(to: number): boolean {
+    if (this.#rows >= to) return false;
     const { data, offsets } = this.#column;
     for (; this.#rows < to; this.#rows++)
       this.codes[this.#rows] = this.dictionary.intern(
@@ -49,6 +50,7 @@ export class CodedText {
         offsets[this.#rows] as number,
         offsets[this.#rows + 1] as number,
       );
+    return true;
   }
 }
 

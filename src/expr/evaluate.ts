@@ -20,9 +20,16 @@ export interface CompiledFilter {
   /**
    * Writes bit `row & 31` of `out[row >>> 5]` for every row in `[from, to)`: 1 when the row matches. Other bits stay. `out` has a bit for
    * every row of the source. Work, decoding for the cache included, is in proportion to the rows up to `to` the first time,
-   * to `to - from` later: a caller that must not block goes in slices.
+   * to `to - from` later: a caller that must not block goes in slices. Rows that are not `within` need not be tested: their bits
+   * are anything. `isDecoded`: something was decoded for the first time.
    */
-  evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+  evaluate(
+    source: FilterSource,
+    from: number,
+    to: number,
+    out: Uint32Array,
+    within?: Uint32Array,
+  ): { readonly isDecoded: boolean };
   /**
    * After `evaluate`: undefined when the bits of `[from, to)` are final. Else some tests are still open in rows whose bit is set; once the
    * promise is fulfilled they are not, and `evaluate` and this are to be called again. Rows whose bit the caller has taken away cost nothing.
@@ -50,6 +57,8 @@ export interface CompileOptions {
 
 /** Below this many rows compiling costs more than it saves. */
 const MIN_GENERATED_ROWS = 512;
+/** Of the rows of a slice. */
+const MAX_FEW_SHARE = 1 / 8;
 /** The engine does not optimise functions much larger than this many tests make. */
 const MAX_GENERATED_LEAVES = 200;
 /** Blocks differ in nulls and in how wide their integers are, which makes loops differ; few ever occur together. */
@@ -85,8 +94,9 @@ function compile(filter: CheckedFilter, options: CompileOptions, isInner: boolea
   return {
     weight: weightOf(leaves),
     rowWeight: rowWeightOf(leaves),
-    evaluate: (source, from, to, out) =>
-      bindingOf(source).run(loops, from, Math.min(to, source.rowCount), out),
+    evaluate: (source, from, to, out, within) => ({
+      isDecoded: bindingOf(source).run(loops, { from, to: Math.min(to, source.rowCount), out }, within),
+    }),
     settle: (source, from, to, out, signal) =>
       bindingOf(source).settle({ from, to: Math.min(to, source.rowCount), out }, signal),
   };
@@ -130,10 +140,20 @@ class Binding {
     for (const answers of this.#open) await answers.settle(rows, signal);
   }
 
-  run(loops: Loops, from: number, to: number, out: Uint32Array): void {
+  /** Whether something had to be decoded. */
+  run(loops: Loops, { from, to, out }: SetRows, within: Uint32Array | undefined): boolean {
     clearBits(out, from, to);
-    if (from >= to) return;
-    this.#binder.prepare(to);
+    if (from >= to) return false;
+    const isDecoded = this.#binder.prepare(to);
+    const few = within === undefined ? undefined : fewRows(within, from, to);
+    if (few === undefined) this.#runAll(loops, from, to, out);
+    else
+      for (const row of few)
+        if (this.#matcher(row)) out[row >>> 5] = (out[row >>> 5] as number) | (1 << (row & 31));
+    return isDecoded;
+  }
+
+  #runAll(loops: Loops, from: number, to: number, out: Uint32Array): void {
     if (to - from >= MIN_GENERATED_ROWS && loops.allowed) {
       const text = writeLoop(this.#plan, this.#binder, this.#leaves);
       const loop = loops.get(text.parameters, text.body);
@@ -142,12 +162,29 @@ class Binding {
         return;
       }
     }
+    setBits(this.#matcher, from, to, out);
+  }
+
+  get #matcher(): (row: number) => boolean {
     this.#matches ??= rowMatcher(
       this.#plan,
       this.#leaves.map(({ test }) => test),
     );
-    setBits(this.#matches, from, to, out);
+    return this.#matches;
   }
+}
+
+/** The rows within, when they are so few that testing them one by one is quicker. */
+function fewRows(within: Uint32Array, from: number, to: number): readonly number[] | undefined {
+  const most = (to - from) * MAX_FEW_SHARE;
+  const rows: number[] = [];
+  for (let word = from >>> 5; word << 5 < to; word++)
+    for (let bits = within[word] as number; bits !== 0; bits &= bits - 1) {
+      const row = (word << 5) + 31 - Math.clz32(bits & -bits);
+      if (row >= from && row < to) rows.push(row);
+      if (rows.length > most) return undefined;
+    }
+  return rows;
 }
 
 /** The generated loops of one filter, by their text. */

@@ -25,12 +25,13 @@ class ItemAnswers {
     this.failed = new Uint32Array(this.passed.length);
   }
 
-  prepare(toRow: number): void {
+  prepare(toRow: number): boolean {
     const to = this.#offsets[toRow] as number;
-    if (to <= this.#items) return;
+    if (to <= this.#items) return false;
     this.#passes.evaluate(this.#source, this.#items, to, this.passed);
     this.#fails.evaluate(this.#source, this.#items, to, this.failed);
     this.#items = to;
+    return true;
   }
 }
 

@@ -131,8 +131,9 @@ export class JsonPathColumn {
     this.values = new JsonValues(rowCount);
   }
 
-  prepare(to: number): void {
+  prepare(to: number): boolean {
     const { values } = this;
+    if (values.length >= to) return false;
     const { data, valid, offsets } = this.#column;
     for (let row = values.length; row < to; row++) {
       const end = offsets[row + 1] as number;
@@ -140,6 +141,7 @@ export class JsonPathColumn {
       if (start < 0) values.pushAbsent();
       else values.push(data, start, skipValue(data, start, end));
     }
+    return true;
   }
 }
 
@@ -158,8 +160,9 @@ export class JsonItemsColumn {
     this.isArray = new Uint8Array(rowCount);
   }
 
-  prepare(to: number): void {
+  prepare(to: number): boolean {
     this.#path.prepare(to);
+    if (this.#rows >= to) return false;
     const { kinds, codes, texts } = this.#path.values;
     for (; this.#rows < to; this.#rows++) {
       const row = this.#rows;
@@ -173,6 +176,7 @@ export class JsonItemsColumn {
       }
       this.offsets[row + 1] = this.values.length;
     }
+    return true;
   }
 }
 

@@ -41,8 +41,9 @@ export class HitTable {
     this.#test = test;
   }
 
-  prepare(_to: number): void {
+  prepare(_to: number): boolean {
     const { data, offsets, size } = this.#dictionary;
+    if (this.#tested === size) return false;
     if (size > this.hits.length) {
       const larger = new Uint8Array(Math.max(size, this.hits.length * 2));
       larger.set(this.hits);
@@ -51,6 +52,7 @@ export class HitTable {
     for (; this.#tested < size; this.#tested++)
       if (this.#test(data, offsets[this.#tested] as number, offsets[this.#tested + 1] as number))
         this.hits[this.#tested] = 1;
+    return true;
   }
 }
 

@@ -43,6 +43,19 @@ export function likeTest(pattern: string): TextTest {
   };
 }
 
+/** The bytes every match begins with, and what may follow them: nothing, anything, or what only the whole pattern tells. */
+export function likePrefix(pattern: string): {
+  readonly prefix: Uint8Array;
+  readonly rest: 'nothing' | 'anything' | 'pattern';
+} {
+  const [first = [], ...others] = present(piecesOf(pattern), 'pattern');
+  const wild = first.indexOf(ANY_CODE_POINT);
+  if (wild >= 0) return { prefix: Uint8Array.from(first.slice(0, wild)), rest: 'pattern' };
+  const prefix = Uint8Array.from(first);
+  if (others.length === 0) return { prefix, rest: 'nothing' };
+  return { prefix, rest: others.every((piece) => piece.length === 0) ? 'anything' : 'pattern' };
+}
+
 /** Undefined when a backslash has nothing behind it. */
 function piecesOf(pattern: string): readonly Piece[] | undefined {
   const pieces: number[][] = [];

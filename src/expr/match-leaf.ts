@@ -38,13 +38,15 @@ export function matchTest(binder: Binder, leaf: MatchLeaf): RowTest {
   let marked = 0;
   binder.needs({
     prepare(to) {
+      if (marked >= to) return false;
       index.extendNow(column, Math.min(to, hits.length));
       for (; marked < to; ) {
         const block = index.blocks.find(({ firstRow, rowCount }) => firstRow + rowCount > marked);
-        if (block === undefined) return;
+        if (block === undefined) return true;
         query.mark(block, hits);
         marked = block.firstRow + block.rowCount;
       }
+      return true;
     },
   });
   const { valid } = column;

@@ -16,11 +16,14 @@ export type RowPlan =
 export interface PlannedFilter {
   readonly plan: RowPlan;
   readonly leaves: readonly Leaf[];
+  /** By leaf. */
+  readonly negated: readonly boolean[];
 }
 
 /** The plan of a checked filter. */
 export function planRows(root: Predicate): PlannedFilter {
   const leaves: Leaf[] = [];
+  const negations: boolean[] = [];
   const push = (predicate: Predicate, negated: boolean): RowPlan => {
     switch (predicate.kind) {
       case 'always':
@@ -34,10 +37,18 @@ export function planRows(root: Predicate): PlannedFilter {
       }
       default:
         leaves.push(predicate);
+        negations.push(negated);
         return { kind: 'leaf', leaf: predicate, index: leaves.length - 1, negated };
     }
   };
-  return { plan: push(root, false), leaves };
+  return { plan: push(root, false), leaves, negated: negations };
+}
+
+/** The plan as a predicate again. */
+export function predicateOf(plan: RowPlan): Predicate {
+  if (plan.kind === 'always') return plan;
+  if (plan.kind === 'leaf') return plan.negated ? { kind: 'not', item: plan.leaf } : plan.leaf;
+  return { kind: plan.kind, items: plan.items.map(predicateOf) };
 }
 
 /** Whether a row matches, by calls alone. */

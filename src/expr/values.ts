@@ -38,10 +38,16 @@ export interface BoundFilter {
   compile(root: Predicate): InnerFilter;
 }
 
+/** What is decoded as far as rows are read. */
+export interface Preparer {
+  /** Whether there was something to do. */
+  prepare(to: number): boolean;
+}
+
 /** Ties tests to one block of rows; `prepare(to)` before reading rows below `to`. */
 export class Binder {
   readonly columns: Columns;
-  readonly #preparers = new Set<{ prepare(to: number): void }>();
+  readonly #preparers = new Set<Preparer>();
   readonly #filter: BoundFilter;
 
   constructor(columns: Columns, filter: BoundFilter) {
@@ -71,13 +77,16 @@ export class Binder {
   }
 
   /** Has `column` decoded as far as rows are read. In the order of the calls. */
-  needs<T extends { prepare(to: number): void }>(column: T): T {
+  needs<T extends Preparer>(column: T): T {
     this.#preparers.add(column);
     return column;
   }
 
-  prepare(to: number): void {
-    for (const column of this.#preparers) column.prepare(to);
+  /** Whether there was something to do. */
+  prepare(to: number): boolean {
+    let isDecoded = false;
+    for (const column of this.#preparers) if (column.prepare(to)) isDecoded = true;
+    return isDecoded;
   }
 }
 

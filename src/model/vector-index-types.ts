@@ -92,11 +92,13 @@ const refused = new Set([
   'GPU_IVF_SQ8',
   'GPU_IVF_PQ',
   'GPU_BRUTE_FORCE',
+  'NGRAM',
+  'FMINDEX',
 ]);
 
 const invalid = (message: string): DbError => new DbError('index-invalid', message);
 
-/** Throws `unimplemented` for a vector index of Milvus that is not served. */
+/** Throws `unimplemented` for an index of Milvus that is not served. */
 export function refuseUnservedIndex(type: string): void {
   if (refused.has(type)) throw new DbError('unimplemented', `index type ${type} is not implemented`);
 }

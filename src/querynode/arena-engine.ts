@@ -101,6 +101,10 @@ export class ArenaEngine implements VectorEngine {
     this.#scanThreads = scanThreads;
   }
 
+  reserve(bytes: number): { free(): void } {
+    return this.#arena.reserve(bytes);
+  }
+
   allocate(floats: number, graphBytes?: number): ArenaVectors {
     return new ArenaVectors(this.#arena, floats, graphBytes);
   }

@@ -17,7 +17,7 @@ import { COST_PER_LOOKUP, CollectionDeletes } from './collection-deletes.ts';
 import { GrowingSegment } from './growing.ts';
 import { LogContents } from './log-contents.ts';
 import type { Pacer } from './pacer.ts';
-import type { Unit, UnitIndex, UnitView } from './unit.ts';
+import type { ScalarIndexes, Unit, UnitIndex, UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
 import type { SegmentsDiff } from './view-diff.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -39,6 +39,7 @@ export interface Swap {
   readonly reindexed: readonly {
     readonly record: SegmentRecord;
     readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+    readonly scalarIndexes: ScalarIndexes;
   }[];
 }
 
@@ -233,10 +234,11 @@ export class CollectionRows {
       if (before !== undefined && before.unit !== segment.unit) before.unit.release();
       this.#sealed.set(segmentId, segment);
     }
-    for (const { record, indexes } of reindexed) {
+    for (const { record, indexes, scalarIndexes } of reindexed) {
       const unit = this.#sealed.get(record.segmentId)?.unit;
       assert(unit !== undefined, 'a segment with new indexes stays');
       unit.setIndexes(indexes);
+      unit.setScalarIndexes(scalarIndexes);
       this.#sealed.set(record.segmentId, { record, unit });
     }
     this.removeDropped();

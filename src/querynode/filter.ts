@@ -8,8 +8,9 @@ import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
 import type { Random } from '../support/random.ts';
 import type { Workers } from '../support/workers.ts';
-import { countRows, intersect } from './bitmap.ts';
+import { countRows, intersect, popcount } from './bitmap.ts';
 import { nullColumn } from './column-writer.ts';
+import { IndexedFilter } from './indexed-filter.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
 import { prepareMatches } from './text-matches.ts';
@@ -23,8 +24,17 @@ export interface FilterSource {
 }
 
 export interface CompiledFilter {
-  /** Writes bits `from` to `to` of `out`; `from` is a multiple of 32. */
-  evaluate(source: FilterSource, from: number, to: number, out: Uint32Array): void;
+  /**
+   * Writes bits `from` to `to` of `out`; `from` is a multiple of 32. Rows that are not `within` need not be tested, whatever their bits
+   * are then. Whether something was decoded for the first time.
+   */
+  evaluate(
+    source: FilterSource,
+    from: number,
+    to: number,
+    out: Uint32Array,
+    within?: Uint32Array,
+  ): { readonly isDecoded: boolean };
   /** Undefined: the bits are final. Otherwise to be awaited, and then evaluated again: see the expression room. */
   settle?(
     source: FilterSource,
@@ -57,6 +67,8 @@ interface RowFilter {
   readonly filters: Filters;
   readonly filter: CheckedFilter;
   readonly compiled: CompiledFilter;
+  /** With answers of indexes. */
+  readonly indexed: IndexedFilter;
   readonly schema: CollectionSchema;
   /** For matches of texts. */
   readonly workers: Workers | undefined;
@@ -70,7 +82,9 @@ export function readyFilter(
 ): ReadyFilter {
   const keys = filters.primaryKeys(filter, keyFieldOf(schema).fieldId);
   if (keys !== undefined) return { kind: 'keys', keys: keyList(keys) };
-  return { kind: 'rows', filters, filter, compiled: filters.compile(filter), schema, workers };
+  const compiled = filters.compile(filter);
+  const indexed = new IndexedFilter(filter, compiled, filters);
+  return { kind: 'rows', filters, filter, compiled, indexed, schema, workers };
 }
 
 const ROWS_PER_SLICE = 8192;
@@ -88,23 +102,36 @@ export function select(view: UnitView, filter: ReadyFilter | undefined, pacer: P
 }
 
 async function selectRows(view: UnitView, ready: RowFilter, pacer: Pacer): Promise<Selection> {
-  const { compiled, filter, filters } = ready;
+  const { indexed, filter, filters } = ready;
   const source = rowSource(view, ready.schema);
-  await prepareMatches(filter.matches ?? [], view.unit, source, { pacer, workers: ready.workers });
-  const { weight = 1, rowWeight = 1 } = compiled;
-  const size = filters.sizeBefore?.(source, filter.fields) ?? (() => 0);
-  const steps = (from: number, to: number): number =>
-    (size(to) - size(from)) * weight + (to - from) * rowWeight;
-  const rows = new Uint32Array(view.live.length);
-  for (let from = 0; from < view.rowCount; ) {
-    const to = sliceEnd(from, view.rowCount, steps);
-    const cost = (to - from) * COST_PER_ROW + steps(from, to) / STEPS_PER_UNIT;
-    await settledSlice({ compiled, source, within: view.live, rows, pacer }, from, to, cost);
-    from = to;
-  }
-  intersect(rows, view.live);
+  const scan = async (compiled: CompiledFilter, within: Uint32Array): Promise<Uint32Array> => {
+    await prepareMatches(filter.matches ?? [], view.unit, source, { pacer, workers: ready.workers });
+    return scanned(filters, filter, { compiled, source, within, pacer });
+  };
+  const rows = await indexed.rows(view, scan, pacer);
   if (filter.sample !== undefined) await takeSample(rows, filter.sample, filters.random, pacer);
   return { view, rows, count: countRows(rows) };
+}
+
+/** The rows within that match. */
+async function scanned(
+  { sizeBefore }: Filters,
+  { fields }: CheckedFilter,
+  { compiled, source, within, pacer }: Omit<SliceParts, 'rows'>,
+): Promise<Uint32Array> {
+  const { weight = 1, rowWeight = 1 } = compiled;
+  const size = sizeBefore?.(source, fields) ?? (() => 0);
+  const steps = (from: number, to: number): number =>
+    (size(to) - size(from)) * weight + (to - from) * rowWeight;
+  const rows = new Uint32Array(within.length);
+  for (let from = 0; from < source.rowCount; ) {
+    const to = sliceEnd(from, source.rowCount, steps);
+    const cost = (to - from) * COST_PER_ROW + steps(from, to) / STEPS_PER_UNIT;
+    await settledSlice({ compiled, source, within, rows, pacer }, from, to, cost);
+    from = to;
+  }
+  intersect(rows, within);
+  return rows;
 }
 
 export interface SliceParts {
@@ -124,13 +151,20 @@ export async function settledSlice(
   cost: number,
 ): Promise<void> {
   for (;;) {
-    compiled.evaluate(source, from, to, rows);
+    const { isDecoded } = compiled.evaluate(source, from, to, rows, within);
     intersectWords(rows, within, from, to);
-    await pacer.spend(cost);
+    await pacer.spend(isDecoded ? cost : cost * shareOf(within, from, to));
     const open = compiled.settle?.(source, from, to, rows, pacer.signal);
     if (open === undefined) return;
     await open;
   }
+}
+
+/** Of the rows those within: others cost next to nothing. */
+function shareOf(within: Uint32Array, from: number, to: number): number {
+  let count = 0;
+  for (let word = from / WORD; word < Math.ceil(to / WORD); word++) count += popcount(within[word] as number);
+  return (count + (to - from) / WORD) / Math.max(1, to - from);
 }
 
 /** The rows of a view as filters read them. */

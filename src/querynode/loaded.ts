@@ -12,7 +12,7 @@ import { CollectionRows } from './collection.ts';
 import { applyView, type LoadOptions } from './loader.ts';
 import { Pacer, type Turns } from './pacer.ts';
 
-export interface LoadSettings extends Pick<LoadOptions, 'files' | 'engine' | 'parallelLoads'> {
+export interface LoadSettings extends Pick<LoadOptions, 'files' | 'engine' | 'workers' | 'parallelLoads'> {
   readonly turns: Turns;
 }
 

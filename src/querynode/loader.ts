@@ -7,11 +7,13 @@ import type { PrimaryKeys, RowBatch } from '../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model/schema.ts';
 import { keyList } from '../segment/key-column.ts';
 import { mapLimited } from '../support/limiter.ts';
+import type { Workers } from '../support/workers.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import type { CollectionView } from './api.ts';
 import type { CollectionRows, SealedSegment } from './collection.ts';
 import type { Pacer } from './pacer.ts';
-import { keyFieldOf, requireField, Shared, Unit, type UnitIndex } from './unit.ts';
+import { type Definitions, definitionsOf, haveChanged, loadScalarIndexes } from './scalar-indexes.ts';
+import { keyFieldOf, letGo, requireField, type ScalarIndexes, Shared, Unit, type UnitIndex } from './unit.ts';
 import { blockFloats, type GraphIndex, type VectorBlock, type VectorEngine } from './vectors.ts';
 import { diffSegments, type SegmentsDiff } from './view-diff.ts';
 
@@ -55,6 +57,8 @@ export interface SegmentFiles {
 export interface LoadOptions {
   readonly files: SegmentFiles;
   readonly engine: VectorEngine;
+  /** Make indexes of scalar fields. Absent: there are none. */
+  readonly workers?: Workers | undefined;
   readonly pacer: Pacer;
   readonly signal: AbortSignal;
   /** Segments loaded at once. */
@@ -66,7 +70,7 @@ export interface LoadOptions {
 
 export interface UpdatePlan extends SegmentsDiff {
   readonly load: readonly SegmentRecord[];
-  /** Same rows, other index files. */
+  /** Same rows, other indexes. */
   readonly reindex: readonly SegmentRecord[];
   /** L0 segments whose deletes are not known. */
   readonly deletes: readonly SegmentRecord[];
@@ -93,7 +97,14 @@ export function planUpdate(rows: CollectionRows, view: CollectionView): UpdatePl
     } else if (present === undefined || rowFiles(present) !== rowFiles(record)) plan.load.push(record);
     else if (indexBuilds(present) !== indexBuilds(record)) plan.reindex.push(record);
   }
+  if (haveChanged(rows.view, view)) plan.reindex.push(...others(view, plan));
   return plan;
+}
+
+/** Segments that nothing else is to be done about. */
+function others({ segments }: CollectionView, { load, reindex }: UpdatePlan): readonly SegmentRecord[] {
+  const planned = new Set([...load, ...reindex]);
+  return segments.filter((record) => record.level !== 'L0' && !planned.has(record));
 }
 
 /**
@@ -108,13 +119,13 @@ export async function applyView(
 ): Promise<void> {
   const plan = planUpdate(rows, view);
   const loaded: SealedSegment[] = [];
-  const reindexed: { readonly record: SegmentRecord; readonly indexes: ReadonlyMap<FieldId, UnitIndex> }[] =
-    [];
+  const reindexed: Reindexed[] = [];
+  const definitions = definitionsOf(view);
   try {
     await mapLimited([...plan.deletes, ...plan.load], options.parallelLoads, async (record) => {
       if (record.level === 'L0') await loadDeletes(rows, record, view.schema, options);
       else {
-        const unit = await loadUnit(record, view, options);
+        const unit = await loadUnit(record, view, definitions, options);
         loaded.push({ record, unit });
         await rows.prepare(unit, options.pacer);
       }
@@ -122,20 +133,42 @@ export async function applyView(
     });
     await mapLimited(plan.reindex, options.parallelLoads, async (record) => {
       const unit = rows.sealed(record.segmentId)?.unit;
-      if (unit !== undefined)
-        reindexed.push({ record, indexes: await loadIndexes(record, unit, view, options) });
+      if (unit !== undefined) reindexed.push(await reindex(record, unit, view, definitions, options));
     });
     await options.written;
     options.signal.throwIfAborted();
   } catch (error) {
     for (const { unit } of loaded) rows.discard(unit);
-    for (const { record, indexes } of reindexed) {
-      const kept = new Set(rows.sealed(record.segmentId)?.unit.indexes.values());
-      for (const index of indexes.values()) if (!kept.has(index)) index.memory.release();
+    for (const { record, indexes, scalarIndexes } of reindexed) {
+      const unit = rows.sealed(record.segmentId)?.unit;
+      letGo(indexes, unit?.indexes);
+      letGo(scalarIndexes, unit?.scalarIndexes);
     }
     throw error;
   }
   rows.swap({ view, plan, handedOver, loaded, reindexed });
+}
+
+interface Reindexed {
+  readonly record: SegmentRecord;
+  readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+  readonly scalarIndexes: ScalarIndexes;
+}
+
+async function reindex(
+  record: SegmentRecord,
+  unit: Unit,
+  view: CollectionView,
+  definitions: Definitions,
+  options: LoadOptions,
+): Promise<Reindexed> {
+  const indexes = await loadIndexes(record, unit, view, options);
+  try {
+    return { record, indexes, scalarIndexes: await loadScalarIndexes(unit, definitions, options) };
+  } catch (error) {
+    letGo(indexes, unit.indexes);
+    throw error;
+  }
 }
 
 async function loadDeletes(
@@ -156,7 +189,12 @@ async function loadDeletes(
 const damaged = ({ segmentId }: SegmentRecord, what: string): DbError =>
   new DbError('data-integrity', `segment ${segmentId} ${what}`);
 
-async function loadUnit(record: SegmentRecord, view: CollectionView, options: LoadOptions): Promise<Unit> {
+async function loadUnit(
+  record: SegmentRecord,
+  view: CollectionView,
+  definitions: Definitions,
+  options: LoadOptions,
+): Promise<Unit> {
   options.signal.throwIfAborted();
   const { schema } = view;
   const { segmentId, partitionId, channel, rowCount } = record;
@@ -177,6 +215,7 @@ async function loadUnit(record: SegmentRecord, view: CollectionView, options: Lo
     const columns = new Map([...batch.columns].map(([fieldId, column]) => [fieldId, { column }]));
     unit = new Unit({ place, schema, capacity: rowCount, columns, timestamps, vectors, sparse });
     unit.setIndexes(await loadIndexes(record, unit, view, options));
+    unit.setScalarIndexes(await loadScalarIndexes(unit, definitions, options));
     return unit;
   } catch (error) {
     if (unit !== undefined) unit.release();
@@ -212,8 +251,7 @@ async function loadIndexes(
     }
     return indexes;
   } catch (error) {
-    const kept = new Set(unit.indexes.values());
-    for (const index of indexes.values()) if (!kept.has(index)) index.memory.release();
+    letGo(indexes, unit.indexes);
     throw error;
   }
 }

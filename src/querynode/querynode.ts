@@ -58,7 +58,7 @@ export interface QueryNodeOptions {
   readonly engine: VectorEngine;
   readonly filters: Filters;
   readonly clock: Clock;
-  /** Analyze texts for matches (`textTasks`). Absent: the calling thread does. */
+  /** Analyze texts for matches (`textTasks`), which the calling thread does without them, and make indexes (`scalarIndexTasks`). */
   readonly workers?: Workers;
   readonly limits?: Partial<QueryNodeLimits>;
   readonly slices?: Partial<SliceLimits>;
@@ -90,10 +90,11 @@ export class LocalQueryNode implements QueryNode {
       await Promise.all([present.whenLoaded(), present.update(view)]);
       return;
     }
-    const { files, engine, streamingNode } = this.#options;
+    const { files, engine, workers, streamingNode } = this.#options;
     const collection = new LoadedCollection(view, {
       files,
       engine,
+      workers,
       parallelLoads: this.#limits.parallelLoads,
       turns: this.#turns,
     });

@@ -4,9 +4,10 @@
  */
 
 import { DbError } from '../errors/db-error.ts';
-import type { BuildId, FieldId, PartitionId, SegmentId } from '../model/ids.ts';
+import type { BuildId, FieldId, IndexId, PartitionId, SegmentId } from '../model/ids.ts';
 import type { Column } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
+import type { ScalarIndex } from '../scalar-index/scalar-index.ts';
 import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { type KeyColumn, keysOfColumn } from '../segment/key-column.ts';
@@ -59,6 +60,16 @@ export interface UnitIndex {
   readonly memory: Shared;
 }
 
+/** The structure of an index of a scalar field, and the memory it counts for. */
+export interface UnitScalarIndex {
+  readonly indexId: IndexId;
+  readonly index: ScalarIndex;
+  readonly memory: Shared;
+}
+
+/** By definition. */
+export type ScalarIndexes = ReadonlyMap<IndexId, UnitScalarIndex>;
+
 export interface UnitParts {
   readonly place: UnitPlace;
   readonly schema: CollectionSchema;
@@ -81,6 +92,8 @@ export interface UnitView {
   readonly live: Uint32Array;
   readonly liveCount: number;
   readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
+  /** Over all of its rows. */
+  readonly scalarIndexes: ScalarIndexes;
   /** Of the newest of its rows; 0: it has none. */
   readonly newestTs: bigint;
   release(): void;
@@ -97,6 +110,18 @@ export function requireField({ fields }: CollectionSchema, fieldId: FieldId): Fi
   const field = fields.find((each) => each.fieldId === fieldId);
   if (field === undefined) throw new DbError('parameter-invalid', `the collection has no field ${fieldId}`);
   return field;
+}
+
+const memoryOf = (indexes: ReadonlyMap<unknown, { readonly memory: Shared }>): Shared[] =>
+  [...indexes.values()].map(({ memory }) => memory);
+
+/** Releases what is in `were` and not in `are`. */
+export function letGo<T extends { readonly memory: Shared }>(
+  were: ReadonlyMap<unknown, T>,
+  are: ReadonlyMap<unknown, T> | undefined,
+): void {
+  const kept = new Set(are?.values());
+  for (const index of were.values()) if (!kept.has(index)) index.memory.release();
 }
 
 /** Derived columns kept for filters. */
@@ -123,6 +148,7 @@ export class Unit {
   #keyColumn: Column | undefined;
   #keys: KeyColumn | undefined;
   #indexes: ReadonlyMap<FieldId, UnitIndex> = new Map();
+  #scalarIndexes: ScalarIndexes = new Map();
   #rowCount = 0;
   #newestTs = 0n;
   /** So many rows are known to stand in the order of time, unless they do not. */
@@ -273,25 +299,35 @@ export class Unit {
 
   /** Takes over the hold on the new indexes; those that are gone are let go. Readers keep what they have. */
   setIndexes(indexes: ReadonlyMap<FieldId, UnitIndex>): void {
-    const kept = new Set(indexes.values());
-    for (const index of this.#indexes.values()) if (!kept.has(index)) index.memory.release();
+    letGo(this.#indexes, indexes);
     this.#indexes = indexes;
+  }
+
+  get scalarIndexes(): ScalarIndexes {
+    return this.#scalarIndexes;
+  }
+
+  /** As `setIndexes`. */
+  setScalarIndexes(indexes: ScalarIndexes): void {
+    letGo(this.#scalarIndexes, indexes);
+    this.#scalarIndexes = indexes;
   }
 
   view(): UnitView {
     const indexes = this.#indexes;
-    this.#memory.retain();
-    for (const { memory } of indexes.values()) memory.retain();
+    const scalarIndexes = this.#scalarIndexes;
+    const held = [this.#memory, ...memoryOf(indexes), ...memoryOf(scalarIndexes)];
+    for (const memory of held) memory.retain();
     return {
       unit: this,
       rowCount: this.#rowCount,
       live: this.#live.share(),
       liveCount: this.#live.count,
       indexes,
+      scalarIndexes,
       newestTs: this.#newestTs,
       release: () => {
-        this.#memory.release();
-        for (const { memory } of indexes.values()) memory.release();
+        for (const memory of held) memory.release();
       },
     };
   }
@@ -299,6 +335,7 @@ export class Unit {
   /** The owner lets go. */
   release(): void {
     this.setIndexes(new Map());
+    this.setScalarIndexes(new Map());
     this.#memory.release();
   }
 

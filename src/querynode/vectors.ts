@@ -61,6 +61,8 @@ export interface GraphIndex {
 }
 
 export interface VectorEngine {
+  /** Counts memory that lies elsewhere. Throws `resource-exhausted` when there is none left. */
+  reserve(bytes: number): { free(): void };
   /** With room for a graph of `graphBytes`, if given. Throws `resource-exhausted` when there is no memory left. */
   allocate(floats: number, graphBytes?: number): VectorBlock;
   /** Exact. Never holds the event loop for long. */

@@ -80,6 +80,7 @@ export class VectorArena {
   readonly #spaces = new Map<number, Space>();
   #nextId = 1;
   #usedBytes = 0;
+  #reservedBytes = 0;
 
   constructor(options: ArenaOptions) {
     this.#maxBytes = options.maxBytes;
@@ -95,6 +96,17 @@ export class VectorArena {
   /** Bytes the memories have grown to: the most they can add to the process's resident size. */
   get committedBytes(): number {
     return [...this.#spaces.values()].reduce((sum, space) => sum + space.committedBytes, 0);
+  }
+
+  /** Takes bytes that lie elsewhere out of what the memories may take up, until they are given back. Throws `resource-exhausted`. */
+  reserve(bytes: number): { free(): void } {
+    if (this.committedBytes + this.#reservedBytes + bytes > this.#maxBytes) throw this.#exhausted(bytes);
+    this.#reservedBytes += bytes;
+    return {
+      free: () => {
+        this.#reservedBytes -= bytes;
+      },
+    };
   }
 
   /** A block of at least `bytes`, 64-aligned. Throws `resource-exhausted`. */
@@ -186,7 +198,7 @@ export class VectorArena {
     const overhead = FIRST_OFFSET + SLACK_BYTES;
     const reserve = Math.min(SCRATCH_RESERVE_MAX, align(this.#memoryBytes / 8, PAGE_BYTES));
     const maxBytes = Math.max(this.#memoryBytes, align(needed + overhead + reserve, PAGE_BYTES));
-    if (maxBytes > MAX_MEMORY_BYTES || this.committedBytes + needed > this.#maxBytes)
+    if (maxBytes > MAX_MEMORY_BYTES || this.committedBytes + this.#reservedBytes + needed > this.#maxBytes)
       throw this.#exhausted(needed);
     let memory: WasmMemory;
     try {
@@ -238,7 +250,9 @@ export class VectorArena {
     const last = space.free.at(-1);
     const tail = last !== undefined && last.offset + last.length === end ? last : undefined;
     const needed = align(size - (tail?.length ?? 0), PAGE_BYTES);
-    const budget = isScratch ? Number.POSITIVE_INFINITY : this.#maxBytes - this.committedBytes;
+    const budget = isScratch
+      ? Number.POSITIVE_INFINITY
+      : this.#maxBytes - this.committedBytes - this.#reservedBytes;
     if (needed > budget || end - (tail?.length ?? 0) + size > limit) return false;
     const room = Math.min(
       space.maxBytes - space.committedBytes,
@@ -293,7 +307,7 @@ export class VectorArena {
   #exhausted(bytes: number): DbError {
     return new DbError(
       'resource-exhausted',
-      `no room for ${bytes} bytes of vectors: ${this.committedBytes} of ${this.#maxBytes} bytes in use`,
+      `no room for ${bytes} bytes of vectors or indexes: ${this.committedBytes + this.#reservedBytes} of ${this.#maxBytes} bytes in use`,
     );
   }
 }

@@ -6,6 +6,7 @@
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import type { BuildIndexOutput, NodeWork } from '../../datanode/api.ts';
 import type { BuildId, CollectionId, IndexId, SegmentId, TaskId } from '../../model/ids.ts';
+import { flatParams } from '../../model/index-params.ts';
 import type { IndexRecord, SegmentRecord } from '../../model/records.ts';
 import type { FieldSchema } from '../../model/schema.ts';
 import { mapLimited } from '../../support/limiter.ts';
@@ -18,7 +19,7 @@ import type { Scheduler } from '../scheduler/task.ts';
 import { isVisible } from '../segments/state.ts';
 import { collections, indexes, segments } from '../tables.ts';
 import { type BuildTarget, BuildTask } from './build-task.ts';
-import { builtKind, flatParams, lacksFile } from './params.ts';
+import { builtKind, lacksFile } from './params.ts';
 
 export interface BuilderParts {
   readonly catalog: Catalog;

@@ -1,8 +1,9 @@
-/** Index definitions: at most one per field. The commit of the definition is what makes an index; its files follow. */
+/** Index definitions: at most one per field, of a JSON field one per path. The commit of the definition is what makes an index; its files follow. */
 import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, put, remove } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { CollectionId, IndexId } from '../../model/ids.ts';
+import { flatParams } from '../../model/index-params.ts';
 import type { CollectionRecord, IndexRecord, Properties } from '../../model/records.ts';
 import type { FieldSchema } from '../../model/schema.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
@@ -12,7 +13,7 @@ import type { RestoreGate } from '../rooms.ts';
 import { isVisible } from '../segments/state.ts';
 import { indexes, segments } from '../tables.ts';
 import type { IndexBuilder } from './builder.ts';
-import { checkIndexParams, flatParams, isVectorIndex } from './params.ts';
+import { checkIndexParams, isVectorIndex } from './params.ts';
 
 export interface IndexRoomParts {
   readonly catalog: Catalog;
@@ -117,7 +118,7 @@ function isPresent(present: readonly IndexRecord[], asked: Asked): boolean {
         'index-duplicate',
         `CreateIndex failed: index already exist, but parameters are inconsistent: ${asked.name}`,
       );
-    if (index.fieldId === asked.fieldId)
+    if (index.fieldId === asked.fieldId && pathOf(index) === pathOf(asked))
       throw new DbError(
         'index-duplicate',
         `CreateIndex failed: at most one distinct index is allowed per field, it has '${index.name}'`,
@@ -125,6 +126,9 @@ function isPresent(present: readonly IndexRecord[], asked: Asked): boolean {
   }
   return false;
 }
+
+/** As it was written: two ways to write one path make two indexes. */
+const pathOf = ({ params }: Asked): string | undefined => flatParams(params)['json_path'];
 
 function requireField({ schema }: CollectionRecord, name: string): FieldSchema {
   const field = schema.fields.find((candidate) => candidate.name === name);

@@ -1,5 +1,7 @@
 import type { IndexProgress } from '../../coordinator/api.ts';
 import { DbError } from '../../errors/db-error.ts';
+import type { Properties } from '../../model/records.ts';
+import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { structFieldParts } from '../../model/structs.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
@@ -18,13 +20,27 @@ export const createIndex: Handler<'CreateIndex'> = async (request, call) => {
   const field = requireFieldName(request.field_name);
   const name = request.index_name === '' ? field : requireName('index', request.index_name);
   const { schema } = call.coordinator.requireReady(at).collection;
-  const fieldSchema = schema.fields.find((candidate) => candidate.name === field);
+  const params = flattenParams(request.extra_params);
+  const fieldSchema =
+    schema.fields.find((candidate) => candidate.name === field) ?? dynamicFieldOf(schema, params);
   if (fieldSchema === undefined)
     throw new DbError('field-not-found', `cannot create index on non-exist field: ${field}`);
-  const kind = checkIndexParams(fieldSchema, flattenParams(request.extra_params));
-  await call.coordinator.createIndex(at, field, name, { ...toProperties(request.extra_params), ...kind });
+  const kind = checkIndexParams(fieldSchema, params, schema);
+  await call.coordinator.createIndex(at, fieldSchema.name, name, {
+    ...toProperties(request.extra_params),
+    ...kind,
+  });
   return done;
 };
+
+/** An index on a key of `$meta` may be asked for by the key. */
+const dynamicFieldOf = (
+  { fields, enableDynamicField }: CollectionSchema,
+  params: Properties,
+): FieldSchema | undefined =>
+  enableDynamicField && params['json_path'] !== undefined
+    ? fields.find(({ isDynamic }) => isDynamic)
+    : undefined;
 
 interface NamedIndex {
   readonly db_name: string;

@@ -6,6 +6,7 @@ import { parseFilter } from '../src/expr/parse.ts';
 import type { FieldId } from '../src/model/ids.ts';
 import type { BytesColumn, Column } from '../src/model/rows.ts';
 import type { CollectionSchema, DataType, FieldSchema } from '../src/model/schema.ts';
+import { indexedFilters } from './indexed-filters.ts';
 import { heading, median, ms, printTable } from './report.ts';
 
 const ROWS = 100_000;
@@ -127,3 +128,5 @@ printTable(
     row(`id in [${numbers.map((i) => i * 3).join(', ')}]`, true),
   ],
 );
+
+await indexedFilters();

@@ -93,6 +93,11 @@ export class VectorArena {
     return this.#usedBytes;
   }
 
+  /** Bytes that lie elsewhere. */
+  get reservedBytes(): number {
+    return this.#reservedBytes;
+  }
+
   /** Bytes the memories have grown to: the most they can add to the process's resident size. */
   get committedBytes(): number {
     return [...this.#spaces.values()].reduce((sum, space) => sum + space.committedBytes, 0);

@@ -41,11 +41,16 @@ export function memberTest(texts: readonly string[]): TextTest {
   return (data, start, end) => index.find(data, start, end) >= 0;
 }
 
+const MAX_FEW = 8;
+
 /** Finds which of some given texts a run of bytes is. The engine's own string hash is seeded, so nobody can make it slow. */
 export class TextIndex {
   readonly #positions = new Map<string, number>();
+  /** Compared one by one, when they are few: looking up makes a string of every text. */
+  readonly #few: readonly Uint8Array[] | undefined;
 
   constructor(texts: readonly string[]) {
+    this.#few = texts.length <= MAX_FEW ? texts.map(utf8) : undefined;
     for (const [position, text] of texts.entries()) {
       const key = Buffer.from(utf8(text)).toString('latin1');
       if (!this.#positions.has(key)) this.#positions.set(key, position);
@@ -54,6 +59,7 @@ export class TextIndex {
 
   /** The position in the list given; -1 when it is not there. */
   find(data: Uint8Array, start: number, end: number): number {
+    if (this.#few !== undefined) return this.#few.findIndex((text) => equalBytes(data, start, end, text));
     return this.#positions.get(latin1(data, start, end)) ?? -1;
   }
 }

@@ -12,7 +12,7 @@ import type { Pacer } from './pacer.ts';
 import type { UnitView } from './unit.ts';
 
 /** Filters with more leaves are all tests. */
-const MAX_LEAVES = 64;
+const MAX_LEAVES = 256;
 
 /** What is left to do once indexes have answered. */
 type Step =

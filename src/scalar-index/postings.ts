@@ -11,6 +11,7 @@ const PARTS = 16;
 const MIN_ROWS = 4096;
 const ROWS_AT_ONCE = 65_536;
 const WORDS_PER_UNIT = 16;
+const COST_PER_RUN = 10;
 
 /** Plain data. */
 export interface Postings {
@@ -42,30 +43,42 @@ export function postingsOf(rowCount: number, rows: Uint32Array<ArrayBuffer>, are
 }
 
 /** Adds the rows of a run, none of which is in `words`, to it; without checkpoints they may be. */
-export async function addRun(postings: Postings, { from, to }: Run, words: Uint32Array, paced: Paced) {
+export function addRun(
+  postings: Postings,
+  run: Run,
+  words: Uint32Array,
+  paced: Paced,
+): Promise<void> | undefined {
   const { rows, checkpoints } = postings;
-  if (checkpoints === undefined) {
-    for (let first = from; first < to; first += ROWS_AT_ONCE) {
-      const end = Math.min(to, first + ROWS_AT_ONCE);
-      for (let at = first; at < end; at++) {
-        const row = rows[at] as number;
-        words[row >>> 5] = (words[row >>> 5] as number) | (1 << (row & 31));
-      }
-      await paced(end - first);
-    }
-    return;
-  }
+  const { from, to } = run;
+  const count = to - from;
+  if (checkpoints === undefined && count > ROWS_AT_ONCE) return addInParts(rows, run, words, paced);
   const first = nearest(from, rows.length);
   const last = nearest(to, rows.length);
-  if (first === last || to - from < MIN_ROWS) {
-    toggle(words, rows, from, to);
-    return paced(to - from);
+  if (checkpoints === undefined || first === last || count < MIN_ROWS) {
+    add(rows, from, to, words);
+    return paced(COST_PER_RUN + count);
   }
   toggleSet(words, postings, first);
   toggleSet(words, postings, last);
   toggleBetween(words, rows, placeOf(first, rows.length), from);
   toggleBetween(words, rows, placeOf(last, rows.length), to);
-  await paced((2 * words.length) / WORDS_PER_UNIT + rows.length / PARTS);
+  return paced(COST_PER_RUN + (2 * words.length) / WORDS_PER_UNIT + rows.length / PARTS);
+}
+
+async function addInParts(rows: Uint32Array, { from, to }: Run, words: Uint32Array, paced: Paced) {
+  for (let first = from; first < to; first += ROWS_AT_ONCE) {
+    const end = Math.min(to, first + ROWS_AT_ONCE);
+    add(rows, first, end, words);
+    await paced(end - first);
+  }
+}
+
+function add(rows: Uint32Array, from: number, to: number, words: Uint32Array): void {
+  for (let at = from; at < to; at++) {
+    const row = rows[at] as number;
+    words[row >>> 5] = (words[row >>> 5] as number) | (1 << (row & 31));
+  }
 }
 
 const nearest = (place: number, count: number): number => Math.round((place * PARTS) / Math.max(1, count));

@@ -138,7 +138,11 @@ async function rowsOf(
   paced: Paced,
 ): Promise<Uint32Array<ArrayBuffer>> {
   const words = new Uint32Array(wordsFor(postings.rowCount));
-  for (const run of runs) if (run.to > run.from) await addRun(postings, run, words, paced);
+  for (const run of runs) {
+    // A list may have very many runs of one row: no promise for each.
+    const pause = run.to > run.from ? addRun(postings, run, words, paced) : undefined;
+    if (pause !== undefined) await pause;
+  }
   return words;
 }
 

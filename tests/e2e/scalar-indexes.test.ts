@@ -147,9 +147,10 @@ describe('scalar indexes', () => {
     const { client } = fixture;
     const collection_name = 'one_by_one';
     await create(client, collection_name);
+    const all = await answers(client, collection_name);
     for (const [at, [index_type, field, params]] of asked.entries()) {
       const asking = filters.filter((filter) => filter.includes(field));
-      const expected = await answers(client, collection_name, asking);
+      const expected = all.filter((_, i) => filters[i]?.includes(field));
       await succeed(client.createIndex(request(collection_name, at)));
       // Answered when readers have it.
       await load(client, collection_name);
@@ -173,9 +174,9 @@ describe('scalar indexes', () => {
         code: 700,
         words: 'index not found',
       });
-      await load(client, collection_name);
-      assert.deepEqual(await answers(client, collection_name, asking), expected, `dropped from ${field}`);
     }
+    await load(client, collection_name);
+    assert.deepEqual(await answers(client, collection_name), all);
   });
 
   test('filters answer the same with all of them: before and after a restart, in a snapshot and its restore', async () => {

@@ -168,7 +168,7 @@ export async function indexedFilters(): Promise<void> {
   });
   const vectors = clusteredVectors(ROWS, DIM);
   const queries = clusteredVectors(QUERIES, DIM, { offset: 5 });
-  const params = { M: 12, efConstruction: 80 };
+  const params = { M: 10, efConstruction: 50 };
   const graph = await put('index', 'graph', buildHnsw({ vectors, dim: DIM, metric: 'L2', params }));
   const ts = 5n as HybridTime;
   const batch = { ts, rows: { rowCount: ROWS, columns: columnsOf(vectors) } };
@@ -229,7 +229,7 @@ export async function indexedFilters(): Promise<void> {
   const reserved = arena.reservedBytes - usedBefore;
   const with_ = await measureAll();
   console.log(
-    `${ROWS} rows, ${DIM} floats, HNSW (M 12, ef 64), k = ${K}; five indexes built in ${(buildMs / 1000).toFixed(1)} s on this thread, ` +
+    `${ROWS} rows, ${DIM} floats, HNSW (M 10, ef 64), k = ${K}; five indexes built in ${(buildMs / 1000).toFixed(1)} s on this thread, ` +
       `${(reserved / ROWS).toFixed(0)} bytes a row\n`,
   );
   printTable(

@@ -31,7 +31,7 @@ export class IndexedFilter {
   readonly #filter: CheckedFilter;
   readonly #compiled: CompiledFilter;
   readonly #filters: Filters;
-  readonly #planned: PlannedFilter;
+  #plan: PlannedFilter | undefined;
   /** By which leaves are answered, and how. Units differ little. */
   readonly #steps = new Map<string, Step>();
 
@@ -39,7 +39,12 @@ export class IndexedFilter {
     this.#filter = filter;
     this.#compiled = compiled;
     this.#filters = filters;
-    this.#planned = planRows(filter.root);
+  }
+
+  /** Not made for units without indexes. */
+  get #planned(): PlannedFilter {
+    this.#plan ??= planRows(this.#filter.root);
+    return this.#plan;
   }
 
   /** The live rows of the view that match. */
@@ -51,8 +56,9 @@ export class IndexedFilter {
 
   /** Undefined: there are none. */
   async #answers({ scalarIndexes }: UnitView, pacer: Pacer): Promise<Answers | undefined> {
+    if (scalarIndexes.size === 0) return undefined;
     const { leaves, negated } = this.#planned;
-    if (scalarIndexes.size === 0 || leaves.length > MAX_LEAVES) return undefined;
+    if (leaves.length > MAX_LEAVES) return undefined;
     const paced = (units: number): Promise<void> | undefined => pacer.spend(units);
     const answers: (IndexAnswer | undefined)[] = [];
     for (const [i, leaf] of leaves.entries())

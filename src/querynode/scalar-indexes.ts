@@ -23,6 +23,9 @@ export interface ScalarIndexOptions {
   readonly signal: AbortSignal;
 }
 
+/** Fewer rows are tested as fast as an index is asked. */
+const MIN_ROWS = 1024;
+
 export type Definitions = ReadonlyMap<IndexId, ScalarIndexDefinition>;
 
 /** The indexes of scalar fields that the view defines. */
@@ -85,7 +88,7 @@ async function build(
   { engine, workers, pacer, signal }: ScalarIndexOptions,
 ): Promise<UnitScalarIndex | undefined> {
   const present = unit.column(definition.field.fieldId);
-  if (present === undefined || workers === undefined) return undefined;
+  if (present === undefined || workers === undefined || unit.capacity < MIN_ROWS) return undefined;
   const column = await sharedColumn(present, pacer);
   const input = { definition, column, rowCount: unit.capacity };
   const data = await workers.run<typeof input, ScalarIndexData>(BUILD_SCALAR_INDEX, input, [], signal);

@@ -227,6 +227,10 @@ describe('scalar indexes', () => {
       code: 702,
       words: 'at most one distinct index',
     });
+    await refused(client.dropIndex({ collection_name, field_name: 'meta' }), {
+      code: 1100,
+      words: 'multiple indexes',
+    });
     const table: readonly (readonly [string, string, Record<string, string>, string])[] = [
       ['STL_SORT', 'flag', {}, 'STL_SORT are only supported on numeric, varchar or timestamptz field'],
       ['STL_SORT', 'tags', {}, 'STL_SORT are only supported'],

@@ -55,8 +55,13 @@ export class IndexRoom implements Indexes {
     const { catalog, builder, requireReady, isLoaded } = this.#parts;
     for (;;) {
       const { collection } = requireReady(at);
-      const found = this.#named(collection, name === '' ? fieldName : name)[0];
+      const [found, second] = this.#named(collection, name === '' ? fieldName : name);
       if (found === undefined) return;
+      if (second !== undefined)
+        throw new DbError(
+          'parameter-invalid',
+          `there are multiple indexes on field ${fieldName}, please specify the index_name`,
+        );
       if (isVectorIndex(found) && isLoaded(collection.collectionId))
         throw new DbError(
           'parameter-invalid',

@@ -8,7 +8,10 @@ import type { BoxIndexData } from './definition.ts';
 import type { Paced } from './paced.ts';
 
 /** Units for a box found. */
-const COST_PER_BOX = 2;
+const COST_PER_BOX = 3;
+/** More candidates, or more of the rows, would take long to find, and save little. */
+const MAX_FOUND = 100_000;
+const MAX_FOUND_SHARE = 0.25;
 /** So that rounding never decides against a row. */
 const SLACK = 1.000001;
 
@@ -33,14 +36,15 @@ export class Boxes {
     const tree = this.#tree;
     if (tree === undefined) return words;
     const box = test.op === 'dwithin' ? reach(bounds, test.distance ?? 0, tree) : bounds;
+    const most = Math.min(MAX_FOUND, rowCount * MAX_FOUND_SHARE);
     let found = 0;
-    tree.search(...box, (item) => {
+    const areMany = tree.collides(...box, (item) => {
       found++;
       setBit(words, rows[item] as number);
-      return false;
+      return found > most;
     });
     await paced(found * COST_PER_BOX);
-    return words;
+    return areMany ? undefined : words;
   }
 }
 

@@ -8,7 +8,7 @@ import { Boxes } from './boxes.ts';
 import { buffersOf, type ScalarIndexData, type SortedIndexData } from './definition.ts';
 import type { Paced } from './paced.ts';
 import { addRun, type Run } from './postings.ts';
-import { bound, keyCount, prefixEnd, runOf, type Wanted, wantedOf } from './search-keys.ts';
+import { bound, findKey, keyCount, prefixEnd, runOf, type Wanted, wantedOf } from './search-keys.ts';
 
 export interface IndexAnswer {
   readonly rows: Uint32Array;
@@ -129,8 +129,12 @@ function rangeOf(data: SortedIndexData, op: Exclude<CompareOp, '!='>, wanted: Wa
   }
 }
 
-const equal = ({ keys }: SortedIndexData, wanted: Wanted): Run =>
-  runOf(keys, bound(keys, wanted, false), bound(keys, wanted, true));
+const NOWHERE: Run = { from: 0, to: 0 };
+
+function equal({ keys }: SortedIndexData, wanted: Wanted): Run {
+  const key = findKey(keys, wanted);
+  return key < 0 ? NOWHERE : runOf(keys, key, key + 1);
+}
 
 async function rowsOf(
   { postings }: SortedIndexData,
@@ -146,22 +150,25 @@ async function rowsOf(
   return words;
 }
 
-const SEARCHES_PER_PAUSE = 256;
-const COST_PER_SEARCH = 100;
+const SEARCHES_PER_PAUSE = 64;
+const COST_PER_SEARCH = 300;
+/** Longer lists are looked up faster row by row. */
+const MAX_LIST_SHARE = 0.1;
+const MIN_LIST = 64;
 
-/** The runs of the constants, each once; undefined when one is not of the type of the keys. */
+/** The runs of the constants, each once; undefined when one is not of the type of the keys, or they are too many. */
 async function runsOf(
   data: SortedIndexData,
   constants: readonly Constant[],
   paced: Paced,
 ): Promise<readonly Run[] | undefined> {
+  if (constants.length > Math.max(MIN_LIST, data.postings.rowCount * MAX_LIST_SHARE)) return undefined;
   const runs = new Map<number, Run>();
   for (const [i, constant] of constants.entries()) {
     const wanted = typeof constant === 'object' ? undefined : wantedOf(data.keys, constant);
     if (wanted === undefined) return undefined;
     const run = equal(data, wanted);
-    // What is nowhere would stand at a place of another.
-    runs.set(run.to > run.from ? run.from : -1 - runs.size, run);
+    runs.set(run === NOWHERE ? -1 : run.from, run);
     if (i % SEARCHES_PER_PAUSE === 0) await paced(SEARCHES_PER_PAUSE * COST_PER_SEARCH);
   }
   return [...runs.values()];
@@ -195,8 +202,9 @@ async function containing(
 
 /** Testing more keys than this share of the rows is not worth it when other parts of the filter may leave few rows to test. */
 const MAX_KEYS_SHARE = 0.25;
-const STEPS_PER_UNIT = 8;
-const STEPS_PER_PAUSE = 100_000;
+const COST_PER_KEY = 20;
+const STEPS_PER_UNIT = 4;
+const UNITS_PER_PAUSE = 10_000;
 
 async function like(data: SortedIndexData, pattern: string, paced: Paced): Promise<Uint32Array | undefined> {
   const { keys, postings } = data;
@@ -210,14 +218,14 @@ async function like(data: SortedIndexData, pattern: string, paced: Paced): Promi
   const test = likeTest(pattern);
   const weight = likeWeight(pattern);
   const runs: Run[] = [];
-  let steps = 0;
+  let units = 0;
   for (let key = first; key < end; key++) {
     const [from = 0, to = 0] = [keys.offsets[key], keys.offsets[key + 1]];
     if (test(keys.data, from, to)) runs.push(runOf(keys, key, key + 1));
-    steps += 8 + (to - from) * weight;
-    if (steps < STEPS_PER_PAUSE) continue;
-    await paced(steps / STEPS_PER_UNIT);
-    steps = 0;
+    units += COST_PER_KEY + ((to - from) * weight) / STEPS_PER_UNIT;
+    if (units < UNITS_PER_PAUSE) continue;
+    await paced(units);
+    units = 0;
   }
   return rowsOf(data, runs, paced);
 }

@@ -1,7 +1,7 @@
 /** Where values stand among the sorted keys of an index. */
 import { compareNumbers } from '../expr/fold.ts';
 import type { Scalar } from '../expr/predicate.ts';
-import { compareBytes, utf8 } from '../expr/text.ts';
+import { compareBytes, equalBytes, utf8 } from '../expr/text.ts';
 import type { Keys } from './definition.ts';
 import type { Run } from './postings.ts';
 
@@ -13,7 +13,10 @@ export function wantedOf({ kind }: Keys, constant: Scalar): Wanted | undefined {
   if (kind === 'text') return typeof constant === 'string' ? utf8(constant) : undefined;
   if (kind === 'bool') return typeof constant === 'boolean' ? Number(constant) : undefined;
   if (typeof constant !== 'number' && typeof constant !== 'bigint') return undefined;
-  return Number.isNaN(constant) ? undefined : constant;
+  if (Number.isNaN(constant)) return undefined;
+  // Numbers are compared much faster than bigints.
+  const number = Number(constant);
+  return Number.isSafeInteger(number) ? number : constant;
 }
 
 export const keyCount = ({ starts }: Keys): number => starts.length - 1;
@@ -29,10 +32,22 @@ export function bound(keys: Keys, wanted: Wanted, above: boolean): number {
     });
   }
   const { values } = keys;
-  const number = wanted as number | bigint;
-  return firstOf(keyCount(keys), (key) =>
-    compareNumbers(above ? '>' : '>=', values[key] as number | bigint, number),
-  );
+  const number = wanted as number;
+  return above
+    ? firstOf(keyCount(keys), (key) => (values[key] as number) > number)
+    : firstOf(keyCount(keys), (key) => (values[key] as number) >= number);
+}
+
+/** The key that is `wanted`; -1 when there is none. */
+export function findKey(keys: Keys, wanted: Wanted): number {
+  const key = bound(keys, wanted, false);
+  if (key === keyCount(keys)) return -1;
+  if (keys.kind !== 'text')
+    return compareNumbers('==', keys.values[key] as number | bigint, wanted as number) ? key : -1;
+  const { data, offsets } = keys;
+  return equalBytes(data, offsets[key] as number, offsets[key + 1] as number, wanted as Uint8Array)
+    ? key
+    : -1;
 }
 
 /** The first key that does not begin with `prefix`, among those that are not before it. */

@@ -59,7 +59,11 @@ export class TextIndex {
 
   /** The position in the list given; -1 when it is not there. */
   find(data: Uint8Array, start: number, end: number): number {
-    if (this.#few !== undefined) return this.#few.findIndex((text) => equalBytes(data, start, end, text));
+    const few = this.#few;
+    if (few !== undefined) {
+      for (let i = 0; i < few.length; i++) if (equalBytes(data, start, end, few[i] as Uint8Array)) return i;
+      return -1;
+    }
     return this.#positions.get(latin1(data, start, end)) ?? -1;
   }
 }

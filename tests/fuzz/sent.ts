@@ -409,7 +409,7 @@ const jsonObject: Decoder = {
 
 const keyValues: Decoder = {
   name: 'search-parameters',
-  covers: ['proxy/wire/key-values.ts', 'coordinator/indexes/params.ts'],
+  covers: ['proxy/wire/key-values.ts', 'model/index-params.ts', 'coordinator/indexes/params.ts'],
   corpus: [
     '{"nprobe":10,"radius":0.5}',
     '{"M":16,"efConstruction":"200"}',

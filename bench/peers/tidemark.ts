@@ -1,0 +1,162 @@
+/** Tidemark through the official client: of a server in another process, or opened in this one. */
+import { DataType, FunctionType, MilvusClient } from '@zilliz/milvus2-sdk-node';
+import { ok } from '../../demo/table.ts';
+import { Tidemark } from '../../src/index.ts';
+import type { Knob, TextSystem, VectorShape, VectorSystem } from './system.ts';
+
+interface Door {
+  /** One for each lane. */
+  readonly clients: readonly MilvusClient[];
+  close(): Promise<void>;
+}
+
+/** With an address eight clients, each with its own connection; else the database in this process and the client it hands out. */
+async function enter(dir: string, address: string | undefined): Promise<Door> {
+  if (address === undefined) {
+    const db = await Tidemark.open({ dir });
+    return { clients: [await db.client()], close: () => db.close() };
+  }
+  const clients = Array.from({ length: 8 }, () => new MilvusClient({ address }));
+  await Promise.all(clients.map(({ connectPromise }) => connectPromise));
+  return {
+    clients,
+    close: async () => {
+      await Promise.all(clients.map((client) => client.closeConnection()));
+    },
+  };
+}
+
+function first({ clients }: Door): MilvusClient {
+  const [client] = clients;
+  if (client === undefined) throw new Error('no client');
+  return client;
+}
+
+const laneOf = (door: Door, lane: number): MilvusClient =>
+  door.clients[lane % door.clients.length] ?? first(door);
+
+async function indexed(client: MilvusClient, collection_name: string): Promise<void> {
+  for (;;) {
+    const { index_descriptions } = await client.describeIndex({ collection_name });
+    if (index_descriptions.every((i) => String(i.state) === 'Finished' && Number(i.pending_index_rows) === 0))
+      return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const about = (address: string | undefined) =>
+  address === undefined
+    ? 'Tidemark.open and the client it hands out, over a Unix socket in the same process'
+    : 'server process, official client in another (a connection a client)';
+
+export async function tidemarkVectors(
+  dir: string,
+  { dim, metric }: VectorShape,
+  address?: string,
+): Promise<VectorSystem> {
+  const collection_name = 'rows';
+  const door = await enter(dir, address);
+  const client = first(door);
+  const fields = [
+    { name: 'id', data_type: DataType.Int64, is_primary_key: true },
+    { name: 'number', data_type: DataType.Int64 },
+    { name: 'vector', data_type: DataType.FloatVector, dim },
+  ];
+  await ok(client.createCollection({ collection_name, fields }));
+  await ok(
+    client.createIndex({
+      collection_name,
+      field_name: 'vector',
+      index_type: 'HNSW',
+      metric_type: metric,
+      params: { M: 16, efConstruction: 128 },
+    }),
+  );
+  await ok(client.createIndex({ collection_name, field_name: 'number', index_type: 'STL_SORT' }));
+  await ok(client.loadCollectionSync({ collection_name }));
+  return {
+    about: `${about(address)}; HNSW, M 16, efConstruction 128, STL_SORT on the number`,
+    ladders: [[16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768].map((ef) => ({ ef }))],
+    insert: async (firstId, vectors, numbers) => {
+      const data = Array.from(numbers, (number, i) => ({
+        id: firstId + i,
+        number: Number(number),
+        vector: [...vectors.subarray(i * dim, (i + 1) * dim)],
+      }));
+      await ok(client.insert({ collection_name, data }).then(({ status }) => status));
+    },
+    flush: async () => {
+      await ok(client.flushSync({ collection_names: [collection_name] }).then(({ status }) => status));
+    },
+    index: () => indexed(client, collection_name),
+    search: async (vector, limit, knob: Knob, lane, below) => {
+      const { status, results } = await laneOf(door, lane).search({
+        collection_name,
+        anns_field: 'vector',
+        data: [...vector],
+        limit,
+        params: knob,
+        ...(below === undefined ? {} : { filter: `number < ${below}` }),
+      } as never);
+      await ok(Promise.resolve(status));
+      return (results as unknown as { id: string }[]).map(({ id }) => Number(id));
+    },
+    close: () => door.close(),
+  };
+}
+
+export async function tidemarkTexts(dir: string, address?: string): Promise<TextSystem> {
+  const collection_name = 'texts';
+  const door = await enter(dir, address);
+  const client = first(door);
+  await ok(
+    client.createCollection({
+      collection_name,
+      fields: [
+        { name: 'id', data_type: DataType.Int64, is_primary_key: true },
+        { name: 'text', data_type: DataType.VarChar, max_length: 4000, enable_analyzer: true },
+        { name: 'sparse', data_type: DataType.SparseFloatVector },
+      ] as never,
+      functions: [
+        {
+          name: 'bm25',
+          type: FunctionType.BM25,
+          input_field_names: ['text'],
+          output_field_names: ['sparse'],
+          params: {},
+        },
+      ],
+    }),
+  );
+  await ok(
+    client.createIndex({
+      collection_name,
+      field_name: 'sparse',
+      index_type: 'SPARSE_INVERTED_INDEX',
+      metric_type: 'BM25',
+    }),
+  );
+  await ok(client.loadCollectionSync({ collection_name }));
+  return {
+    about: `${about(address)}; BM25 function, standard analyzer, SPARSE_INVERTED_INDEX`,
+    insert: async (firstId, texts) => {
+      const data = texts.map((text, i) => ({ id: firstId + i, text }));
+      await ok(client.insert({ collection_name, data }).then(({ status }) => status));
+    },
+    flush: async () => {
+      await ok(client.flushSync({ collection_names: [collection_name] }).then(({ status }) => status));
+    },
+    index: () => indexed(client, collection_name),
+    search: async (words, limit, lane) => {
+      const { status, results } = await laneOf(door, lane).search({
+        collection_name,
+        anns_field: 'sparse',
+        data: words,
+        limit,
+      } as never);
+      await ok(Promise.resolve(status));
+      return (results as unknown as { id: string }[]).map(({ id }) => Number(id));
+    },
+    close: () => door.close(),
+  };
+}

@@ -1,10 +1,13 @@
 // `npm run bench -- snapshot restore ingest search`: runs the named benches one after another; without names, all of them.
+// What is measured beside other databases (`ingest search filter text`) is one run of bench/peers, so that rows are written once.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildStale, compile, installMissing, run } from './build.mjs';
 
 const folder = join(import.meta.dirname, '../bench');
-const all = readdirSync(folder).flatMap((file) => /^(.+)\.bench\.ts$/.exec(file)?.[1] ?? []);
+const alone = readdirSync(folder).flatMap((file) => /^(.+)\.bench\.ts$/.exec(file)?.[1] ?? []);
+const compared = ['ingest', 'search', 'filter', 'text'];
+const all = [...new Set([...alone, ...compared])];
 const args = process.argv.slice(2);
 // Names come first, then flags with their values: `restore --mb 300 --rounds 3`.
 const firstFlag = args.findIndex((arg) => arg.startsWith('--'));
@@ -18,5 +21,9 @@ if (unknown.length > 0) {
 installMissing();
 await buildStale();
 await compile('tsconfig.test.json');
-for (const name of names.length > 0 ? names : all)
-  run(process.execPath, [`.build/bench/${name}.bench.js`, ...flags]);
+const chosen = names.length > 0 ? names : all;
+for (const name of chosen)
+  if (alone.includes(name)) run(process.execPath, [`.build/bench/${name}.bench.js`, ...flags]);
+const lines = compared.filter((name) => chosen.includes(name));
+if (lines.length > 0)
+  run(process.execPath, ['.build/bench/peers/main.js', '--lines', lines.join(), ...flags]);

@@ -75,6 +75,7 @@ if (cutOff) {
 
 async function compareVectors(set: VectorSet): Promise<void> {
   const { results, missing, notes } = await compare(vectorSystems, set);
+  if (results.length === 0) return;
   head(`Tidemark and its peers, ${set.name}`, set, notes);
   if (lines.includes('ingest')) printBuild(results, missing);
   if (lines.includes('search')) printSearch(results);
@@ -84,6 +85,7 @@ async function compareVectors(set: VectorSet): Promise<void> {
 
 async function compareTexts(set: TextSet): Promise<void> {
   const { results, missing, notes } = await compare(textSystems, set);
+  if (results.length === 0) return;
   head('Tidemark and its peers, full text', set, notes);
   printBuild(results, missing);
   printFilters(results, 'terms', 'of the best 10');

@@ -138,7 +138,7 @@ async function measure(
       set,
       lines,
       rounds: Number(flags['rounds']),
-      roundMs: flags.small ? 150 : 5000,
+      roundMs: flags.small ? 150 : 3000,
     };
     const told = await child(job);
     if (told === undefined) return undefined;

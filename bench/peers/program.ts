@@ -119,14 +119,14 @@ async function runVectors(set: VectorSet): Promise<Outcome> {
       }),
     );
   };
-  const search = lines.includes('search') ? [await measure(truth.all, set.queries, 300)] : [];
+  const search = lines.includes('search') ? [await measure(truth.all, set.queries, 200)] : [];
   const filters: Filtered[] = [];
   if (lines.includes('filter'))
     for (const below of BELOW) {
       const answers = truth.below[below] ?? [];
       filters.push({
         kept: `${(below / NUMBERS) * 100} %`,
-        ...(await measure(answers, Math.min(400, set.queries), 100, below)),
+        ...(await measure(answers, Math.min(200, set.queries), 100, below)),
       });
     }
   const searchPeakMb = await peakMb();

@@ -95,11 +95,10 @@ class Calls {
   /** The work's result, if it comes in time. The work itself goes on: a write is never left half done. */
   #inTime(stream: ServerHttp2Stream, deadlineMs: number, work: Promise<Uint8Array>): Promise<Uint8Array> {
     const ended = new AbortController();
-    stream.once('close', () => ended.abort());
+    stream.once('close', () => ended.abort(ENDED));
     return new Promise((resolve, reject) => {
-      const late = new CallRefused(grpcStatus.deadlineExceeded, 'Deadline exceeded');
       this.#options.clock.sleep(deadlineMs, ended.signal).then(
-        () => reject(late),
+        () => reject(new CallRefused(grpcStatus.deadlineExceeded, 'Deadline exceeded')),
         () => undefined,
       );
       work.then(resolve, reject);
@@ -166,6 +165,9 @@ class Calls {
   }
 }
 
+/** Why the wait for a deadline ends with its call. One for all: nobody reads it. */
+const ENDED = 'the call has ended';
+
 const first = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
@@ -186,7 +188,10 @@ function readAll(stream: ServerHttp2Stream, reader: MessageReader): Promise<void
       stream.setTimeout(0);
       resolve();
     });
-    stream.once('close', () => reject(new CallRefused(grpcStatus.cancelled, 'the client went away')));
+    stream.once('close', () => {
+      // Every call ends so: an error with its stack is made only for a request that was not whole.
+      if (!stream.readableEnded) reject(new CallRefused(grpcStatus.cancelled, 'the client went away'));
+    });
   });
 }
 
@@ -194,8 +199,10 @@ function answer(stream: ServerHttp2Stream, body: Uint8Array): void {
   stream.setTimeout(STALLED_MS, () => stream.close(constants.NGHTTP2_CANCEL));
   stream.respond(answerHeaders, { waitForTrailers: true });
   stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-  for (const piece of frameMessage(body)) stream.write(piece);
-  stream.end();
+  const pieces = frameMessage(body);
+  const last = pieces.pop();
+  for (const piece of pieces) stream.write(piece);
+  stream.end(last);
 }
 
 function refuse(stream: ServerHttp2Stream, { grpcStatus: status, message }: CallRefused): void {

@@ -15,10 +15,15 @@ export const part = (bytes: Uint8Array): Part => ({ size: bytes.length, pieces: 
 export const join = (...parts: readonly Part[]): Part => joinAll(parts);
 
 /** As `join`, for lists that may be longer than a call can take arguments. */
-export const joinAll = (parts: readonly Part[]): Part => ({
-  size: parts.reduce((sum, { size }) => sum + size, 0),
-  pieces: parts.flatMap(({ pieces }) => pieces),
-});
+export function joinAll(parts: readonly Part[]): Part {
+  let size = 0;
+  const pieces: Uint8Array[] = [];
+  for (const one of parts) {
+    size += one.size;
+    for (const piece of one.pieces) pieces.push(piece);
+  }
+  return { size, pieces };
+}
 
 export const toBytes = ({ size, pieces }: Part): Uint8Array => Buffer.concat(pieces, size);
 

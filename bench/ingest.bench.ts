@@ -1,4 +1,7 @@
-/** Rows per second from the request to durable in the log, with the event loop watched while segments are flushed and indexed. */
+/**
+ * What the server itself takes, without a client's encoder: rows per second from the request to durable in the log, with the event loop
+ * watched while segments are flushed and indexed. Through the official client and beside other databases: bench/peers.
+ */
 import { DataType } from '@zilliz/milvus2-sdk-node';
 import { ok } from '../demo/table.ts';
 import { type Bench, peak, withBench } from './fixture.ts';
@@ -33,7 +36,6 @@ await withBench(['--dataCoord.segment.maxSize', '64'], async (bench) => {
   const requests = Array.from({ length: 8 }, (_, i) => insertRequest('ingest', i * BATCH, BATCH, DIM));
   await bench.loop();
   for (const lanes of [1, 4]) rows.push(await rawInserts(bench, requests, lanes, 60));
-  rows.push(await clientInserts(bench, 10));
   rows.push(await singleRows(bench, 500));
   await ok(client.flushSync({ collection_names: ['ingest'] }).then((r) => r.status));
 });
@@ -72,27 +74,6 @@ async function rawInserts(
   return row(
     bench,
     `encoded requests, ${BATCH} x ${DIM}, ${lanes} at once`,
-    count * BATCH,
-    performance.now() - started,
-    times,
-  );
-}
-
-async function clientInserts(bench: Bench, count: number): Promise<(string | number)[]> {
-  const data = Array.from({ length: BATCH }, (_, id) => ({
-    id,
-    vector: Array.from({ length: DIM }, (_, i) => Math.sin(id + i)),
-  }));
-  const times: number[] = [];
-  const started = performance.now();
-  for (let i = 0; i < count; i++) {
-    const from = performance.now();
-    await ok(bench.client.insert({ collection_name: 'ingest', data }).then((r) => r.status));
-    times.push(performance.now() - from);
-  }
-  return row(
-    bench,
-    `official client, ${BATCH} x ${DIM} (its encoder is most of it)`,
     count * BATCH,
     performance.now() - started,
     times,

@@ -2,7 +2,7 @@
  * Tidemark beside `@lancedb/lancedb` and `@zvec/zvec`, on the same rows and queries, each in a process of its own, one after another.
  * The peers are no dependencies: `npm install --no-save @lancedb/lancedb @zvec/zvec apache-arrow@18.1.0` brings them.
  * `--lines ingest,search,filter,text` (scripts/bench.mjs fills this in), `--small` (some thousand rows, to try it),
- * `--sets words,clustered`, `--systems zvec,embedded` (parts of names), `--rounds 3` of questions, `--repeats 1` of everything,
+ * `--rows N` (at most so many of each), `--sets words,clustered`, `--systems zvec,embedded` (parts of names), `--rounds 3` of questions, `--repeats 1` of everything,
  * `--words DIR` (a folder with words.json and vectors.f32 as demo/words.ts keeps them).
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -22,6 +22,7 @@ const { values: flags } = parseArgs({
   options: {
     lines: { type: 'string', default: 'ingest,search,filter,text' },
     small: { type: 'boolean', default: false },
+    rows: { type: 'string', default: '' },
     sets: { type: 'string', default: 'words,clustered' },
     systems: { type: 'string', default: '' },
     rounds: { type: 'string', default: '3' },
@@ -58,7 +59,14 @@ process.on('SIGINT', cut);
 process.on('SIGTERM', cut);
 
 try {
-  const options: SetOptions = { folder: root, words: flags['words'] ?? '', small: flags.small, say };
+  const mostRows = Number(flags['rows'] || (flags.small ? 5000 : Number.POSITIVE_INFINITY));
+  const options: SetOptions = {
+    folder: root,
+    words: flags['words'] ?? '',
+    small: flags.small,
+    mostRows,
+    say,
+  };
   if (lines.some((line) => line !== 'text'))
     for (const name of list(flags['sets'])) {
       if (cutOff) break;

@@ -40,17 +40,19 @@ export interface SetOptions {
   readonly folder: string;
   /** Where the words are, or are brought. */
   readonly words: string;
+  /** Fewer queries, and no download. */
   readonly small: boolean;
+  readonly mostRows: number;
   readonly say: (text: string) => void;
 }
 
 export async function makeSet(name: string, options: SetOptions): Promise<VectorSet> {
-  const { folder, small, say } = options;
+  const { folder, small, mostRows, say } = options;
   const queries = small ? 200 : 1000;
   const isWords = name === 'words';
   const { source, vectors, held, dim } = isWords
     ? await words(options, queries)
-    : clustered(small ? 4000 : 100_000, queries);
+    : clustered(Math.min(100_000, mostRows), queries);
   const set: VectorSet = {
     name,
     source,
@@ -89,9 +91,9 @@ function clustered(rows: number, queries: number): Made {
 }
 
 /** The queries are drawn from all words, frequent and rare, and taken out. */
-async function words({ words: cache, small, say }: SetOptions, queries: number): Promise<Made> {
+async function words({ words: cache, small, mostRows, say }: SetOptions, queries: number): Promise<Made> {
   const { source, words: list, vectors } = await wordsAtHand(cache, small, say);
-  const total = small ? 6000 + queries : list.length;
+  const total = Math.min(mostRows + queries, list.length);
   const random = seededRandom(11);
   const chosen = new Set<number>();
   while (chosen.size < queries) chosen.add(random.below(total));

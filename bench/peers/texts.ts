@@ -25,11 +25,11 @@ const VOCABULARY = 50_000;
 /** Common enough to be found, rarer than words that say nothing. */
 const TERM_RANKS = [30, 20_000] as const;
 
-export async function makeTexts({ folder, words, small, say }: SetOptions): Promise<TextSet> {
+export async function makeTexts({ folder, words, small, mostRows, say }: SetOptions): Promise<TextSet> {
   const { words: list, source } = await wordsAtHand(words, small, say);
   // Plain words only: every tokenizer must see the same ones.
   const vocabulary = list.filter((word) => /^[a-z]{2,20}$/.test(word)).slice(0, VOCABULARY);
-  const rows = small ? 5000 : 100_000;
+  const rows = Math.min(100_000, mostRows);
   const random = seededRandom(5);
   const draw = zipf(vocabulary.length, random);
   const documents = Array.from({ length: rows }, () => Array.from({ length: 20 + random.below(61) }, draw));

@@ -96,6 +96,8 @@ export async function tidemarkVectors(
         data: [...vector],
         limit,
         params: knob,
+        // The client asks for every field, the vector too, when it is not told.
+        output_fields: ['id'],
         ...(below === undefined ? {} : { filter: `number < ${below}` }),
       } as never);
       await ok(Promise.resolve(status));
@@ -153,6 +155,7 @@ export async function tidemarkTexts(dir: string, address?: string): Promise<Text
         anns_field: 'sparse',
         data: words,
         limit,
+        output_fields: ['id'],
       } as never);
       await ok(Promise.resolve(status));
       return (results as unknown as { id: string }[]).map(({ id }) => Number(id));

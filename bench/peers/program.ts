@@ -107,7 +107,7 @@ async function runVectors(set: VectorSet): Promise<Outcome> {
     const search = (query: number, knob: Knob, lane: number) =>
       system.search(queries[query] as Float32Array, K, knob, lane, below);
     const first = system.ladders[0]?.[3] ?? {};
-    return warm((query, lane) => search(query, first, lane), set.queries, Math.min(1000, roundMs)).then(() =>
+    return warm((query, lane) => search(query, first, lane), set.queries, roundMs).then(() =>
       measured({
         search,
         answers: answers.slice(0, count),
@@ -142,7 +142,7 @@ async function runTexts(set: TextSet): Promise<Outcome> {
   const asked = JSON.parse(readFileSync(set.queriesFile, 'utf8')) as readonly TextQueries[];
   for (const { terms, queries, answers } of asked) {
     const search = (query: number, _knob: Knob, lane: number) => system.search(queries[query] ?? '', K, lane);
-    await warm((query, lane) => search(query, {}, lane), queries.length, Math.min(1000, job.roundMs));
+    await warm((query, lane) => search(query, {}, lane), queries.length, job.roundMs);
     const single = await ask({ search, answers, knob: {}, lanes: 1, ...job });
     const many = await ask({ search, answers, knob: {}, lanes: LANES, ...job });
     filters.push({ kept: String(terms), knob: '', recall: single.recall, single, many });

@@ -83,8 +83,8 @@ if (cutOff) {
 
 async function compareVectors(set: VectorSet): Promise<void> {
   const { results, missing, notes } = await compare(vectorSystems, set);
-  if (results.length === 0) return;
-  head(`Tidemark and its peers, ${set.name}`, set, notes);
+  if (results.length + missing.length === 0) return;
+  head(`Tidemark and its peers, ${set.name}`, set, { missing, notes });
   if (lines.includes('ingest')) printBuild(results, missing);
   if (lines.includes('search')) printSearch(results);
   if (lines.includes('filter')) printFilters(results, 'rows kept', 'recall@10');
@@ -93,15 +93,20 @@ async function compareVectors(set: VectorSet): Promise<void> {
 
 async function compareTexts(set: TextSet): Promise<void> {
   const { results, missing, notes } = await compare(textSystems, set);
-  if (results.length === 0) return;
-  head('Tidemark and its peers, full text', set, notes);
+  if (results.length + missing.length === 0) return;
+  head('Tidemark and its peers, full text', set, { missing, notes });
   printBuild(results, missing);
   printFilters(results, 'terms', 'of the best 10');
 }
 
-function head(title: string, { source }: { readonly source: string }, notes: readonly string[]): void {
+function head(
+  title: string,
+  { source }: { readonly source: string },
+  { missing, notes }: Pick<Compared, 'missing' | 'notes'>,
+): void {
   heading(title);
   console.log(`${source}. "speed": times as fast as ${BASE}.`);
+  for (const [system, why] of missing) console.log(`${system}: ${why}.`);
   console.log(`Load of the machine meanwhile: ${notes.join('; ')}.\n`);
 }
 

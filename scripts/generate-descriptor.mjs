@@ -14,6 +14,7 @@ const served = `
   Connect GetVersion CheckHealth GetComponentStates AllocTimestamp
   CreateDatabase DropDatabase ListDatabases DescribeDatabase AlterDatabase
   AlterCollection AddCollectionField TruncateCollection AlterCollectionField AlterIndex
+  AlterCollectionSchema AddCollectionStructField GetReplicas
   CreateCollection DropCollection HasCollection DescribeCollection BatchDescribeCollection ShowCollections RenameCollection
   GetCollectionStatistics
   LoadCollection ReleaseCollection GetLoadState GetLoadingProgress LoadPartitions ReleasePartitions

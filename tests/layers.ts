@@ -18,8 +18,8 @@ export const layers = {
   storage: ['support', 'errors', 'model'],
   catalog: ['support', 'errors', 'model'],
   wal: ['support', 'errors', 'model'],
-  /** `wal`: a flush turns log records into files. */
-  segment: ['support', 'errors', 'model', 'geometry', 'storage', 'wal'],
+  /** `wal`: a flush turns log records into files. `text`: rows that are older than a function get what it makes of their texts. */
+  segment: ['support', 'errors', 'model', 'geometry', 'text', 'storage', 'wal'],
   streamingnode: ['support', 'errors', 'model', 'wal', 'segment'],
   datanode: ['support', 'errors', 'model', 'storage', 'wal', 'segment', 'vector-index', 'streamingnode'],
   querynode: [

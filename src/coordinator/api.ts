@@ -27,10 +27,11 @@ import type {
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import type { HistogramCounts } from '../support/histogram.ts';
 import type { RestoreAdmin, SnapshotAdmin } from './admin-api.ts';
+import type { AddedFunction, AddedStruct, DroppedPart } from './collections/change-schema.ts';
 import type { PropertyChange } from './collections/properties.ts';
 import type { DrillOutcome } from './copy-segment/job.ts';
 
-export type { PropertyChange };
+export type { AddedFunction, AddedStruct, DroppedPart, PropertyChange };
 
 export interface CollectionName {
   readonly database: string;
@@ -115,6 +116,12 @@ export interface Collections {
 }
 
 /** What describes something, changed. A change sets properties or takes some away, not both. Throws `parameter-invalid`. */
+/** An index that is made together with its field. Name: the field's when empty. */
+export interface AddedIndex {
+  readonly name: string;
+  readonly params: Properties;
+}
+
 export interface Alterations {
   alterCollection(at: CollectionName, change: PropertyChange): Promise<void>;
   /** Throws `field-not-found`. */
@@ -123,7 +130,18 @@ export interface Alterations {
   alterIndex(at: CollectionName, indexName: string, change: PropertyChange): Promise<void>;
   alterDatabase(database: string, change: PropertyChange): Promise<void>;
   /** Nullable, or with a default; its id is assigned. Rows that are there read null or the default. Resolves when readers know it. */
-  addField(at: CollectionName, field: FieldSchema): Promise<void>;
+  addField(at: CollectionName, field: FieldSchema, index?: AddedIndex): Promise<void>;
+  /** Nullable; rows that are there read null. Ids are assigned. */
+  addStruct(at: CollectionName, struct: AddedStruct): Promise<void>;
+  /** The function, the field it writes and that field's index in one step. Resolves when readers have what it makes of rows that are there. */
+  addFunctionField(
+    at: CollectionName,
+    field: FieldSchema,
+    added: AddedFunction,
+    index: AddedIndex,
+  ): Promise<void>;
+  /** With its indexes. What rows hold of it is not read any more and goes with compaction. Throws `field-not-found`. */
+  dropPart(at: CollectionName, part: DroppedPart): Promise<void>;
   /** Every row goes; everything else, snapshots included, stays. Resolves when no reader sees one any more. */
   truncateCollection(at: CollectionName): Promise<void>;
 }

@@ -14,7 +14,7 @@ import { IdSource, TimeSource, TimestampLease } from './allocator.ts';
 import type { CollectionInfo, CollectionName, Snapshots } from './api.ts';
 import { CaptureGate } from './capture-gate.ts';
 import { AliasRoom } from './collections/aliases.ts';
-import { AlterRoom } from './collections/alter.ts';
+import { AlterRoom, type AlterRoomParts } from './collections/alter.ts';
 import { CollectionRoom } from './collections/collections.ts';
 import { type CatalogLimits, DatabaseRoom, defaultCatalogLimits } from './collections/databases.ts';
 import { DropCascade } from './collections/drop.ts';
@@ -149,18 +149,26 @@ const gateOf = (room: () => SnapshotRoom): RestoreGate => ({
   progress: (jobId) => room().gate.progress(jobId),
 });
 
+type AlterHooks = Pick<AlterRoomParts, 'offer' | 'flushAll' | 'cancelBuilds'>;
+
+const alterHooks = (load: LoadRoom, segments: SegmentRoom, builder: IndexBuilder): AlterHooks => ({
+  offer: (id) => load.offer(id),
+  flushAll: (id) => segments.flushAll(id),
+  cancelBuilds: (ids) => builder.cancel(({ indexId }) => ids.has(indexId)),
+});
+
 /** What keeps the records of what users name. */
 function namedRooms(
   { catalog, ids, time }: CoordinatorParts,
   limits: CoordinatorLimits,
   gate: RestoreGate,
-  { drops, offer }: { readonly drops: DropCascade; readonly offer: (id: CollectionId) => Promise<void> },
+  { drops, ...hooks }: { readonly drops: DropCascade } & AlterHooks,
 ): Pick<Rooms, 'databases' | 'collections' | 'aliases' | 'alter' | 'truncation'> {
   const parts = { catalog, ids, time, limits: limits.catalog };
   const collections = new CollectionRoom({ ...parts, gate, drops });
   const requireReady = (at: CollectionName): CollectionInfo => collections.requireReady(at);
   const aliases = new AliasRoom({ ...parts, requireReady });
-  const alter = new AlterRoom({ ...parts, requireReady, offer });
+  const alter = new AlterRoom({ ...parts, ...hooks, requireReady });
   const truncation = new Truncation({ ...parts, drops, requireReady });
   return {
     databases: new DatabaseRoom(catalog, ids, time, limits.catalog),
@@ -218,7 +226,7 @@ export function composeRooms(parts: CoordinatorParts, limits: CoordinatorLimits)
       collectionDropped: (collectionId) => snapshots.collectionDropped(collectionId),
     },
   });
-  const names = namedRooms(parts, limits, gate, { drops, offer: (id) => load.offer(id) });
+  const names = namedRooms(parts, limits, gate, { drops, ...alterHooks(load, segments, builder) });
   const { collections } = names;
   const indexes = new IndexRoom({
     ...parts,

@@ -11,7 +11,6 @@ import type {
   SnapshotId,
 } from '../model/ids.ts';
 import type { CollectionRecord, DatabaseRecord, Properties } from '../model/records.ts';
-import type { FieldSchema } from '../model/schema.ts';
 import { runLoop } from '../support/loop.ts';
 import { Signal } from '../support/signal.ts';
 import { within } from '../support/within.ts';
@@ -28,7 +27,9 @@ import type {
   VerifyStep,
 } from './admin-api.ts';
 import type {
+  AddedStruct,
   Aliases,
+  Alterations,
   CollectionInfo,
   CollectionName,
   Collections,
@@ -38,6 +39,7 @@ import type {
   CopySegmentStats,
   CreateCollection,
   CreateSnapshot,
+  DroppedPart,
   FlushResult,
   Health,
   IndexProgress,
@@ -239,8 +241,17 @@ class LocalCoordinator implements Coordinator {
   truncateCollection(at: CollectionName): Promise<void> {
     return this.#operations.run(() => this.#rooms.truncation.truncate(at));
   }
-  addField(at: CollectionName, field: FieldSchema): Promise<void> {
-    return this.#operations.run(() => this.#rooms.alter.addField(at, field));
+  addField(...given: Parameters<Alterations['addField']>): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.addField(...given));
+  }
+  addStruct(at: CollectionName, struct: AddedStruct): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.addStruct(at, struct));
+  }
+  addFunctionField(...given: Parameters<Alterations['addFunctionField']>): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.addFunctionField(...given));
+  }
+  dropPart(at: CollectionName, part: DroppedPart): Promise<void> {
+    return this.#operations.run(() => this.#rooms.alter.dropPart(at, part));
   }
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number {
     return this.#rooms.segments.rowCount(collectionId, partitionId);

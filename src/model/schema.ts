@@ -108,6 +108,8 @@ export interface CollectionSchema {
   readonly structs?: readonly StructFieldSchema[];
   /** Absent: none. */
   readonly functions?: readonly FunctionSchema[];
+  /** The highest id a field or struct array ever had, where those that are left do not tell it: ids are never used twice. */
+  readonly maxFieldId?: FieldId;
   /** Grows with every change of the schema; a restored collection starts with its source's. */
   readonly version: number;
 }

@@ -1,5 +1,5 @@
 /** What docs/compatibility.md says, as data. */
-import { service } from './service.ts';
+import { insteadOf, service } from './service.ts';
 import { allRpcs, type RpcName } from './wire/descriptor.ts';
 
 export interface RpcSupport {
@@ -12,7 +12,7 @@ export interface RpcSupport {
 const words = { served: 'yes', partly: 'partly' } as const;
 
 function supportOf(name: string): RpcSupport {
-  if (!Object.hasOwn(service, name)) return { name, served: 'no', remark: '' };
+  if (!Object.hasOwn(service, name)) return { name, served: 'no', remark: insteadOf[name] ?? '' };
   const { support, remark } = service[name as RpcName];
   return { name, served: words[support], remark };
 }

@@ -31,7 +31,7 @@ async function withTransport(
     service: 's.S',
     clock: systemClock,
     served: ['Echo'],
-    unserved: ['Other'],
+    unserved: new Map([['Other', 'Other is not implemented by this server']]),
     answer,
   });
   try {

@@ -42,7 +42,7 @@ const decompressors = { gzip: promisify(gunzip), deflate: promisify(inflate) };
 class Calls {
   readonly #options: TransportOptions;
   readonly #served: ReadonlySet<string>;
-  readonly #unserved: ReadonlySet<string>;
+  readonly #unserved: ReadonlyMap<string, string>;
   /** Announced bytes of requests that are still coming in. */
   #incomingBytes = 0;
   /** Bytes of answers that the clients have not taken. */
@@ -51,7 +51,7 @@ class Calls {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#served = new Set(options.served);
-    this.#unserved = new Set(options.unserved);
+    this.#unserved = options.unserved;
   }
 
   take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
@@ -109,9 +109,7 @@ class Calls {
     const prefix = `/${this.#options.service}/`;
     const rpc = path.startsWith(prefix) ? path.slice(prefix.length) : '';
     if (this.#served.has(rpc)) return rpc;
-    const what = this.#unserved.has(rpc)
-      ? `${rpc} is not implemented by this server; see docs/compatibility.md`
-      : `there is no method ${path}`;
+    const what = this.#unserved.get(rpc) ?? `there is no method ${path}`;
     throw new CallRefused(grpcStatus.unimplemented, what);
   }
 

@@ -5,7 +5,7 @@
 import { messageOf } from '../errors/db-error.ts';
 import { defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
 import { listenHttp2 } from './http2-transport.ts';
-import { service } from './service.ts';
+import { insteadOf, service } from './service.ts';
 import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
 import {
   allRpcs,
@@ -15,6 +15,7 @@ import {
   type RpcName,
   type Rpcs,
   serviceName,
+  statusFieldOf,
 } from './wire/descriptor.ts';
 import { isFault, statusOf } from './wire/status.ts';
 
@@ -62,7 +63,7 @@ export class MilvusServer {
       service: serviceName,
       clock: services.clock,
       served: Object.keys(service),
-      unserved: allRpcs.filter((rpc) => !isServed(rpc)),
+      unserved: new Map(allRpcs.filter((rpc) => !isServed(rpc)).map((rpc) => [rpc, refusalOf(rpc)])),
       answer: (call) => server.#answer(call),
     });
     return server;
@@ -99,7 +100,7 @@ export class MilvusServer {
 
   async #answer({ rpc, body, metadata }: IncomingCall): Promise<Uint8Array> {
     const { limits, log } = this.#services;
-    if (!isServed(rpc)) throw new CallRefused(grpcStatus.unimplemented, `${rpc} is not implemented`);
+    if (!isServed(rpc)) throw new CallRefused(grpcStatus.unimplemented, refusalOf(rpc));
     if (this.#stopping !== undefined)
       throw new CallRefused(grpcStatus.unavailable, 'the server is stopping; try again');
     const isFull = this.#running > 0 && this.#runningBytes + body.length > limits.maxRunningBytes;
@@ -126,11 +127,15 @@ export class MilvusServer {
   }
 }
 
+function refusalOf(rpc: string): string {
+  return `${rpc} is not implemented by this server. ${insteadOf[rpc] ?? 'See docs/compatibility.md.'}`;
+}
+
 const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined);
 
 function failure(rpc: RpcName, error: unknown): Uint8Array {
   const status = statusOf(error);
   // Every answer is a status or carries one in `status`: asserted for the whole table by service.test.ts.
-  const message: unknown = answersStatus(rpc) ? status : { status };
+  const message: unknown = answersStatus(rpc) ? status : { [statusFieldOf(rpc)]: status };
   return encodeResponse(rpc, message as Outgoing<Rpcs[RpcName]['response']>);
 }

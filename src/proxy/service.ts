@@ -2,6 +2,7 @@
 
 import * as aliases from './handlers/aliases.ts';
 import * as alter from './handlers/alter.ts';
+import * as alterSchema from './handlers/alter-schema.ts';
 import { runAnalyzer } from './handlers/analyzers.ts';
 import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
@@ -62,6 +63,12 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     'A field with a default need not be nullable; a text default has at most 256 bytes.',
   ),
   TruncateCollection: unary('TruncateCollection', alter.truncateCollection),
+  AddCollectionStructField: unary('AddCollectionStructField', alterSchema.addCollectionStructField),
+  AlterCollectionSchema: unary(
+    'AlterCollectionSchema',
+    alterSchema.alterCollectionSchema,
+    'Adds a field, or a BM25 function with the field it writes and its index; drops a field, a whole struct array, or a function with the field it writes. The call that adds a function answers when the rows that were there can be found by it, or after some seconds while it goes on. Rows keep what they have of a dropped field until a compaction.',
+  ),
   AlterCollectionField: unary(
     'AlterCollectionField',
     alter.alterCollectionField,
@@ -83,6 +90,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ReleaseCollection: unary('ReleaseCollection', load.releaseCollection),
   GetLoadState: unary('GetLoadState', load.getLoadState),
   GetLoadingProgress: unary('GetLoadingProgress', load.getLoadingProgress),
+  GetReplicas: unary('GetReplicas', load.getReplicas, 'One replica, on this node; without addresses.'),
   LoadPartitions: unary('LoadPartitions', load.loadPartitions, WHOLE_COLLECTION),
   ReleasePartitions: unary(
     'ReleasePartitions',
@@ -173,4 +181,14 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   ListRestoreSnapshotJobs: unary('ListRestoreSnapshotJobs', snapshots.listRestoreSnapshotJobs),
   PinSnapshotData: unary('PinSnapshotData', snapshots.pinSnapshotData),
   UnpinSnapshotData: unary('UnpinSnapshotData', snapshots.unpinSnapshotData),
+};
+
+/** What to use in place of an RPC that is not served. */
+export const insteadOf: Readonly<Record<string, string>> = {
+  AddCollectionFunction:
+    'As in Milvus 3.0: a function is added together with the field it writes, by AlterCollectionSchema (addFunctionField, add_function_field).',
+  AlterCollectionFunction:
+    'As in Milvus 3.0: drop the function with its field and add another, by AlterCollectionSchema (dropFunctionField and addFunctionField).',
+  DropCollectionFunction:
+    'As in Milvus 3.0: a function is dropped together with the field it writes, by AlterCollectionSchema (dropFunctionField, drop_function_field).',
 };

@@ -45,7 +45,8 @@ export interface TransportOptions {
   readonly service: string;
   readonly clock: Clock;
   readonly served: readonly string[];
-  readonly unserved: readonly string[];
+  /** With what their callers are told. */
+  readonly unserved: ReadonlyMap<string, string>;
   /** Answers a served RPC; rejects with `CallRefused`, and with nothing else. */
   readonly answer: (call: IncomingCall) => Promise<Uint8Array>;
 }

@@ -12,6 +12,7 @@ import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
 import type { AppliedWrite, LogSegment, WritePart } from '../streamingnode/api.ts';
 import { assert, present } from '../support/assert.ts';
+import { lacksOutput } from '../text/bm25-rows.ts';
 import type { CollectionView } from './api.ts';
 import { COST_PER_LOOKUP, CollectionDeletes } from './collection-deletes.ts';
 import { GrowingSegment } from './growing.ts';
@@ -50,6 +51,9 @@ const BYTES_PER_KEY = 32;
 /** Bytes taken over in the time of one unit of the pacer. */
 const INSERT_BYTES_PER_UNIT = 16;
 
+/** Analyzing text costs so many times what copying it does. */
+const ANALYSIS_COST = 16;
+
 export class CollectionRows {
   #view: CollectionView;
   readonly #engine: VectorEngine;
@@ -69,6 +73,8 @@ export class CollectionRows {
   #fault: unknown;
   #newestTs = 0n as HybridTime;
   #isReleased = false;
+  /** Of the schema whose functions have written into every segment. */
+  #filledVersion = -1;
 
   constructor(view: CollectionView, engine: VectorEngine, pacer: Pacer) {
     this.#view = { ...view, segments: [] };
@@ -106,6 +112,19 @@ export class CollectionRows {
 
   sealed(segmentId: SegmentId): SealedSegment | undefined {
     return this.#sealed.get(segmentId);
+  }
+
+  /** Whether the segment was loaded before the view's schema had a function: its rows lack what that makes of them. */
+  lacksOutput({ segmentId }: SegmentRecord, { schema }: CollectionView): boolean {
+    const unit = this.#sealed.get(segmentId)?.unit;
+    return unit !== undefined && lacksOutput(schema, (fieldId) => unit.column(fieldId) !== undefined);
+  }
+
+  /** Segments but `except` that are to be loaded again for the view's functions. Looked for once per change of the schema. */
+  withoutOutputs(view: CollectionView, except: ReadonlySet<SegmentRecord>): readonly SegmentRecord[] {
+    const { functions, version } = view.schema;
+    if (functions === undefined || version === this.#filledVersion) return [];
+    return view.segments.filter((record) => !except.has(record) && this.lacksOutput(record, view));
   }
 
   /** From files, or because the log was followed from their beginning. */
@@ -243,6 +262,7 @@ export class CollectionRows {
     }
     this.removeDropped();
     const { schema } = this;
+    this.#filledVersion = view.schema.version;
     this.#view = view;
     // It may have become another while the view was on its way.
     this.noteSchema(schema);
@@ -326,12 +346,15 @@ export class CollectionRows {
     const { rowCount } = part.rows;
     const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount);
     const { insertRows, insertBytes } = pacer.slices;
-    const step = Math.max(1, Math.min(insertRows, Math.floor(insertBytes / bytesPerRow)));
+    const isOlder = lacksOutput(this.schema, (fieldId) => part.rows.columns.has(fieldId));
+    const bytesAtOnce = isOlder ? insertBytes / ANALYSIS_COST : insertBytes;
+    const step = Math.max(1, Math.min(insertRows, Math.floor(bytesAtOnce / bytesPerRow)));
     for (let first = 0; first < rowCount && !this.#isReleased; first += step) {
       const end = Math.min(rowCount, first + step);
       this.#insert(part, segmentId, ts, { first, end });
       const bytes = (end - first) * bytesPerRow;
-      await pacer.spend(bytes / INSERT_BYTES_PER_UNIT + (end - first) * COST_PER_LOOKUP);
+      const cost = isOlder ? bytes * ANALYSIS_COST : bytes;
+      await pacer.spend(cost / INSERT_BYTES_PER_UNIT + (end - first) * COST_PER_LOOKUP);
     }
   }
 

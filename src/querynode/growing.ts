@@ -10,6 +10,7 @@ import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model
 import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { assert } from '../support/assert.ts';
+import { absentOutputs } from '../text/bm25-rows.ts';
 import { SparseIndex } from '../vector-index/sparse.ts';
 import type { SparseRows } from '../vector-index/sparse-rows.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';
@@ -53,14 +54,17 @@ export class GrowingSegment {
     deletes: DeleteMap,
     { first, end } = { first: 0, end: rows.rowCount },
   ): void {
+    const made = absentOutputs(schema, rows, first, end);
     for (let from = first; from < end; ) {
       const chunk = this.#chunkFor(schema, rows.rowCount - from);
       const to = Math.min(end, from + chunk.unit.capacity - chunk.unit.rowCount, rowsOfText(rows, from));
       const start = chunk.unit.rowCount;
       for (const [fieldId, { writer, field }] of chunk.writers) {
         const column = rows.columns.get(fieldId);
+        const output = made.get(fieldId);
         // The rows may be older than the field.
-        if (column !== undefined || field.defaultValue === undefined) writer.append(column, from, to);
+        if (output !== undefined) writer.append(output, from - first, to - first);
+        else if (column !== undefined || field.defaultValue === undefined) writer.append(column, from, to);
         else writer.append(absentColumn(field, to - from), 0, to - from);
       }
       for (const column of rows.columns.values()) chunk.textBytes += textBytes(column, from, to);
@@ -125,8 +129,9 @@ function sparseRows(writer: ColumnWriter | undefined): SparseRows {
   return column;
 }
 
-const knowsFields = ({ writers }: Chunk, schema: CollectionSchema): boolean =>
-  schema.fields.every(({ fieldId }) => writers.has(fieldId));
+/** A field that was dropped has no more room, either. */
+const knowsFields = ({ writers }: Chunk, { fields }: CollectionSchema): boolean =>
+  writers.size === fields.length && fields.every(({ fieldId }) => writers.has(fieldId));
 
 /** Bytes of the vector that every row has in memory. */
 const denseBytes = ({ dataType, dim = 0 }: FieldSchema): number =>

@@ -94,9 +94,15 @@ export function planUpdate(rows: CollectionRows, view: CollectionView): UpdatePl
     const present = rows.sealed(record.segmentId)?.record;
     if (record.level === 'L0') {
       if (!rows.knowsDeletes(record.segmentId)) plan.deletes.push(record);
-    } else if (present === undefined || rowFiles(present) !== rowFiles(record)) plan.load.push(record);
+    } else if (
+      present === undefined ||
+      rowFiles(present) !== rowFiles(record) ||
+      rows.lacksOutput(record, view)
+    )
+      plan.load.push(record);
     else if (indexBuilds(present) !== indexBuilds(record)) plan.reindex.push(record);
   }
+  plan.load.push(...rows.withoutOutputs(view, new Set(fresh)));
   if (haveChanged(rows.view, view)) plan.reindex.push(...others(view, plan));
   return plan;
 }

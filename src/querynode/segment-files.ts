@@ -47,7 +47,7 @@ export class WorkerFiles implements SegmentFiles {
 
   async rows(
     { files }: SegmentRecord,
-    { fields }: CollectionSchema,
+    { fields, functions }: CollectionSchema,
     vectors: ReadonlyMap<FieldId, VectorBlock>,
     signal: AbortSignal,
   ): ReturnType<SegmentFiles['rows']> {
@@ -57,7 +57,7 @@ export class WorkerFiles implements SegmentFiles {
       byteOffset: values.byteOffset,
     }));
     const { rowCount, timestamps, columns, vectorValid, blocks } = await this.#load(
-      { files, fields, vectors: targets },
+      { files, fields, functions, vectors: targets },
       signal,
     );
     const all = new Map<FieldId, Column>(columns);

@@ -238,9 +238,9 @@ const keysPlanner =
 async function readRows(
   store: ObjectStore,
   { files, rowCount }: Source,
-  { fields }: CollectionSchema,
+  { fields, functions }: CollectionSchema,
 ): Promise<RowSource> {
-  const { timestamps, columns } = await loadSegment(store, { files, fields, vectors: [] });
+  const { timestamps, columns } = await loadSegment(store, { files, fields, functions, vectors: [] });
   checkCount(fileOf(files, 'rows'), timestamps.length, rowCount);
   return { rowCount, timestamps, columns };
 }

@@ -7,6 +7,7 @@ import { deletesKey, rowsKey, statsKey } from '../storage/keys.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { mapLimited } from '../support/limiter.ts';
 import type { WorkerTasks } from '../support/workers.ts';
+import { withAbsentOutputs } from '../text/bm25-rows.ts';
 import { type AppliedWrite, decodeWrite, type WritePart } from '../wal/message.ts';
 import type { Wal, WalPosition } from '../wal/wal.ts';
 import { putFile } from './checked-file.ts';
@@ -67,7 +68,10 @@ async function flushSegment({ store, wal }: FlushContext, input: FlushInput): Pr
     return { files: [await putFile(store, 'deletes', deletesKey(place), encodeDeletes(deletes))], rowCount };
   }
   const rows = writes.flatMap((write) =>
-    partsOf(write, input, 'insert').map((part) => ({ ts: write.ts, rows: part.rows })),
+    partsOf(write, input, 'insert').map((part) => ({
+      ts: write.ts,
+      rows: withAbsentOutputs(input.schema, part.rows),
+    })),
   );
   return {
     files: [

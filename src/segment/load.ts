@@ -7,11 +7,12 @@ import { arraysOf, vectorArrays, vectorWidth } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { SegmentFile } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
-import { type FieldSchema, isDenseVector } from '../model/schema.ts';
+import { type FieldSchema, type FunctionSchema, isDenseVector } from '../model/schema.ts';
 import { type NumberValues, widen } from '../model/vector-floats.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { assert } from '../support/assert.ts';
 import type { WorkerTasks } from '../support/workers.ts';
+import { withAbsentOutputs } from '../text/bm25-rows.ts';
 import { fileOf, readChecked } from './checked-file.ts';
 import type { ColumnPlan } from './decode-column.ts';
 import { type DeleteColumns, deletesOf, planDeletes } from './deletes-file.ts';
@@ -31,8 +32,10 @@ export interface VectorTarget {
 export interface LoadInput {
   /** Of an L1 segment; only the rows file is read. */
   readonly files: readonly SegmentFile[];
-  /** Fields wanted. */
+  /** Fields wanted; what functions read is among them when what they write is. */
   readonly fields: readonly FieldSchema[];
+  /** Those that write some of the fields: what they write is made where the file does not have it. */
+  readonly functions?: readonly FunctionSchema[] | undefined;
   /** Vector fields among them that go to memory the caller has; the others come back as columns. */
   readonly vectors: readonly VectorTarget[];
 }
@@ -82,7 +85,7 @@ const buffersOf = (arrays: readonly ArrayBufferView[]): ArrayBuffer[] => [
 /** Every byte of the file is checked before anything is handed out. Throws `data-integrity`, `object-not-found`. */
 export function loadSegment(
   store: ObjectStore,
-  { files, fields, vectors }: LoadInput,
+  { files, fields, functions, vectors }: LoadInput,
 ): Promise<LoadedSegment> {
   return readChecked(store, fileOf(files, 'rows'), async (reader) => {
     const meta = await readRowsMeta(reader);
@@ -90,7 +93,9 @@ export function loadSegment(
     const timestamps = planTimestamps(meta);
     const columns = new Map<FieldId, ColumnPlan<Column>>();
     const filled = new Map<FieldId, ColumnPlan<Uint8Array | undefined>>();
+    const written = new Set(functions?.flatMap(({ outputFieldIds }) => outputFieldIds));
     for (const field of fields) {
+      if (written.has(field.fieldId) && !meta.fields.has(field.fieldId)) continue;
       const target = targets.get(field.fieldId);
       if (target === undefined) columns.set(field.fieldId, planField(meta, field));
       else filled.set(field.fieldId, planTarget(meta, field, target));
@@ -98,10 +103,16 @@ export function loadSegment(
     const plans = [timestamps, ...columns.values(), ...filled.values()];
     return {
       fetches: plans.flatMap(({ fetches }) => fetches),
-      decode: () => decodeSegment(meta.rowCount, timestamps, columns, filled),
+      decode: () =>
+        withOutputs({ fields, functions }, decodeSegment(meta.rowCount, timestamps, columns, filled)),
     };
   });
 }
+
+const withOutputs = (
+  schema: Pick<LoadInput, 'fields' | 'functions'>,
+  loaded: LoadedSegment,
+): LoadedSegment => ({ ...loaded, columns: withAbsentOutputs(schema, loaded).columns });
 
 function decodeSegment(
   rowCount: number,

@@ -1,5 +1,6 @@
 /** The column that a BM25 function writes: how often each row has each of its terms. */
 import { bm25Fields } from '../model/functions.ts';
+import type { FieldId } from '../model/ids.ts';
 import type { BytesColumn, Column, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import { assert, present } from '../support/assert.ts';
@@ -8,6 +9,10 @@ import { fieldAnalyzer, multiAnalyzer } from './field-analyzers.ts';
 import { type Token, termHash } from './token.ts';
 
 const PAIR_BYTES = 8;
+
+interface RowSchema extends Pick<CollectionSchema, 'fields'> {
+  readonly functions?: CollectionSchema['functions'] | undefined;
+}
 
 /** Terms of one text: hashes rising, and how often each is there. */
 export interface TermCounts {
@@ -63,11 +68,45 @@ export function withFunctionOutputs(schema: CollectionSchema, batch: RowBatch): 
   return { rowCount: batch.rowCount, columns };
 }
 
-function bm25Column(schema: CollectionSchema, input: FieldSchema, { rowCount, columns }: RowBatch): Column {
-  const texts = textReader(columns.get(input.fieldId));
+/** Whether rows may be there that are older than a function, and lack what it writes. */
+export const lacksOutput = (
+  { functions = [] }: Pick<RowSchema, 'functions'>,
+  has: (fieldId: FieldId) => boolean,
+): boolean => functions.some(({ outputFieldIds }) => outputFieldIds.some((fieldId) => !has(fieldId)));
+
+/** The rows, those that are older than a function with what it makes of them. */
+export function withAbsentOutputs(schema: RowSchema, batch: RowBatch): RowBatch {
+  if (!lacksOutput(schema, (fieldId) => batch.columns.has(fieldId))) return batch;
+  const made = absentOutputs(schema, batch, 0, batch.rowCount);
+  return { rowCount: batch.rowCount, columns: new Map([...batch.columns, ...made]) };
+}
+
+/** What functions make of rows `from` to `to`, of those fields alone that the rows lack. */
+export function absentOutputs(
+  schema: RowSchema,
+  batch: RowBatch,
+  from: number,
+  to: number,
+): ReadonlyMap<FieldId, Column> {
+  const made = new Map<FieldId, Column>();
+  for (const each of schema.functions ?? []) {
+    const { input, output } = present(bm25Fields(schema, each), 'the fields of a function');
+    if (!batch.columns.has(output.fieldId))
+      made.set(output.fieldId, bm25Column(schema, input, batch, { from, to }));
+  }
+  return made;
+}
+
+function bm25Column(
+  schema: RowSchema,
+  input: FieldSchema,
+  { rowCount, columns }: RowBatch,
+  { from, to } = { from: 0, to: rowCount },
+): Column {
+  const texts = textsOf(input, columns);
   const analyzerAt = analyzersOf(schema, input, columns);
   const rows: TermCounts[] = [];
-  for (let row = 0; row < rowCount; row++) {
+  for (let row = from; row < to; row++) {
     const text = texts(row);
     rows.push(termCounts(text === '' ? [] : analyzerAt(row).analyze(text)));
   }
@@ -76,7 +115,7 @@ function bm25Column(schema: CollectionSchema, input: FieldSchema, { rowCount, co
 
 /** The analyzer of each row. */
 function analyzersOf(
-  { fields }: CollectionSchema,
+  { fields }: RowSchema,
   input: FieldSchema,
   columns: RowBatch['columns'],
 ): (row: number) => Analyzer {
@@ -89,8 +128,17 @@ function analyzersOf(
     fields.find(({ name }) => name === multi.byField),
     'the field that names the analyzer',
   );
-  const names = textReader(columns.get(by.fieldId));
+  const names = textsOf(by, columns);
   return (row) => analyzerOf(multi.paramsOf(names(row)));
+}
+
+/** Rows that are older than the field read its default. */
+function textsOf(
+  { fieldId, defaultValue = '' }: FieldSchema,
+  columns: RowBatch['columns'],
+): (row: number) => string {
+  const column = columns.get(fieldId);
+  return column === undefined ? () => String(defaultValue) : textReader(column);
 }
 
 /** Null is the empty text. */

@@ -45,7 +45,8 @@ export class RawClient {
       string,
       unknown
     >;
-    return (type.name === 'Status' ? message : message['status']) as WireStatus;
+    if (type.name === 'Status') return message as unknown as WireStatus;
+    return (message['status'] ?? message['alter_status']) as WireStatus;
   }
 
   /** The whole answer: 64-bit integers as text, enums by name. */

@@ -60,6 +60,12 @@ function refuseKeyed({ schema }: CollectionRecord, what: 'create' | 'drop'): voi
   throw new DbError('partition-key-mode', `disable ${what} partition if partition key mode is used`);
 }
 
+/** As if it had just been created. */
+function withoutHistory(schema: CollectionRecord['schema'], version: number): CollectionRecord['schema'] {
+  const { maxFieldId: _, ...others } = schema;
+  return { ...others, version };
+}
+
 const byId = (a: PartitionRecord, b: PartitionRecord): number => (a.partitionId < b.partitionId ? -1 : 1);
 
 export class CollectionRoom {
@@ -274,7 +280,7 @@ export class CollectionRoom {
     const count = isKeyed ? names.length : 0;
     const asked = { schema, shardsNum, consistencyLevel, properties, count };
     const present = {
-      schema: { ...existing.schema, version: schema.version },
+      schema: withoutHistory(existing.schema, schema.version),
       shardsNum: existing.shardsNum,
       consistencyLevel: existing.consistencyLevel,
       properties: existing.properties,

@@ -12,6 +12,23 @@ const invalid = (message: string): DbError => new DbError('parameter-invalid', m
 export function withFunctions(schema: CollectionSchema): CollectionSchema {
   for (const field of schema.fields) checkFieldAnalysis(field, schema);
   const { functions = [], ...others } = schema;
+  checkFunctions(schema);
+  if (functions.length === 0) return others;
+  const numbered = functions.map((each, i) => ({ ...each, functionId: FIRST_FUNCTION_ID + i }));
+  return { ...others, functions: numbered };
+}
+
+/** The schema with one more function, over fields it has; ids of others stay. Throws as `withFunctions`. */
+export function withFunction(schema: CollectionSchema, given: FunctionSchema): CollectionSchema {
+  const { functions = [] } = schema;
+  const functionId = 1 + Math.max(FIRST_FUNCTION_ID - 1, ...functions.map((each) => each.functionId));
+  const is = { ...schema, functions: [...functions, { ...given, functionId }] };
+  checkFunctions(is);
+  return is;
+}
+
+function checkFunctions(schema: CollectionSchema): void {
+  const { functions = [] } = schema;
   if (functions.length > MAX_FUNCTIONS) throw invalid(`at most ${MAX_FUNCTIONS} functions are allowed`);
   const names = new Set<string>();
   const written = new Set<number>();
@@ -27,9 +44,6 @@ export function withFunctions(schema: CollectionSchema): CollectionSchema {
     ({ fieldId, isFunctionOutput }) => isFunctionOutput === true && !written.has(fieldId),
   );
   if (lonely !== undefined) throw invalid(`field ${lonely.name} is the output of no function`);
-  if (functions.length === 0) return others;
-  const numbered = functions.map((each, i) => ({ ...each, functionId: FIRST_FUNCTION_ID + i }));
-  return { ...others, functions: numbered };
 }
 
 /** Answers the output. */

@@ -59,7 +59,7 @@ test('concurrent changes of one collection all stand', async () => {
   await coordinator.close();
 });
 
-test('the dynamic field is turned on once, with an id of its own, and never off', async () => {
+test('the dynamic field is turned on once, off, and on again: each time with an id of its own', async () => {
   const { coordinator } = await startWorld();
   await coordinator.createCollection(asked('books', { schema: text }));
   const at = named('books');
@@ -68,8 +68,19 @@ test('the dynamic field is turned on once, with an id of its own, and never off'
   const { schema, properties } = coordinator.describeCollection(at).collection;
   assert.deepEqual([schema.enableDynamicField, properties], [true, {}]);
   assert.deepEqual(schema.fields.map(({ fieldId, name }) => [fieldId, name]).at(-1), [104, '$meta']);
-  for (const change of [set({ 'dynamicfield.enabled': 'false' }), unset('dynamicfield.enabled')])
-    await assert.rejects(coordinator.alterCollection(at, change), /cannot be disabled/);
+  await assert.rejects(
+    coordinator.alterCollection(at, unset('dynamicfield.enabled')),
+    /by setting dynamicfield.enabled to false/,
+  );
+  for (const [value, isOn, lastId] of [
+    ['false', false, 103],
+    ['False', false, 103],
+    ['true', true, 105],
+  ] as const) {
+    await coordinator.alterCollection(at, set({ 'dynamicfield.enabled': value }));
+    const is = coordinator.describeCollection(at).collection.schema;
+    assert.deepEqual([is.enableDynamicField, is.fields.at(-1)?.fieldId], [isOn, lastId]);
+  }
   await coordinator.close();
 });
 

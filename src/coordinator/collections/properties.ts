@@ -151,12 +151,16 @@ export function alteredCollection(was: CollectionRecord, change: PropertyChange)
   };
 }
 
-/** Whether the change turns the dynamic field on. Throws `parameter-invalid` when it would turn it off. */
-export function turnsDynamicOn({ schema }: CollectionRecord, { set, unset }: PropertyChange): boolean {
+/** Whether the change turns the dynamic field on or off. Throws `parameter-invalid` when it would take the property away. */
+export function dynamicTurn(
+  { schema }: CollectionRecord,
+  { set, unset }: PropertyChange,
+): 'on' | 'off' | undefined {
+  if (schema.enableDynamicField && unset.includes(DYNAMIC_PROPERTY))
+    throw invalid(`the dynamic field is dropped by setting ${DYNAMIC_PROPERTY} to false`);
   const wanted = set[DYNAMIC_PROPERTY]?.toLowerCase();
-  if (schema.enableDynamicField && (wanted === 'false' || unset.includes(DYNAMIC_PROPERTY)))
-    throw invalid('the dynamic field cannot be disabled');
-  return wanted === 'true' && !schema.enableDynamicField;
+  if (wanted === undefined || (wanted === 'true') === schema.enableDynamicField) return undefined;
+  return wanted === 'true' ? 'on' : 'off';
 }
 
 export function checkIsolation(schema: CollectionSchema, properties: Properties): void {

@@ -17,6 +17,7 @@ import { withFunctions } from './functions.ts';
 import { DEFAULT_PARTITION } from './names.ts';
 
 export const MAX_FIELDS = 64;
+export const MAX_VECTOR_FIELDS = 10;
 export const MAX_SHARDS = 16;
 const MAX_DIM = 32_768;
 export const MAX_VARCHAR_BYTES = 65_535;
@@ -49,16 +50,49 @@ export function assignFields(asked: CollectionSchema): CollectionSchema {
   return withFunctions({ ...asked, fields, ...(structs.length === 0 ? {} : { structs }) });
 }
 
+/** The highest id that a field or struct array has or had. */
+export const highestFieldId = ({
+  fields,
+  structs = [],
+  maxFieldId = 0 as FieldId,
+}: CollectionSchema): FieldId =>
+  Math.max(
+    FIRST_USER_FIELD_ID - 1,
+    maxFieldId,
+    ...[...fields, ...structs].map(({ fieldId }) => fieldId),
+  ) as FieldId;
+
 /** Ids are never used twice: what was written under one would be read as the other's. */
-const nextFieldId = ({ fields }: CollectionSchema): FieldId =>
-  (1 + Math.max(FIRST_USER_FIELD_ID - 1, ...fields.map(({ fieldId }) => fieldId))) as FieldId;
+const nextFieldId = (schema: CollectionSchema): FieldId => (1 + highestFieldId(schema)) as FieldId;
 
 /** Bytes of a text default of an added field: every row that is there takes them. */
 const MAX_ADDED_DEFAULT_BYTES = 256;
 
 /** The schema with one more field, which rows that are there read as its default or as null. Throws `parameter-invalid`. */
-export function withField(schema: CollectionSchema, given: FieldSchema): CollectionSchema {
-  const { name, defaultValue } = given;
+export const withField = (schema: CollectionSchema, given: FieldSchema): CollectionSchema =>
+  withFields(schema, [given]);
+
+/** The schema with more fields: as `withField`, or of a struct array, or the output of a function. Throws `parameter-invalid`. */
+export function withFields(schema: CollectionSchema, given: readonly FieldSchema[]): CollectionSchema {
+  let is = schema;
+  for (const each of given) is = { ...withOne(is, each), version: schema.version + 1 };
+  return is;
+}
+
+function withOne(schema: CollectionSchema, given: FieldSchema): CollectionSchema {
+  refuseKeys(schema, given);
+  refuseUnreadable(given);
+  refuseTooMany(schema, given);
+  checkType(given);
+  checkFieldAnalysis(given, schema);
+  const field = { ...given, fieldId: nextFieldId(schema) };
+  const own = schema.fields.filter(({ isDynamic }) => !isDynamic);
+  const dynamic = schema.fields.filter(({ isDynamic }) => isDynamic);
+  return { ...schema, fields: [...own, field, ...dynamic] };
+}
+
+function refuseKeys(schema: CollectionSchema, given: FieldSchema): void {
+  const { name } = given;
   if (given.isPrimaryKey) throw invalid(`not support to add pk field, field name = ${name}`);
   if (given.autoId) throw invalid(`only primary field can specify AutoID with true, field name = ${name}`);
   if (given.isPartitionKey === true)
@@ -66,24 +100,35 @@ export function withField(schema: CollectionSchema, given: FieldSchema): Collect
   if (given.isDynamic) throw invalid(`not support to add dynamic field, field name = ${name}`);
   if (given.isClusteringKey === true && schema.fields.some((field) => field.isClusteringKey === true))
     throw invalid(`already has another clustering key field, field name = ${name}`);
-  if (!given.nullable && defaultValue === undefined)
+}
+
+/** Rows that are there must be able to read something. */
+function refuseUnreadable({
+  name,
+  defaultValue,
+  nullable,
+  dataType,
+  structFieldId,
+  isFunctionOutput,
+}: FieldSchema): void {
+  if (!nullable && defaultValue === undefined && isFunctionOutput !== true)
     throw invalid(`added field must be nullable, please check it, field name = ${name}`);
   if (typeof defaultValue === 'string' && Buffer.byteLength(defaultValue) > MAX_ADDED_DEFAULT_BYTES)
     throw invalid(
       `the default of an added field can have ${MAX_ADDED_DEFAULT_BYTES} bytes, field name = ${name}`,
     );
-  if ([...schema.fields, ...(schema.structs ?? [])].some((field) => field.name === name))
-    throw invalid(`duplicate field name: ${name}`);
-  if (given.dataType === 'ArrayOfVector')
+  if (dataType === 'ArrayOfVector' && structFieldId === undefined)
     throw invalid(`data type ArrayOfVector is for fields of struct arrays, field ${name}`);
-  if (schema.fields.length >= MAX_FIELDS)
+}
+
+function refuseTooMany({ fields, structs = [] }: CollectionSchema, { name, dataType }: FieldSchema): void {
+  if ([...fields, ...structs].some((field) => field.name === name))
+    throw invalid(`duplicate field name: ${name}`);
+  if (fields.length >= MAX_FIELDS)
     throw invalid(`The number of fields has reached the maximum value ${MAX_FIELDS}`);
-  checkType(given);
-  checkFieldAnalysis(given, schema);
-  const field = { ...given, fieldId: nextFieldId(schema) };
-  const own = schema.fields.filter(({ isDynamic }) => !isDynamic);
-  const dynamic = schema.fields.filter(({ isDynamic }) => isDynamic);
-  return { ...schema, fields: [...own, field, ...dynamic], version: schema.version + 1 };
+  const vectors = fields.filter((field) => isVectorType(field.dataType)).length;
+  if (isVectorType(dataType) && vectors >= MAX_VECTOR_FIELDS)
+    throw invalid(`maximum vector field's number should be limited to ${MAX_VECTOR_FIELDS}, field ${name}`);
 }
 
 /** Rows that are there read an empty object. */

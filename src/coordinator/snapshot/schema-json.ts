@@ -54,6 +54,7 @@ export const schemaToJson = (schema: CollectionSchema): object => ({
   enable_dynamic_field: schema.enableDynamicField,
   structs: schema.structs?.map(structToJson),
   functions: schema.functions?.map(functionToJson),
+  max_field_id: schema.maxFieldId,
   version: schema.version,
 });
 
@@ -63,6 +64,7 @@ export const schemaFromJson = (json: JsonReader): CollectionSchema => ({
   enableDynamicField: json.field('enable_dynamic_field').bool(),
   ...optional('structs', json.field('structs'), (at) => at.list().map(structFromJson)),
   ...optional('functions', json.field('functions'), (at) => at.list().map(functionFromJson)),
+  ...optional('maxFieldId', json.field('max_field_id'), (at) => at.count() as FieldId),
   version: json.field('version').count(),
 });
 

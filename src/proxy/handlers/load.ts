@@ -1,35 +1,17 @@
 import type { CollectionName } from '../../coordinator/api.ts';
-import { messageOf } from '../../errors/db-error.ts';
+import { DbError } from '../../errors/db-error.ts';
+import type { CollectionId } from '../../model/ids.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { loadStateToWire } from '../wire/enums.ts';
 import { success } from '../wire/status.ts';
 import { refuseKeyed } from './partition-keys.ts';
 import { partitionIdsOf } from './partitions.ts';
+import { untilPatienceEnds } from './patience.ts';
 
-/**
- * Loads, and waits for it up to `limits.loadAnswerMs`: small collections are searchable when the call returns, large ones go
- * on loading past the deadlines of clients, who follow the progress. A failure after the answer is logged and shows
- * as a collection that is not loaded.
- */
-async function startLoad(
-  { coordinator, clock, limits, log }: CallContext,
-  at: CollectionName,
-): Promise<void> {
-  const patience = new AbortController();
-  let isAnswered = false;
-  const loading = coordinator.load(at).then(
-    () => patience.abort(),
-    (error: unknown) => {
-      patience.abort();
-      if (!isAnswered) throw error;
-      log.warn('load-failed', { ...at, error: messageOf(error) });
-    },
-  );
-  const waited = clock.sleep(limits.loadAnswerMs, patience.signal).catch(() => loading);
-  await Promise.race([loading, waited]);
-  isAnswered = true;
-}
+/** A load that fails after the answer shows as a collection that is not loaded. */
+const startLoad = (call: CallContext, at: CollectionName): Promise<void> =>
+  untilPatienceEnds(call, 'load-failed', at, () => call.coordinator.load(at));
 
 export const loadCollection: Handler<'LoadCollection'> = async (request, call) => {
   const at = collectionAt(call, request);
@@ -73,4 +55,31 @@ export const getLoadingProgress: Handler<'GetLoadingProgress'> = (request, call)
   const { state, progress } = call.coordinator.loadState(at);
   const percent = BigInt(state === 'loaded' ? 100 : Math.floor(progress));
   return { status: success, progress: percent, refresh_progress: percent };
+};
+
+/** The node that holds every replica: there is one. */
+const NODE_ID = 1n;
+
+export const getReplicas: Handler<'GetReplicas'> = (request, call) => {
+  const info =
+    request.collection_name === '' && request.collectionID > 0n
+      ? call.coordinator.describeCollectionById(request.collectionID as CollectionId)
+      : call.coordinator.describeCollection(collectionAt(call, request));
+  const { collection, databaseName: database, partitions } = info;
+  if (call.coordinator.loadState({ database, name: collection.name }).state !== 'loaded')
+    throw new DbError('collection-not-loaded', `collection not loaded[collection=${collection.name}]`);
+  const shards = collection.channels.map((channel) => ({
+    leaderID: NODE_ID,
+    dm_channel_name: channel,
+    node_ids: request.with_shard_nodes ? [NODE_ID] : [],
+  }));
+  const replica = {
+    replicaID: collection.collectionId,
+    collectionID: collection.collectionId,
+    partition_ids: partitions.map(({ partitionId }) => partitionId),
+    shard_replicas: shards,
+    node_ids: [NODE_ID],
+    resource_group_name: '__default_resource_group',
+  };
+  return { status: success, replicas: [replica] };
 };

@@ -85,6 +85,10 @@ export const encodeResponse = <Name extends RpcName>(
   message: Outgoing<Rpcs[Name]['response']>,
 ): Uint8Array => encodeMessage(rpcTypes[rpc].response, message);
 
-/** Whether the RPC's whole answer is a `common.Status`; all others carry one in `status`. */
+/** Where the answer of an RPC that is no `common.Status` carries one. */
+export const statusFieldOf = (rpc: RpcName): string =>
+  rpc === 'AlterCollectionSchema' ? 'alter_status' : 'status';
+
+/** Whether the RPC's whole answer is a `common.Status`; all others carry one in a field. */
 export const answersStatus = (rpc: RpcName): boolean =>
   (rpcTypes[rpc].response as string) === 'milvus.proto.common.Status';

@@ -1,4 +1,5 @@
 /** The functions of a wire schema to ours and back. */
+import type { AddedFunction } from '../../coordinator/api.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { FieldId } from '../../model/ids.ts';
 import {
@@ -24,6 +25,26 @@ const typeNames = ['Unknown', 'BM25', 'TextEmbedding', 'Rerank', 'MinHash', 'Mol
 
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
+/** A function that is added to a live collection. Throws as `decodeFunctions`. */
+export function decodeAddedFunction(wire: SchemaFunctionSchema): AddedFunction {
+  return {
+    name: requireName('function', wire.name),
+    description: wire.description,
+    type: servedType(wire),
+    inputFields: wire.input_field_names,
+    outputFields: wire.output_field_names,
+    params: toProperties(wire.params),
+  };
+}
+
+function servedType({ name, type: wire }: SchemaFunctionSchema): FunctionType {
+  const type = typeNames[wire];
+  if (type === undefined || type === 'Unknown')
+    throw invalid(`check function params with unknown function type, function ${name}`);
+  if (type !== 'BM25') throw new DbError('unimplemented', `a ${type} function (${name}) is not implemented`);
+  return type;
+}
+
 /**
  * The functions over `fields`, plain ones in the order given, with the ids that the fields will get. Throws `parameter-invalid`, and
  * `unimplemented` for types that are not served.
@@ -34,11 +55,7 @@ export const decodeFunctions = (
 ): readonly FunctionSchema[] =>
   functions.map((each) => {
     requireName('function', each.name);
-    const type = typeNames[each.type];
-    if (type === undefined || type === 'Unknown')
-      throw invalid(`check function params with unknown function type, function ${each.name}`);
-    if (type !== 'BM25')
-      throw new DbError('unimplemented', `a ${type} function (${each.name}) is not implemented`);
+    const type = servedType(each);
     const idsOf = (what: string, names: readonly string[]): readonly FieldId[] =>
       names.map((name) => {
         const index = fields.findIndex((field) => field.name === name);

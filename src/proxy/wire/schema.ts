@@ -89,6 +89,35 @@ export function decodeSchema(bytes: Uint8Array, zone: TimeZone = utc): Collectio
 export const decodeAddedField = (bytes: Uint8Array, zone: TimeZone): FieldSchema =>
   decodeField(decodeMessage<SchemaFieldSchema>('milvus.proto.schema.FieldSchema', bytes), zone);
 
+/** Throws as `decodeSchema`. */
+export function decodeField(wire: SchemaFieldSchema, zone: TimeZone): FieldSchema {
+  const { name } = wire;
+  if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
+  requireName('field', name);
+  if (wire.is_dynamic) throw invalid(`cannot explicitly set a field as a dynamic field: ${name}`);
+  if (wire.external_field !== '') throw unserved(`an external field (field ${name})`);
+  if (wire.autoID && !wire.is_primary_key)
+    throw invalid(`only the primary field can set auto id, field ${name} is none`);
+  const dataType = servedType(wire.data_type, name);
+  const typeParams = toProperties(wire.type_params);
+  const sizes = decodeSizes(name, dataType, wire, typeParams);
+  return {
+    fieldId: NO_ID,
+    name,
+    description: wire.description,
+    dataType,
+    ...sizes,
+    isPrimaryKey: wire.is_primary_key,
+    autoId: wire.autoID,
+    nullable: wire.nullable,
+    ...decodedDefault(wire, { dataType, maxLength: sizes.maxLength, zone }),
+    isDynamic: false,
+    ...(wire.is_partition_key ? { isPartitionKey: true } : {}),
+    ...(wire.is_clustering_key ? { isClusteringKey: true } : {}),
+    typeParams,
+  };
+}
+
 function refuseUnserved(wire: SchemaCollectionSchema): void {
   if (wire.external_source !== '' || wire.external_spec !== '') throw unserved('an external collection');
   if (wire.enable_namespace) throw unserved('a namespace');
@@ -117,34 +146,6 @@ function requireSoundFields(fields: readonly FieldSchema[]): void {
   if (vectors === 0) throw invalid('schema does not contain vector field');
   if (vectors > MAX_VECTOR_FIELDS)
     throw invalid(`maximum vector field's number should be limited to ${MAX_VECTOR_FIELDS}, got ${vectors}`);
-}
-
-function decodeField(wire: SchemaFieldSchema, zone: TimeZone): FieldSchema {
-  const { name } = wire;
-  if (reservedNames.has(name)) throw invalid(`field name ${name} is reserved`);
-  requireName('field', name);
-  if (wire.is_dynamic) throw invalid(`cannot explicitly set a field as a dynamic field: ${name}`);
-  if (wire.external_field !== '') throw unserved(`an external field (field ${name})`);
-  if (wire.autoID && !wire.is_primary_key)
-    throw invalid(`only the primary field can set auto id, field ${name} is none`);
-  const dataType = servedType(wire.data_type, name);
-  const typeParams = toProperties(wire.type_params);
-  const sizes = decodeSizes(name, dataType, wire, typeParams);
-  return {
-    fieldId: NO_ID,
-    name,
-    description: wire.description,
-    dataType,
-    ...sizes,
-    isPrimaryKey: wire.is_primary_key,
-    autoId: wire.autoID,
-    nullable: wire.nullable,
-    ...decodedDefault(wire, { dataType, maxLength: sizes.maxLength, zone }),
-    isDynamic: false,
-    ...(wire.is_partition_key ? { isPartitionKey: true } : {}),
-    ...(wire.is_clustering_key ? { isClusteringKey: true } : {}),
-    typeParams,
-  };
 }
 
 function decodedDefault(

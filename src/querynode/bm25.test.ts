@@ -13,6 +13,7 @@ import type { FieldId, SegmentId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import type { BytesColumn, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema } from '../model/schema.ts';
+import { loadTasks } from '../segment/load.ts';
 import { encodeRows } from '../segment/rows-file.ts';
 import { MemoryStore } from '../storage/memory.ts';
 import { inlineWorkers } from '../support/inline-workers.ts';
@@ -23,6 +24,7 @@ import { sparseColumn, termCounts, withFunctionOutputs } from '../text/bm25-rows
 import { textTasks } from '../text/text-tasks.ts';
 import { VectorArena } from '../vector-index/arena.ts';
 import { vectorTasks } from '../vector-index/search-tasks.ts';
+import type { CollectionView } from './api.ts';
 import { ArenaEngine } from './arena-engine.ts';
 import { sparseLoadTasks } from './load-task.ts';
 import { LocalQueryNode } from './querynode.ts';
@@ -76,9 +78,27 @@ function batchOf(ids: readonly number[], texts: readonly string[]): RowBatch {
   return withFunctionOutputs(schema, { rowCount: ids.length, columns });
 }
 
-async function world(texts: readonly string[], sealed: number) {
+/** As rows are that were written before the function was there. */
+const older = ({ rowCount, columns }: RowBatch): RowBatch => ({
+  rowCount,
+  columns: new Map([...columns].filter(([fieldId]) => fieldId !== TERMS)),
+});
+const { functions: _, ...plain } = schema;
+const schemaBefore: CollectionSchema = {
+  ...plain,
+  fields: schema.fields.filter(({ fieldId }) => fieldId !== TERMS),
+  version: 0,
+};
+
+/** `rows`: `full`, or `older` than the function; with `live` the function comes when the flushed ones are loaded. */
+async function world(texts: readonly string[], sealed: number, rowsAre: 'full' | 'older' | 'live' = 'full') {
   const store = new MemoryStore(() => 0);
-  const workers = inlineWorkers({ ...sparseLoadTasks({ store }), ...vectorTasks(), ...textTasks() });
+  const workers = inlineWorkers({
+    ...loadTasks({ store }),
+    ...sparseLoadTasks({ store }),
+    ...vectorTasks(),
+    ...textTasks(),
+  });
   const arena = new VectorArena({ maxBytes: 2 ** 26, memoryBytes: 2 ** 25, growBytes: 2 ** 20 });
   const engine = new ArenaEngine({ arena });
   const log = new PlainLog();
@@ -93,7 +113,11 @@ async function world(texts: readonly string[], sealed: number) {
   const ids = texts.map((_, id) => id);
   const flushed = batchOf(ids.slice(0, sealed), texts);
   const stored =
-    sealed === 0 ? new Uint8Array(0) : encodeRows(schema.fields, [{ ts: 5n as HybridTime, rows: flushed }]);
+    sealed === 0
+      ? new Uint8Array(0)
+      : encodeRows((rowsAre === 'full' ? schema : schemaBefore).fields, [
+          { ts: 5n as HybridTime, rows: flushed },
+        ]);
   const segment: SegmentRecord = {
     segmentId: 1n as SegmentId,
     collectionId,
@@ -107,18 +131,24 @@ async function world(texts: readonly string[], sealed: number) {
     files: [{ kind: 'rows', key: 'rows', sizeBytes: stored.length, ...(await store.put('rows', stored)) }],
     indexes: [],
   };
-  await node.load({
+  const view: CollectionView = {
     collectionId,
-    schema,
+    schema: rowsAre === 'live' ? schemaBefore : schema,
     channels: ['dml_0'],
     partitionIds: partitions,
     segments: sealed === 0 ? [] : [segment],
     unflushed: [],
     indexes: [],
-  });
+  };
+  await node.load(view);
+  if (rowsAre === 'live') {
+    node.noteSchema(collectionId, schema);
+    await node.update({ ...view, schema });
+  }
   // Flushed rows are in the first partition, growing ones in the second.
   for (let from = sealed; from < ids.length; from += 3) {
-    const rows = batchOf(ids.slice(from, from + 3), texts);
+    const batch = batchOf(ids.slice(from, from + 3), texts);
+    const rows = rowsAre === 'full' ? batch : older(batch);
     log.write([{ kind: 'insert', channel: 'dml_0', partitionId: partitions[1]!, rows }]);
   }
   return { node, log };
@@ -126,14 +156,15 @@ async function world(texts: readonly string[], sealed: number) {
 
 const analyzer = analyzerOf('{"tokenizer":"whitespace"}');
 
-test('scores are those of BM25 over the rows that are read: flushed and growing, several queries, partitions, filters, ranges, deletes', () =>
+test('scores are those of BM25 over the rows that are read: flushed and growing, several queries, partitions, filters, ranges, deletes; also of rows that are older than the function, or were loaded before it', () =>
   fc.assert(
     fc.asyncProperty(fc.nat(), fc.nat({ max: 60 }), fc.nat({ max: 60 }), async (seed, count, sealed) => {
       const random = seededRandom(seed);
       const word = () => `w${Math.floor(random.below(9) ** 2 / 6)}`;
       const line = (most: number) => Array.from({ length: random.below(most) }, word).join(' ');
       const texts = Array.from({ length: count }, () => line(12));
-      const { node, log } = await world(texts, Math.min(sealed, count));
+      const kind = (['older', 'live', 'full'] as const)[seed % 3];
+      const { node, log } = await world(texts, Math.min(sealed, count), kind);
       const gone = new Set([...texts.keys()].filter(() => random.below(8) === 0));
       if (gone.size > 0)
         log.write([

@@ -37,7 +37,7 @@ import { systemClock } from '../../src/support/system-clock.ts';
 import { VectorArena } from '../../src/vector-index/arena.ts';
 import { MemoryWal } from '../../src/wal/memory.ts';
 import type { Wal } from '../../src/wal/wal.ts';
-import { deletesOf, fieldIdOf, insertParts, rowsOf, schema } from '../sim/rows.ts';
+import { deletesOf, Extras, fieldIdOf, insertParts, rowsOf, schema } from '../sim/rows.ts';
 
 export const named = (name: string): CollectionName => ({ database: '', name });
 export const DAMAGED = 'damaged';
@@ -194,7 +194,7 @@ export class World {
     const { collection } = this.coordinator.requireReady(named(name));
     const { schema: of, collectionId } = collection;
     const outputFields = schema.fields.map((each) => fieldIdOf(of, each.name));
-    return rowsOf(await this.queryNode.query({ collectionId, outputFields }), of);
+    return rowsOf(await this.queryNode.query({ collectionId, outputFields }), of, new Extras());
   }
 }
 

@@ -9,6 +9,7 @@ import type { Life } from './life.ts';
 import { at, type Coll, NAMES, passing } from './model.ts';
 import { Oracle } from './oracle.ts';
 import { check, Keeper, Violation } from './properties.ts';
+import { Extras, markOf } from './rows.ts';
 import type { Outcome, World } from './world.ts';
 
 const READS: ReadonlySet<string> = new Set(['read', 'filter', 'page', 'count', 'search', 'nearest']);
@@ -29,6 +30,7 @@ export abstract class Clients {
    * under way still.
    */
   protected acknowledgedTs = 1n;
+  protected readonly extras = new Extras();
   protected number = 0;
   protected key = 0n;
 
@@ -78,7 +80,8 @@ export abstract class Clients {
     const outcome = await world.call(label, work);
     if (outcome.is === 'error') {
       const isPassing = coll !== undefined && (coll.epoch !== before || coll.epoch % 2 === 1);
-      const excused = isPassing && passing.has(outcome.error.code);
+      const isPast = outcome.error.message.startsWith('the collection has no field');
+      const excused = isPassing && (passing.has(outcome.error.code) || isPast);
       // A collection that could not be loaded again after a restart says so, and is tried again.
       const isReloading =
         READS.has(what) && outcome.error.code === 'collection-on-recovering' && world.disturbances > 0;
@@ -149,6 +152,9 @@ export abstract class Clients {
       restoring: undefined,
       mayFail: [],
       since: this.world.since,
+      extra: undefined,
+      altered: 0,
+      isTruncating: false,
     };
     this.colls.add(coll);
     this.names.add(name);
@@ -175,6 +181,13 @@ export abstract class Clients {
       if (coll.isBusy || coll.isGone || this.hasFailed(life, coll)) continue;
       const found = coordinator.describeCollection(at(coll.name)).collection;
       check('exact', found.collectionId === coll.id, () => `'${coll.name}' is another collection`);
+      const { extra = { mark: markOf(found.schema) } } = coll;
+      const mark = markOf(found.schema);
+      check(
+        'exact',
+        mark === extra.mark,
+        () => `after a restart ${coll.name} has extra field ${mark}, not ${extra.mark}`,
+      );
       const listed = new Set(coll.restoring === undefined ? coordinator.listSnapshots(at(coll.name)) : []);
       for (const snap of coll.snapshots.values())
         check(

@@ -16,7 +16,7 @@ import {
 } from '../../src/segment/load.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
 import { inlineWorkers } from '../../src/support/inline-workers.ts';
-import { listOf } from './rows.ts';
+import { type Extras, listOf } from './rows.ts';
 
 export interface StoredSegment {
   readonly segmentId: bigint;
@@ -51,6 +51,7 @@ export async function contentOf(
   partitions: ReadonlyMap<PartitionId, string>,
   segments: readonly StoredSegment[],
   until: bigint,
+  extras: Extras,
 ): Promise<Content> {
   const wrong: string[] = [];
   const rows: StoredRow[] = [];
@@ -67,7 +68,7 @@ export async function contentOf(
         deletes.push({ ...each, partitionId });
       }
     } else
-      for (const each of await rowsIn(store, schema, segment)) {
+      for (const each of await rowsIn(store, schema, segment, extras)) {
         found.push(each);
         const value = `${partitions.get(partitionId)}\t${each.value}`;
         rows.push({ key: each.key, ts: each.ts, partitionId, value });
@@ -101,10 +102,15 @@ function visible(
   return { rows: seen, twice };
 }
 
-async function rowsIn(store: ObjectStore, schema: CollectionSchema, { files }: StoredSegment) {
+async function rowsIn(
+  store: ObjectStore,
+  schema: CollectionSchema,
+  { files }: StoredSegment,
+  extras: Extras,
+) {
   const input = { files, fields: schema.fields, vectors: [] };
   const loaded = await workers(store).run<LoadInput, LoadedSegment>(LOAD_SEGMENT, input);
-  return listOf(loaded, schema).map((row, i) => ({ ...row, ts: loaded.timestamps[i] ?? 0n }));
+  return listOf(loaded, schema, extras).map((row, i) => ({ ...row, ts: loaded.timestamps[i] ?? 0n }));
 }
 
 async function deletesIn(store: ObjectStore, { files }: StoredSegment) {

@@ -29,6 +29,7 @@ export abstract class DefinitionSteps extends RowSteps {
       return;
     }
     const coll = this.model(name, id);
+    coll.extra = { mark: undefined };
     if (this.chance(80)) await this.busy(coll, () => this.loadUp(coll));
   }
 

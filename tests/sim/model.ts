@@ -26,6 +26,8 @@ export interface Snap {
   readonly protectedUntilMs: number;
   isBusy: boolean;
   restores: number;
+  /** Of its collection then. */
+  readonly extra?: Extra;
 }
 
 export interface Since {
@@ -61,6 +63,17 @@ export interface Coll {
   readonly mayFail: RegExp[];
   /** What the world had seen when its restore was asked for. */
   since: Since;
+  /** Its extra field; undefined: not known. */
+  extra: Extra | undefined;
+  /** Goes up before and after every change of its fields. */
+  altered: number;
+  /** No snapshot may begin. */
+  isTruncating: boolean;
+}
+
+/** `mark` undefined: there is none. */
+export interface Extra {
+  readonly mark: string | undefined;
 }
 
 export const NAMES = ['ant', 'bee', 'cat', 'dog', 'elk', 'fox', 'gnu'];

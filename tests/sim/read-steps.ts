@@ -10,12 +10,24 @@ import { at, type Coll } from './model.ts';
 import type { Value } from './oracle.ts';
 import { check } from './properties.ts';
 import { question } from './questions.ts';
-import { DIM, distanceTo, fieldIdOf, inPartition, listOf, rowsOf, schema, withoutPartition } from './rows.ts';
+import {
+  DIM,
+  distanceTo,
+  type Extras,
+  extraOf,
+  fieldIdOf,
+  inPartition,
+  listOf,
+  rowsOf,
+  schema,
+  withoutPartition,
+} from './rows.ts';
 import type { Outcome } from './world.ts';
 
 type Rows = ReadonlyMap<bigint, string>;
 
 interface Asked {
+  readonly extras: Extras;
   readonly life: Life;
   readonly of: CollectionSchema;
   readonly request: {
@@ -150,6 +162,7 @@ export abstract class ReadSteps extends Clients {
       const partitionId = partitions.find((p) => p.name === partition)?.partitionId;
       const answer = await ask({
         life,
+        extras: this.extras,
         of: collection.schema,
         request: {
           collectionId: collection.collectionId,
@@ -171,17 +184,21 @@ export abstract class ReadSteps extends Clients {
 const showing = (partition: string | undefined) =>
   partition === undefined ? withoutPartition : inPartition(partition);
 
-const outputs = (of: CollectionSchema) => schema.fields.map(({ name }) => fieldIdOf(of, name));
+const outputs = (of: CollectionSchema) => {
+  const extra = extraOf(of);
+  const own = schema.fields.map(({ name }) => fieldIdOf(of, name));
+  return extra === undefined ? own : [...own, extra.fieldId];
+};
 
-async function rowsAsked({ life, of, request }: Asked, limit?: number): Promise<Rows> {
+async function rowsAsked({ life, of, request, extras }: Asked, limit?: number): Promise<Rows> {
   const bound = limit === undefined ? {} : { limit };
   const answer = await life.planes.queryNode.query({ ...request, ...bound, outputFields: outputs(of) });
-  return rowsOf(answer, of);
+  return rowsOf(answer, of, extras);
 }
 
 /** The rows of the hits; one whose score is not its distance, or that is out of order, is not a row of ours. */
 async function hitsAsked(
-  { life, of, request }: Asked,
+  { life, of, request, extras }: Asked,
   query: readonly number[],
   topK = MORE_THAN_ALL,
 ): Promise<Rows> {
@@ -196,7 +213,7 @@ async function hitsAsked(
     outputFields: outputs(of),
   });
   const hits = new Map<bigint, string>();
-  listOf(rows, of).forEach(({ key, value }, i) => {
+  listOf(rows, of, extras).forEach(({ key, value }, i) => {
     const score = scores[i] ?? Number.NaN;
     const isRight =
       keys.values[i] === key && score === distanceTo(query, value) && score >= (scores[i - 1] ?? 0);

@@ -7,6 +7,7 @@ import type { CollectionId, JobId } from '../../src/model/ids.ts';
 import type { Life } from './life.ts';
 import { at, type Coll, indexOf, type Snap, shownIn, VERIFY_TRIES } from './model.ts';
 import { check, Violation } from './properties.ts';
+import { markOf } from './rows.ts';
 import { SnapshotSteps } from './snapshot-steps.ts';
 
 const ENDED: ReadonlySet<string> = new Set(['completed', 'failed']);
@@ -58,7 +59,9 @@ export abstract class RestoreSteps extends SnapshotSteps {
     if (chosen !== undefined) this.noteDone('restore-partly');
     // Every collection has `_default`: of what was chosen or not, empty.
     const made = [...new Set(['_default', ...partitions])];
-    return this.adopted(name, found, rows, made, since);
+    const target = await this.adopted(name, found, rows, made, since);
+    target.extra = snap.extra;
+    return target;
   }
 
   #chosen({ partitions }: Snap): readonly string[] {
@@ -253,6 +256,7 @@ ${job.totalBytes} bytes, began at ${job.startedAtMs}, took ${job.durationMs}: ${
     target.isBusy = true;
     for (let tries = 1; !target.isGone; tries++) {
       check('ends', tries < VERIFY_TRIES, () => `restored ${target.name} cannot be read`);
+      await this.sameFields(target);
       await this.loadUp(target);
       if (target.load === 'loaded' && (await this.isAllRead(target))) break;
       await this.world.sleep(1000);
@@ -260,6 +264,18 @@ ${job.totalBytes} bytes, began at ${job.startedAtMs}, took ${job.durationMs}: ${
     target.isBusy = false;
     if (!this.private.has(target)) target.restoring = undefined;
     this.noteDone('verified');
+  }
+
+  /** It has the fields of the snapshot, whatever its source has by now. */
+  protected async sameFields(target: Coll): Promise<void> {
+    const { altered, extra } = target;
+    if (extra === undefined) return;
+    const mark = markOf((await this.described(target)).collection.schema);
+    check(
+      'exact',
+      mark === extra.mark || altered !== target.altered || altered % 2 === 1,
+      () => `restored ${target.name} has extra field ${mark}, not ${extra.mark}`,
+    );
   }
 
   protected async isAllRead(coll: Coll): Promise<boolean> {

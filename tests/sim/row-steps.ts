@@ -31,11 +31,12 @@ export abstract class RowSteps extends ReadSteps {
         const partitionId = partitions.find((p) => p.name === partition)?.partitionId;
         if (partitionId === undefined)
           throw new Violation('exact', `partition ${partition} of ${coll.name} is lost`);
+        const extra = this.extras.fieldFor(rows, collection.schema);
         const parts = [
           ...(name === 'insert' ? [] : deletesOf([...keys], collection.channels)),
           ...(name === 'delete'
             ? []
-            : insertParts(rows, collection.schema, collection.channels, partitionId)),
+            : insertParts(rows, collection.schema, collection.channels, partitionId, extra)),
         ];
         const { plant } = this.world;
         return life.planes.streamingNode.write(coll.id, plant.write?.(parts) ?? parts);

@@ -2,7 +2,7 @@
 
 import type { FieldId, PartitionId } from '../../src/model/ids.ts';
 import type { Column, PrimaryKeys, RowBatch } from '../../src/model/rows.ts';
-import type { CollectionSchema } from '../../src/model/schema.ts';
+import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
 import { deleteParts } from '../../src/proxy/handlers/rows.ts';
 import { rowsByShard, shardsOf, takeBatch } from '../../src/proxy/handlers/shards.ts';
 import type { WritePart } from '../../src/streamingnode/api.ts';
@@ -21,6 +21,41 @@ export const schema: CollectionSchema = {
   enableDynamicField: false,
   version: 1,
 };
+
+const EXTRA = 'extra';
+/** What rows read that are older than an extra field with a default. */
+const EXTRA_DEFAULT = -7n;
+
+/** A field that comes and goes while rows are written. `mark` tells it from every other that had its name. */
+export const extraField = (mark: string, hasDefault: boolean): FieldSchema =>
+  fieldSchema(EXTRA, {
+    description: mark,
+    nullable: !hasDefault,
+    ...(hasDefault ? { defaultValue: EXTRA_DEFAULT } : {}),
+  });
+export const extraOf = ({ fields }: CollectionSchema): FieldSchema | undefined =>
+  fields.find(({ name }) => name === EXTRA);
+export const markOf = (of: CollectionSchema): string | undefined => extraOf(of)?.description;
+
+/** Which rows were written with which extra field: all others read its default or null. */
+export class Extras {
+  readonly #written = new Set<string>();
+
+  /** Of rows that are sent now. Some clients do not know the field. */
+  fieldFor(rows: readonly Row[], of: CollectionSchema): FieldSchema | undefined {
+    const field = extraOf(of);
+    if (field === undefined || rows.some(({ number }) => number % 5 === 0)) return undefined;
+    for (const { number } of rows) this.#written.add(`${field.description} ${number}`);
+    return field;
+  }
+
+  expected(number: number, { description, defaultValue }: FieldSchema): bigint | null {
+    if (this.#written.has(`${description} ${number}`)) return extraValue(number, description);
+    return defaultValue === undefined ? null : (defaultValue as bigint);
+  }
+}
+
+const extraValue = (number: number, mark: string): bigint => BigInt(number) * 1000n + BigInt(mark);
 
 export interface Row {
   readonly key: bigint;
@@ -53,7 +88,7 @@ export const fieldIdOf = ({ fields }: CollectionSchema, name: string): FieldId =
   return found.fieldId;
 };
 
-export function batchOf(rows: readonly Row[], of: CollectionSchema): RowBatch {
+export function batchOf(rows: readonly Row[], of: CollectionSchema, extra?: FieldSchema): RowBatch {
   const texts = rows.map((row) => Buffer.from(textOf(row) ?? ''));
   const offsets = new Uint32Array(rows.length + 1);
   texts.forEach((text, i) => {
@@ -80,6 +115,10 @@ export function batchOf(rows: readonly Row[], of: CollectionSchema): RowBatch {
       { layout: 'vector', type: 'FloatVector', dim: DIM, values: Float32Array.from(rows.flatMap(vectorOf)) },
     ],
   ];
+  if (extra !== undefined) {
+    const values = BigInt64Array.from(rows, ({ number }) => extraValue(number, extra.description));
+    columns.push([EXTRA, { layout: 'fixed', type: 'Int64', values }]);
+  }
   return {
     rowCount: rows.length,
     columns: new Map(columns.map(([name, column]) => [fieldIdOf(of, name), column])),
@@ -93,13 +132,14 @@ export function insertParts(
   of: CollectionSchema,
   channels: readonly string[],
   partitionId: PartitionId,
+  extra?: FieldSchema,
 ): WritePart[] {
   const shards = shardsOf(int64(rows.map(({ key }) => key)), channels.length);
   return [...rowsByShard(shards, channels.length)].map(([shard, at]) => ({
     kind: 'insert',
     channel: channels[shard] ?? '',
     partitionId,
-    rows: takeBatch(batchOf(rows, of), at),
+    rows: takeBatch(batchOf(rows, of, extra), at),
   }));
 }
 
@@ -108,10 +148,11 @@ export const deletesOf = (keys: readonly bigint[], channels: readonly string[]):
 
 const decoder = new TextDecoder();
 
-/** Key and value, without the partition, of each row in its order. */
+/** Key and value, without the partition, of each row in its order. One whose extra field is not what it must be has another value. */
 export function listOf(
   { rowCount, columns }: RowBatch,
   of: CollectionSchema,
+  extras: Extras,
 ): readonly { readonly key: bigint; readonly value: string }[] {
   const column = (name: string): Column => {
     const found = columns.get(fieldIdOf(of, name));
@@ -126,6 +167,14 @@ export function listOf(
     vectors?.layout !== 'vector'
   )
     throw new Error('the answer has other columns');
+  const extra = extraOf(of);
+  const shown = extra === undefined ? undefined : column(EXTRA);
+  const wrongExtra = (number: number, i: number): string => {
+    if (extra === undefined || shown?.layout !== 'fixed') return '';
+    const value = shown.valid?.[i] === 0 ? null : (shown.values[i] as bigint);
+    const expected = extras.expected(number, extra);
+    return value === expected ? '' : ` with extra ${value} instead of ${expected}`;
+  };
   return Array.from({ length: rowCount }, (_, i) => {
     const key = BigInt(ids.values[i] ?? 0);
     const text =
@@ -133,13 +182,14 @@ export function listOf(
         ? null
         : decoder.decode(texts.data.subarray(texts.offsets[i], texts.offsets[i + 1]));
     const vector = vectors.values.subarray(i * DIM, (i + 1) * DIM);
-    return { key, value: `${key} ${numbers.values[i]} ${text} ${vector.join(',')}` };
+    const value = `${key} ${numbers.values[i]} ${text} ${vector.join(',')}`;
+    return { key, value: `${value}${wrongExtra(Number(numbers.values[i]), i)}` };
   });
 }
 
 /** Key to value, without the partition; a key that comes twice has the value `twice`. */
-export function rowsOf(batch: RowBatch, of: CollectionSchema): Map<bigint, string> {
+export function rowsOf(batch: RowBatch, of: CollectionSchema, extras: Extras): Map<bigint, string> {
   const rows = new Map<bigint, string>();
-  for (const { key, value } of listOf(batch, of)) rows.set(key, rows.has(key) ? 'twice' : value);
+  for (const { key, value } of listOf(batch, of, extras)) rows.set(key, rows.has(key) ? 'twice' : value);
   return rows;
 }

@@ -5,9 +5,10 @@ import type { SnapshotId } from '../../src/model/ids.ts';
 import { type Content, contentOf } from './content.ts';
 import { DefinitionSteps } from './definition-steps.ts';
 import type { Life } from './life.ts';
-import { at, type Coll, noSnap, passing, SNAPSHOTS, type Snap, shownIn } from './model.ts';
+import { at, type Coll, type Extra, noSnap, passing, SNAPSHOTS, type Snap, shownIn } from './model.ts';
 import { Oracle } from './oracle.ts';
 import { check, Violation } from './properties.ts';
+import { markOf } from './rows.ts';
 import type { Outcome } from './world.ts';
 
 const isTaken = (outcome: Outcome<unknown>): boolean =>
@@ -62,6 +63,9 @@ export abstract class SnapshotSteps extends DefinitionSteps {
   ): Promise<Snap | undefined> {
     const name = wanted ?? this.one(SNAPSHOTS.filter((s) => !coll.snapshots.has(s)));
     if (name === undefined) return undefined;
+    while (coll.isTruncating) await this.world.sleep(20);
+    if (coll.isGone || coll.snapshots.has(name)) return undefined;
+    const { altered, extra } = coll;
     const protectionSeconds = this.chance(50) ? 0 : 1 + this.random.below(120);
     const beforeMs = this.world.clock.nowMs();
     const placeholder: Snap = { ...noSnap, name, source: coll.oracle, pins: new Map(), isBusy: true };
@@ -93,8 +97,16 @@ export abstract class SnapshotSteps extends DefinitionSteps {
         : compactionProtectedUntilMs >= beforeMs - this.world.slackMs + protectionSeconds * 1000,
       () => `snapshot ${name} is protected until ${compactionProtectedUntilMs}`,
     );
+    const seen = await this.#extraOf(record);
+    const isSure = extra !== undefined && altered % 2 === 0 && altered === coll.altered;
+    check(
+      'exact',
+      !isSure || seen === undefined || seen.mark === extra.mark,
+      () => `snapshot ${name} of ${coll.name} has extra field ${seen?.mark}, not ${extra?.mark}`,
+    );
     const snap: Snap = {
       ...placeholder,
+      ...(seen === undefined ? {} : { extra: seen }),
       ts: createTs,
       partitions: record.partitions.map((partition) => partition.name),
       protectedUntilMs: compactionProtectedUntilMs,
@@ -147,6 +159,15 @@ export abstract class SnapshotSteps extends DefinitionSteps {
     return { ...snap, source, ts: 1n, isTorn: twice.size > 0, isBusy: false };
   }
 
+  async #extraOf(record: SnapshotRecord): Promise<Extra | undefined> {
+    try {
+      return { mark: markOf((await this.keeper.snapshotFiles(record)).metadata.collection.schema) };
+    } catch {
+      // It is gone already, or damaged: others say so.
+      return undefined;
+    }
+  }
+
   /** *exact*: what its objects hold, read the plain way, against the rows of its moment. */
   protected async contentIsExact(coll: Coll, snap: Snap): Promise<void> {
     const content = await this.#contentOf(coll, snap);
@@ -176,7 +197,7 @@ export abstract class SnapshotSteps extends DefinitionSteps {
       const partitions = new Map(metadata.partitions.map((p) => [p.partitionId, p.name]));
       const { schema } = metadata.collection;
       const latest = this.world.shape.capture === 'flushed' ? LATER_THAN_ALL : snap.ts;
-      return await contentOf(disks.store, schema, partitions, segments, until ?? latest);
+      return await contentOf(disks.store, schema, partitions, segments, until ?? latest, this.extras);
     } catch (error) {
       if (isThere() && !life.isOver)
         throw new Violation('kept', `snapshot ${snap.name} of ${coll.name} cannot be read: ${String(error)}`);

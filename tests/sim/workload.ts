@@ -1,6 +1,6 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
-import { AccountSteps } from './account-steps.ts';
+import { AlterSteps } from './alter-steps.ts';
 import { at, type Coll, CROWD_NAMES, NAMES, type Snap, shownIn } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
@@ -10,7 +10,7 @@ const holdsRows = (snap: Snap): boolean =>
     [...snap.source.allowed(key, snap.ts)].some((value) => shownIn(snap)(value) !== undefined),
   );
 
-export class Workload extends AccountSteps {
+export class Workload extends AlterSteps {
   writer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(60);
@@ -35,6 +35,15 @@ export class Workload extends AccountSteps {
       else if (compacted !== undefined) await this.compact(compacted);
       else await this.define();
       if (this.world.life.hasBegun) await this.world.plant.gc?.(this.world);
+      await this.keeper.kept();
+    }
+  };
+
+  alterer = async (steps: number): Promise<void> => {
+    for (let i = 0; i < steps; i++) {
+      await this.pause(250);
+      const coll = this.pick((c) => !c.isBusy);
+      if (coll !== undefined) await this.busy(coll, () => this.alterSomehow(coll));
       await this.keeper.kept();
     }
   };

@@ -31,7 +31,7 @@ export abstract class AlterSteps extends AccountSteps {
 
   async #addField(coll: Coll): Promise<void> {
     const mark = String(++this.#marks);
-    const field = extraField(mark, this.chance(50));
+    const field = extraField(mark);
     const outcome = await this.call('add-field', coll, (life) =>
       this.ask(life).addField(at(coll.name), field),
     );

@@ -181,7 +181,7 @@ export const without = <T extends AnyTable>(
 /** Faults are gone for good. */
 export const isHealed = ({ trace }: World): boolean => trace.some((line) => line.endsWith(' heal'));
 /** The first moment of a life. */
-export const isJustUp = ({ trace }: World): boolean => trace.at(-1)?.includes(' up after ') === true;
+export const isJustUp = ({ trace }: World): boolean => / up +after \d+$/.test(trace.at(-1) ?? '');
 export const failing = (): never => {
   throw new DbError('storage-failed', 'the planted bug says no');
 };

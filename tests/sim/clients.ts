@@ -12,7 +12,15 @@ import { check, Keeper, Violation } from './properties.ts';
 import { Extras, markOf } from './rows.ts';
 import type { Outcome, World } from './world.ts';
 
-const READS: ReadonlySet<string> = new Set(['read', 'filter', 'page', 'count', 'search', 'nearest']);
+const READS: ReadonlySet<string> = new Set([
+  'read',
+  'filter',
+  'page',
+  'count',
+  'search',
+  'nearest',
+  'ttl-read',
+]);
 
 export abstract class Clients {
   readonly world: World;

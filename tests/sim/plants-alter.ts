@@ -5,6 +5,7 @@ import { AlterRoom } from '../../src/coordinator/collections/alter.ts';
 import { CollectionRoom } from '../../src/coordinator/collections/collections.ts';
 import { Truncation } from '../../src/coordinator/collections/truncate.ts';
 import { aliases, collections } from '../../src/coordinator/tables.ts';
+import { TTL_PROPERTY } from '../../src/model/expiry.ts';
 import type { FieldId } from '../../src/model/ids.ts';
 import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
 import { commits, isJustUp, method, type Planted, patched, rewritten } from './plants.ts';
@@ -114,6 +115,44 @@ const fields: readonly Planted[] = [
   },
 ];
 
+const expiry: readonly Planted[] = [
+  {
+    name: 'immortalRows',
+    by: ['exact'],
+    says: /^exact: row \d+ of urn\d has expired, and is read/,
+    what: 'rows outlive their time',
+    make: () =>
+      commits((changes) =>
+        rewritten(changes, collections, (is) => {
+          const { [TTL_PROPERTY]: _, ...properties } = is.properties;
+          return { ...is, properties };
+        }),
+      ),
+  },
+  {
+    name: 'agelessRestore',
+    by: ['exact'],
+    says: /^exact: row \d+ of urn\d has expired, and is read/,
+    what: 'restored rows have longer to live than they had at the snapshot',
+    make: () =>
+      commits((changes) =>
+        rewritten(changes, collections, (is) => ({
+          ...is,
+          ...(is.agePauses === undefined
+            ? {}
+            : { agePauses: is.agePauses.map((each) => ({ ...each, ms: each.ms + 60_000 })) }),
+        })),
+      ),
+  },
+  {
+    name: 'hastyRestore',
+    by: ['exact'],
+    says: /^exact: row \d+ of urn\d has not expired, and is not read/,
+    what: 'rows age between a snapshot and its restore',
+    make: () => commits((changes) => rewritten(changes, collections, ({ agePauses: _, ...is }) => is)),
+  },
+];
+
 const others: readonly Planted[] = [
   {
     name: 'idleTruncation',
@@ -152,4 +191,4 @@ const others: readonly Planted[] = [
   },
 ];
 
-export const alterPlants: readonly Planted[] = [...fields, ...others];
+export const alterPlants: readonly Planted[] = [...fields, ...expiry, ...others];

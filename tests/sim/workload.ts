@@ -1,6 +1,6 @@
 /** Seeded steps of several clients at once, each legal for what the model knows; the model is what their answers say. */
 import { pins } from '../../src/coordinator/snapshot/record.ts';
-import { AlterSteps } from './alter-steps.ts';
+import { ExpirySteps } from './expiry-steps.ts';
 import { at, type Coll, CROWD_NAMES, NAMES, type Snap, shownIn } from './model.ts';
 import { check, keysOf } from './properties.ts';
 import { schema } from './rows.ts';
@@ -10,7 +10,7 @@ const holdsRows = (snap: Snap): boolean =>
     [...snap.source.allowed(key, snap.ts)].some((value) => shownIn(snap)(value) !== undefined),
   );
 
-export class Workload extends AlterSteps {
+export class Workload extends ExpirySteps {
   writer = async (steps: number): Promise<void> => {
     for (let i = 0; i < steps; i++) {
       await this.pause(60);
@@ -43,6 +43,7 @@ export class Workload extends AlterSteps {
     for (let i = 0; i < steps; i++) {
       await this.pause(250);
       const coll = this.pick((c) => !c.isBusy);
+      if (this.chance(8)) this.spawn(this.expiry());
       if (coll !== undefined) await this.busy(coll, () => this.alterSomehow(coll));
       await this.keeper.kept();
     }

@@ -75,7 +75,12 @@ async function flushSegment({ store, wal }: FlushContext, input: FlushInput): Pr
   );
   return {
     files: [
-      await putFile(store, 'rows', rowsKey(place), encodeRows(input.schema.fields, rows)),
+      await putFile(
+        store,
+        'rows',
+        rowsKey(place, input.schema.version),
+        encodeRows(input.schema.fields, rows),
+      ),
       await putFile(store, 'stats', statsKey(place), encodeStats(statsOf(input.schema, rows))),
     ],
     rowCount: countRows(rows),

@@ -148,6 +148,21 @@ async function flushed() {
   return { wal, store, input, ...result };
 }
 
+test('a flush that is tried again when the schema has changed writes another object: a late first attempt destroys nothing', async () => {
+  const { store, wal, input, files } = await flushed();
+  const changed = { ...schema, fields: fields.slice(0, 1), version: 7 };
+  const again = await run<FlushResult>(flushTasks({ store, wal }), FLUSH_SEGMENT, {
+    ...input,
+    schema: changed,
+  });
+  assert.equal(again.files[0]!.key, 'segments/1/2/3/rows-7.parquet');
+  assert.notEqual(again.files[0]!.sizeBytes, files[0]!.sizeBytes);
+  assert.deepEqual(again.files[1], { ...files[1], etag: again.files[1]!.etag });
+  await run(flushTasks({ store, wal }), FLUSH_SEGMENT, input);
+  const loaded = await load(store, again.files, { fields: changed.fields });
+  assert.equal(loaded.rowCount, 4);
+});
+
 const load = (store: MemoryStore, files: readonly SegmentFile[], more: object = {}): Promise<LoadedSegment> =>
   run(loadTasks({ store }), LOAD_SEGMENT, { files, fields, vectors: [], ...more });
 

@@ -25,6 +25,8 @@ test('every key that is built is read back as what it was built from', () => {
     const [fieldId, buildId] = [n as FieldId, other as BuildId];
     const [collectionId, snapshotId] = [at.collectionId, other as SnapshotId];
     assert.deepEqual(parseKey(rowsKey(at)), { ...at, kind: 'rows' });
+    const schemaVersion = 1 + (n % 1e8);
+    assert.deepEqual(parseKey(rowsKey(at, schemaVersion)), { ...at, kind: 'rows', schemaVersion });
     assert.deepEqual(parseKey(statsKey(at)), { ...at, kind: 'stats' });
     assert.deepEqual(parseKey(deletesKey(at)), { ...at, kind: 'deletes' });
     assert.deepEqual(parseKey(indexKey(at, (n % 1e9) as FieldId, buildId)), {
@@ -57,6 +59,10 @@ test('a key that is only similar is foreign', () => {
     'segments/1/2/3',
     'segments/1/2/3/rows.parquet.bak',
     'segments/1/2/3/rows.bin',
+    'segments/1/2/3/rows-0.parquet',
+    'segments/1/2/3/rows-01.parquet',
+    'segments/1/2/3/rows-.parquet',
+    'segments/1/2/3/deletes-1.parquet',
     'segments/1/2/03/rows.parquet',
     'segments/-1/2/3/rows.parquet',
     'segments/1/-2/3/rows.parquet',

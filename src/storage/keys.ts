@@ -13,7 +13,12 @@ export const collectionSegmentsPrefix = (collectionId: CollectionId): string => 
 export const segmentPrefix = ({ collectionId, partitionId, segmentId }: Place): string =>
   `segments/${collectionId}/${partitionId}/${segmentId}/`;
 
-export const rowsKey = (place: Place): string => `${segmentPrefix(place)}rows.parquet`;
+/**
+ * `schemaVersion`: of the schema that the rows are written by, when it has been changed. A late attempt of a flush, by an older schema,
+ * must not write over what a newer one has written.
+ */
+export const rowsKey = (place: Place, schemaVersion = 0): string =>
+  `${segmentPrefix(place)}rows${schemaVersion === 0 ? '' : `-${schemaVersion}`}.parquet`;
 export const statsKey = (place: Place): string => `${segmentPrefix(place)}stats.bin`;
 export const deletesKey = (place: Place): string => `${segmentPrefix(place)}deletes.parquet`;
 export const indexKey = (place: Place, fieldId: FieldId, buildId: BuildId): string =>
@@ -33,7 +38,8 @@ export const OWNED_PREFIXES = ['segments/', 'snapshots/'] as const;
 
 export type SegmentKey = Place &
   (
-    | { readonly kind: 'rows' | 'stats' | 'deletes' }
+    | { readonly kind: 'stats' | 'deletes' }
+    | { readonly kind: 'rows'; readonly schemaVersion?: number }
     | { readonly kind: 'index'; readonly fieldId: FieldId; readonly buildId: BuildId }
   );
 export type SnapshotKey = { readonly collectionId: CollectionId; readonly snapshotId: SnapshotId } & (
@@ -50,7 +56,7 @@ export type ParsedKey =
 
 const ID = '(0|[1-9]\\d{0,18})';
 const SEGMENT_KEY = new RegExp(
-  `^segments/${ID}/(-1|${ID})/${ID}/(?:(rows|deletes)\\.parquet|(stats)\\.bin|index/(0|[1-9]\\d{0,8})/${ID}\\.index)$`,
+  `^segments/${ID}/(-1|${ID})/${ID}/(?:(rows|deletes)(?:(?<=rows)-([1-9]\\d{0,8}))?\\.parquet|(stats)\\.bin|index/(0|[1-9]\\d{0,8})/${ID}\\.index)$`,
 );
 const METADATA_KEY = new RegExp(`^snapshots/${ID}/metadata/${ID}\\.json$`);
 const MANIFEST_KEY = new RegExp(`^snapshots/${ID}/manifests/${ID}/(0|[1-9]\\d{0,8})\\.avro$`);
@@ -64,14 +70,16 @@ export function parseKey(key: string): ParsedKey {
 function parseSegmentKey(key: string): SegmentKey | undefined {
   const found = SEGMENT_KEY.exec(key);
   if (found === null) return undefined;
-  const [, collectionId = '', partitionId = '', , segmentId = '', parquet, stats, fieldId, buildId = ''] =
-    found;
+  const [, collectionId = '', partitionId = '', , segmentId = '', parquet, version, ...others] = found;
+  const [stats, fieldId, buildId = ''] = others;
   const place = {
     collectionId: BigInt(collectionId) as CollectionId,
     partitionId: BigInt(partitionId) as PartitionId,
     segmentId: BigInt(segmentId) as SegmentId,
   };
-  if (fieldId === undefined) return { ...place, kind: (parquet ?? stats) as 'rows' | 'stats' | 'deletes' };
+  if (parquet === 'rows')
+    return { ...place, kind: 'rows', ...(version === undefined ? {} : { schemaVersion: Number(version) }) };
+  if (fieldId === undefined) return { ...place, kind: (parquet ?? stats) as 'stats' | 'deletes' };
   return {
     ...place,
     kind: 'index',

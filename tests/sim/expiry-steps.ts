@@ -65,6 +65,7 @@ export abstract class ExpirySteps extends AlterSteps {
           this.ask(life).compact({ collectionId, isDeletesOnly: false }),
         );
     }
+    rows.push(...(await this.#insert(name, collectionId)));
     await this.#restored(name, copy, rows);
     await this.world.sleep(TTL_MS + 2 * GRACE_MS);
     await this.#look(name, rows, NO_PAUSE);
@@ -157,7 +158,7 @@ export abstract class ExpirySteps extends AlterSteps {
     });
     if (taken.is !== 'ok' || this.world.shape.capture === 'flushed') return;
     const thenMs = physicalMs(taken.value.createTs);
-    await this.world.sleep(this.random.below(2 * TTL_MS));
+    await this.world.sleep(TTL_MS + this.random.below(TTL_MS));
     const askedMs = this.world.clock.nowMs();
     const begun = await this.#tried('ttl-restore', (life) =>
       this.ask(life).restoreSnapshot({ source: at(name), name: 'then', target: at(copy) }),

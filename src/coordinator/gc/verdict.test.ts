@@ -32,6 +32,7 @@ const snapshotId = 9n as SnapshotId;
 const buildId = 7n as BuildId;
 const place = { collectionId, partitionId: 2n as PartitionId, segmentId };
 const rows = rowsKey(place);
+const otherRows = rowsKey(place, 4);
 const index = indexKey(place, 101 as FieldId, buildId);
 
 interface Known {
@@ -89,6 +90,21 @@ const table: readonly (readonly [string, Known, string, number, string])[] = [
   ['a file that a live segment does not list', { segment: {} }, rows, 100, 'delete stray'],
   ['… not for long', { segment: {} }, rows, 99, 'keep young'],
   ['… that a snapshot may need', { segment: {}, snapshotsOf: ['a'] }, rows, HOUR, 'keep snapshot'],
+  [
+    '… beside the one it lists, though snapshots need the segment',
+    { segment: {}, listed: [rows], snapshotsOf: ['a'] },
+    otherRows,
+    100,
+    'delete stray',
+  ],
+  ['… not for long', { segment: {}, listed: [rows], snapshotsOf: ['a'] }, otherRows, 99, 'keep young'],
+  [
+    'dropped, captured, beside the one it lists',
+    { segment: dropped, listed: [rows], snapshotsOf: ['a'] },
+    otherRows,
+    0,
+    'delete dropped',
+  ],
   ['an index without an entry', { segment: {} }, index, 100, 'delete stray'],
   ['… while one is built', { segment: {}, isBuilding: true }, index, HOUR, 'keep building'],
   [

@@ -188,7 +188,9 @@ function ofSegmentFile(
   const held = heldBySegment(key, object, segment, marks);
   if (held !== undefined) return held;
   const names = marks.snapshotsOf(collectionId, segmentId);
-  const isNeeded = names.length > 0 && (key.kind !== 'index' || marks.isBuildNeeded(key.buildId));
+  const mayBeNamed =
+    key.kind === 'index' ? marks.isBuildNeeded(key.buildId) : !isOtherRows(key, object, segment);
+  const isNeeded = names.length > 0 && mayBeNamed;
   if (isNeeded) return neededBy(names);
   const { modifiedAtMs } = object;
   if (segment === undefined)
@@ -224,6 +226,14 @@ function heldBySegment(
     return keep('building', `an index of segment ${segmentId} is being built`);
   return undefined;
 }
+
+/** A segment has one rows file for ever, and a snapshot names that: another was left by an attempt that did not win. */
+const isOtherRows = (
+  { kind }: SegmentKey,
+  { key }: FoundObject,
+  segment: SegmentRecord | undefined,
+): boolean =>
+  kind === 'rows' && segment?.files.some((file) => file.kind === 'rows' && file.key !== key) === true;
 
 const isListed = ({ files, indexes }: SegmentRecord, key: string): boolean =>
   files.some((file) => file.key === key) || indexes.some(({ file }) => file.key === key);

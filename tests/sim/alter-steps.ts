@@ -6,6 +6,7 @@ import { at, type Coll } from './model.ts';
 import { check } from './properties.ts';
 import { extraField, extraOf, markOf } from './rows.ts';
 
+const [HOME, ATTIC] = ['default', 'attic'];
 const ALIASES = ['owl', 'pig', 'rat'];
 
 export abstract class AlterSteps extends AccountSteps {
@@ -16,6 +17,7 @@ export abstract class AlterSteps extends AccountSteps {
     const draw = this.random.below(100);
     if (draw < 55) await this.alterField(coll);
     else if (draw < 75) await this.truncate(coll);
+    else if (draw < 82) await this.moveAway(coll);
     else await this.alias(coll);
   }
 
@@ -92,6 +94,64 @@ export abstract class AlterSteps extends AccountSteps {
   async #partitionIds(coll: Coll): Promise<string> {
     const { partitions } = await this.described(coll);
     return partitions.map(({ partitionId }) => String(partitionId)).join();
+  }
+
+  /** Into another database and back, with all that it is: nobody finds it by its name meanwhile. */
+  protected async moveAway(coll: Coll): Promise<void> {
+    if (coll.restoring !== undefined) return;
+    await this.#attic();
+    await this.shaking(coll, async () => {
+      await this.#moved(coll, HOME, ATTIC, false);
+      await this.world.sleep(this.random.below(500));
+      if (this.#placeOf(coll, await this.world.up()) === ATTIC) await this.#moved(coll, ATTIC, HOME, true);
+    });
+  }
+
+  /** `isStubborn`: until it is there. */
+  async #moved(coll: Coll, from: string, to: string, isStubborn: boolean): Promise<void> {
+    for (;;) {
+      const outcome = await this.call('move', coll, (life) =>
+        this.ask(life).renameCollection({ database: from, name: coll.name }, coll.name, to),
+      );
+      const life = await this.world.up();
+      const place = this.#placeOf(coll, life);
+      if (coll.isGone) return;
+      const isRight = place === to || (place === from && outcome.is !== 'ok');
+      check('exact', isRight, () => `${coll.name} was moved to ${to}, and is in ${place}`);
+      if (place === to) {
+        const isLeft = this.ask(life)
+          .listCollections(from)
+          .some(({ collection }) => collection.collectionId === coll.id);
+        check('exact', !isLeft, () => `${coll.name} was moved to ${to}, and is in ${from}, too`);
+      }
+      if (place === to || !isStubborn) return;
+      await this.world.sleep(50);
+    }
+  }
+
+  #placeOf(coll: Coll, life: Life): string | undefined {
+    try {
+      return this.ask(life).describeCollectionById(coll.id).databaseName;
+    } catch (error) {
+      if (isDbError(error, 'collection-not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  async #attic(): Promise<void> {
+    const isThere = async () =>
+      this.ask(await this.world.up())
+        .listDatabases()
+        .some(({ name }) => name === ATTIC);
+    while (!(await isThere()))
+      await this.call('create-database', undefined, async (life) => {
+        if (
+          !this.ask(life)
+            .listDatabases()
+            .some(({ name }) => name === ATTIC)
+        )
+          await this.ask(life).createDatabase(ATTIC, {});
+      });
   }
 
   /** An alias from its making to its end: at each moment it means one collection, also after a restart. */

@@ -183,6 +183,21 @@ const others: readonly Planted[] = [
     isCheap: true,
   },
   {
+    name: 'idleMove',
+    by: ['exact'],
+    says: /^exact: .* was moved to \w+, and is in \w+$/,
+    what: 'a move into another database is answered and nothing moves',
+    make: () =>
+      method(
+        CollectionRoom.prototype,
+        'renameCollection',
+        (was) =>
+          async function (this: CollectionRoom, at, name, database) {
+            if (database === '') await was.call(this, at, name, database);
+          },
+      ),
+  },
+  {
     name: 'stubbornAlias',
     by: ['exact'],
     says: /^exact: alias .* of .* means collection/,

@@ -37,7 +37,8 @@ const steps = [
   ...['flush', 'compact', 'load', 'partition', 'index'].map((name) => `snapshot-amid-${name}`),
   ...['damage-source', 'verify-damaged', 'drop-pinned', 'drop-refused', 'outlived', 'jump-to-end'],
   ...['drop-partition', 'drop-index'],
-  ...['add-field', 'drop-field', 'truncate', 'alias', 'alter-alias', 'drop-alias'],
+  ...['add-field', 'drop-field', 'truncate', 'alias', 'alter-alias', 'drop-alias', 'move'],
+  ...['expiry', 'expiry-restored'],
 ];
 
 describe('simulation', () => {

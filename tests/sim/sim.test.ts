@@ -7,8 +7,8 @@ import { caught } from './plant-runs.ts';
 import type { PropertyName } from './properties.ts';
 import { type Run, report, runSeed } from './run.ts';
 
-/** The last eight do, all together, every kind of step and meet every kind of fault. */
-const SEEDS = [1, 2, 3, 4, 201, 319, 399, 170, 305, 327, 352, 335];
+/** The last five do, together with the others, every kind of step and meet every kind of fault. */
+const SEEDS = [1, 2, 3, 4, 74, 15, 12, 29, 17];
 const MAX_SEED = 60;
 /** Seeds a planted bug is given to show itself; most need one. */
 const SEEDS_PER_PLANT = 60;

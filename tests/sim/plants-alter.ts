@@ -39,6 +39,7 @@ const fields: readonly Planted[] = [
     by: ['exact'],
     says: /with extra \S+ instead of/,
     what: 'a field gets the id that a dropped one had',
+    from: 26,
     make: () =>
       commits((changes) =>
         rewritten(changes, collections, (is) => ({
@@ -154,6 +155,7 @@ const expiry: readonly Planted[] = [
     by: ['exact'],
     says: /^exact: row \d+ of urn\d has expired, and is read/,
     what: 'restored rows have longer to live than they had at the snapshot',
+    from: 41,
     make: () =>
       commits((changes) =>
         rewritten(changes, collections, (is) => ({
@@ -169,6 +171,7 @@ const expiry: readonly Planted[] = [
     by: ['exact'],
     says: /^exact: row \d+ of urn\d has not expired, and is not read/,
     what: 'rows age between a snapshot and its restore',
+    from: 8,
     make: () => commits((changes) => rewritten(changes, collections, ({ agePauses: _, ...is }) => is)),
   },
 ];

@@ -1,7 +1,7 @@
 /** Fields, struct arrays and functions of live collections. */
 import type { AddedIndex, CollectionName, DroppedPart } from '../../coordinator/api.ts';
 import { DbError } from '../../errors/db-error.ts';
-import type { FieldSchema } from '../../model/schema.ts';
+import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { TimeZone } from '../../timestamptz/zones.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
@@ -61,15 +61,16 @@ async function add(
         ? 'the field to add is missing'
         : `function ${wire.name} must be added together with the field it writes: a function cannot be attached to a field that is there`,
     );
+  const { schema } = call.coordinator.requireReady(at).collection;
   const field = decodeField(info.field_schema, zoneOf(call, at));
   if (wire === undefined)
     return call.coordinator.addField(
       at,
       field,
-      info.extra_params.length === 0 ? undefined : indexOf(info, field),
+      info.extra_params.length === 0 ? undefined : indexOf(info, field, schema),
     );
   const added = decodeAddedFunction(wire);
-  const index = indexOf(info, { ...field, isFunctionOutput: true });
+  const index = indexOf(info, { ...field, isFunctionOutput: true }, schema);
   await untilPatienceEnds(call, 'function-outputs-not-made', at, () =>
     call.coordinator.addFunctionField(at, field, added, index),
   );
@@ -79,6 +80,7 @@ async function add(
 function indexOf(
   { index_name: name, extra_params: given }: MilvusAlterCollectionSchemaRequestFieldInfo,
   field: FieldSchema,
+  schema: CollectionSchema,
 ): AddedIndex {
   const params = flattenParams(given);
   const type = params['index_type'] ?? '';
@@ -89,7 +91,7 @@ function indexOf(
     );
   return {
     name: name === '' ? '' : requireName('index', name),
-    params: { ...toProperties(given), ...checkIndexParams(field, params) },
+    params: { ...toProperties(given), ...checkIndexParams(field, params, schema) },
   };
 }
 

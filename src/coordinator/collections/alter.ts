@@ -187,7 +187,15 @@ export class AlterRoom implements Omit<Alterations, 'truncateCollection'> {
     for (;;) {
       const was = requireReady(at).collection;
       const is = { ...alter(was), updatedTs: time.next() };
-      if ((await catalog.commit([put(collections, is, was)])) === 'stale') continue;
+      const kept = new Set(is.schema.fields.map(({ fieldId }) => fieldId));
+      // The dynamic field goes with its indexes.
+      const gone = was.schema.fields.filter(({ fieldId }) => !kept.has(fieldId));
+      const dropped = this.#indexesOf(
+        was,
+        gone.map(({ fieldId }) => fieldId),
+      );
+      const changes = [put(collections, is, was), ...dropped.map((index) => remove(indexes, index))];
+      if ((await catalog.commit(changes)) === 'stale') continue;
       return offer(is.collectionId);
     }
   }

@@ -134,6 +134,8 @@ def film_indexes():
     params.add_index("year", index_type="STL_SORT")
     params.add_index("tags", index_type="INVERTED")
     params.add_index("seen", index_type="BITMAP")
+    json = {"json_path": 'meta["a"]', "json_cast_type": "double"}
+    params.add_index("meta", index_type="INVERTED", index_name="meta_a", params=json)
     return params
 
 
@@ -165,7 +167,7 @@ def a_collection_of_many_types_and_indexes():
     rows = [film(i) for i in range(FILMS)]
     client.insert("films", rows)
     client.flush("films")
-    indexed = ["bits", "half", "seen", "small", "sparse", "tags", "v", "year"]
+    indexed = ["bits", "half", "meta_a", "seen", "small", "sparse", "tags", "v", "year"]
     same(sorted(client.list_indexes("films")), indexed)
     described = client.describe_index("films", "v")
     same((described["index_type"], described["metric_type"]), ("HNSW", "COSINE"))
@@ -217,6 +219,13 @@ def changes_of_a_collection():
     client.alter_collection_field("films", "id", {"max_length": 128})
     client.add_collection_field("films", "added", DataType.INT64, nullable=True, default_value=7)
     same(count("films", filter="added == 7"), FILMS)
+    client.drop_collection_field("films", "added")
+    assert "added" not in [each["name"] for each in client.describe_collection("films")["fields"]]
+    clip = client.create_struct_field_schema()
+    clip.add_field("word", DataType.VARCHAR, max_length=20)
+    client.add_collection_struct_field("films", "clips", clip, max_capacity=4, nullable=True)
+    same(count("films", filter="clips is null"), FILMS)
+    same(len(client.describe_replica("films")), 1)
     client.drop_index("films", "year")
     assert "year" not in client.list_indexes("films")
 
@@ -334,6 +343,13 @@ def words():
     same(best["highlight"]["body"]["fragments"], ["<b>quick</b> <b>dogs</b> run fast"])
     same(len(client.query("docs", filter='TEXT_MATCH(body, "fox dog")')), 3)
     same(len(client.query("docs", filter='PHRASE_MATCH(body, "quick brown", 0)')), 1)
+    params = client.prepare_index_params()
+    params.add_index("again", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+    again = FieldSchema("again", DataType.SPARSE_FLOAT_VECTOR)
+    client.add_function_field("docs", again, Function("bm25_2", FunctionType.BM25, ["body"], ["again"]), params)
+    found = client.search("docs", ["quick dog"], anns_field="again", limit=3, output_fields=["body"])[0]
+    same(found[0]["entity"]["body"], "quick dogs run fast")
+    client.drop_function_field("docs", "bm25_2")
     same(client.run_analyzer("The quick foxes", {"type": "english"}).tokens, ["quick", "fox"])
     same(client.run_analyzer("我来到北京", {"type": "chinese"}).tokens, ["我", "来到", "北京"])
     job = client.compact("docs")

@@ -10,6 +10,8 @@ import { check, Violation } from './properties.ts';
 import { markOf } from './rows.ts';
 import { SnapshotSteps } from './snapshot-steps.ts';
 
+/** No job has it. */
+const NO_JOB = 0n as JobId;
 const ENDED: ReadonlySet<string> = new Set(['completed', 'failed']);
 
 /** `ended`: it was followed to its end. */
@@ -103,12 +105,11 @@ export abstract class RestoreSteps extends SnapshotSteps {
     if (job !== undefined) return job;
     const known = new Set([...this.colls].map(({ id }) => id));
     const named = [...catalog.all(collections)].find((each) => each.name === name);
-    // Ended, and forgotten before anybody asked.
-    if (jobId !== undefined && named !== undefined && !known.has(named.collectionId))
-      return { jobId, collectionId: named.collectionId };
-    return [...catalog.all(copyJobs)].find(
-      ({ collectionId }) => catalog.get(collections, collectionId)?.name === name && !known.has(collectionId),
-    );
+    if (named === undefined || known.has(named.collectionId)) return undefined;
+    const { collectionId } = named;
+    const open = [...catalog.all(copyJobs)].find((each) => each.collectionId === collectionId);
+    // Ended, and forgotten before anybody asked; when the answer was lost, too, nobody knows its number.
+    return open ?? { jobId: jobId ?? NO_JOB, collectionId };
   }
 
   /** What the system says of a job; undefined when it is forgotten. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -14,6 +15,7 @@ import type {
   SegmentId,
   SnapshotId,
 } from '../../model/ids.ts';
+import { writeLong } from './avro-bytes.ts';
 import { decodeManifest, encodeManifest, MAX_SEGMENTS_PER_MANIFEST } from './manifest.ts';
 import { decodeMetadata, decodeMetadataInSlices, encodeMetadata, type SnapshotMetadata } from './metadata.ts';
 import type { SnapshotSegment } from './segment.ts';
@@ -269,6 +271,15 @@ test('any other Avro reader can read a manifest', async () => {
   );
 });
 
+const refusedAs = (words: string) => (error: unknown) =>
+  isDbError(error, 'data-integrity') && error.message === `here: not a manifest: ${words}`;
+
+/** Where the count of records stands: behind magic, header and sync marker. */
+function headerBytes(bytes: Uint8Array): number {
+  const sync = bytes.subarray(bytes.length - 16);
+  return Buffer.from(bytes).indexOf(sync) + sync.length;
+}
+
 const isRefused = (read: () => unknown): boolean => {
   try {
     read();
@@ -283,7 +294,7 @@ const isRefused = (read: () => unknown): boolean => {
 test('a manifest with any byte changed, missing or added is refused', () => {
   const bytes = encodeManifest(segments);
   for (let at = 0; at < bytes.length; at++) {
-    const changed = bytes.slice();
+    const changed = Uint8Array.from(bytes);
     changed[at] = (changed[at] as number) ^ (1 << (at % 8));
     assert.ok(
       isRefused(() => decodeManifest(changed, 'here')),
@@ -295,6 +306,75 @@ test('a manifest with any byte changed, missing or added is refused', () => {
     );
   }
   assert.ok(isRefused(() => decodeManifest(Buffer.concat([bytes, bytes]), 'here')));
+});
+
+/** The bytes of a manifest of `one`, a number of its record replaced, with the checksum that is right for it. */
+function forged(one: SnapshotSegment, from: bigint, to: bigint): Uint8Array {
+  const bytes = Buffer.from(encodeManifest([one]));
+  const start = headerBytes(bytes);
+  // Behind a count of one byte and a length.
+  let first = start + 1;
+  while ((bytes[first] as number) >= 0x80) first++;
+  const records = bytes.subarray(first + 1, -16);
+  const at = records.indexOf(writeLong(from));
+  assert.ok(at >= 0 && records.indexOf(writeLong(from), at + 1) < 0, 'the number is there once');
+  const wrong = Buffer.concat([
+    records.subarray(0, at),
+    writeLong(to),
+    records.subarray(at + writeLong(from).length),
+  ]);
+  const sync = createHash('sha256').update(wrong).digest().subarray(0, 16);
+  return Buffer.concat([
+    bytes.subarray(0, start - 16),
+    sync,
+    writeLong(1n),
+    writeLong(BigInt(wrong.length)),
+    wrong,
+    sync,
+  ]);
+}
+
+test('a whole manifest that says what cannot be is refused with its words', () => {
+  const one = { ...segment(1), segmentId: 1001n as SegmentId, rowCount: 1002, indexes: [] };
+  const file = { kind: 'rows', key: 'rows', sizeBytes: 1003, crc32: 1004, etag: '' } as const;
+  const index = {
+    indexId: 1n,
+    buildId: 1n,
+    fieldId: 1005,
+    kind: 'HNSW',
+    file,
+  } as unknown as SnapshotSegment['indexes'][number];
+  const filed = { ...one, files: [file] };
+  const wrong: readonly (readonly [SnapshotSegment, bigint, bigint, string])[] = [
+    [one, 1001n, 0n, 'segment id 0'],
+    [one, 1001n, -5n, 'segment id -5'],
+    [one, 1002n, -1n, 'row count -1'],
+    [filed, 1003n, -1n, 'size -1'],
+    [filed, 1004n, -1n, 'checksum -1'],
+    [filed, 1004n, 2n ** 32n, 'checksum 4294967296'],
+    [{ ...one, files: [], indexes: [index] }, 1005n, 2n ** 31n, 'field id 2147483648'],
+  ];
+  for (const [each, from, to, words] of wrong)
+    assert.throws(() => decodeManifest(forged(each, from, to), 'here'), refusedAs(words), words);
+  const named: readonly (readonly [SnapshotSegment, string])[] = [
+    [{ ...one, level: 'L9' as never }, 'symbol 2147483647'],
+    [{ ...one, files: [{ ...file, key: '../rows.parquet' }] }, "'../rows.parquet' is no object key"],
+  ];
+  for (const [each, words] of named)
+    assert.throws(() => decodeManifest(encodeManifest([each]), 'here'), refusedAs(words), words);
+});
+
+test('a manifest has as many records as it counts, at least one', () => {
+  const counting = (bytes: Uint8Array, count: bigint): Uint8Array => {
+    const at = Buffer.from(bytes).indexOf(writeLong(BigInt(segments.length)), headerBytes(bytes));
+    const rest = bytes.subarray(at + writeLong(BigInt(segments.length)).length);
+    return Buffer.concat([bytes.subarray(0, at), writeLong(count), rest]);
+  };
+  const bytes = encodeManifest(segments);
+  assert.deepEqual(decodeManifest(counting(bytes, BigInt(segments.length)), 'here'), segments);
+  assert.throws(() => decodeManifest(counting(bytes, 2n), 'here'), refusedAs('bytes after the last record'));
+  for (const count of [0n, -1n, BigInt(MAX_SEGMENTS_PER_MANIFEST) + 1n, 2n ** 40n])
+    assert.throws(() => decodeManifest(counting(bytes, count), 'here'), refusedAs(`${count} segments`));
 });
 
 test('no bytes make the decoders do anything but answer or refuse', () => {

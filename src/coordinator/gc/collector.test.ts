@@ -4,7 +4,7 @@ import type { Fault } from '../../../tests/heart/disk.ts';
 import { settle } from '../../../tests/heart/manual-clock.ts';
 import { source, target, World } from '../../../tests/heart/world.ts';
 import { put, remove } from '../../catalog/catalog.ts';
-import { isDbError } from '../../errors/db-error.ts';
+import { DbError, isDbError } from '../../errors/db-error.ts';
 import type { BuildId, CollectionId, FieldId, PartitionId, SegmentId, SnapshotId } from '../../model/ids.ts';
 import {
   deletesKey,
@@ -562,6 +562,25 @@ test('a pass gives up when more than a hundred objects cannot be deleted, and th
     await world.assertClean();
     await world.stop();
   }
+});
+
+test('a pass that hears that the store is not its own ends there', async () => {
+  const world = await World.withRows(1, NO_TOLERANCE);
+  for (let n = 0; n < 100; n++) {
+    const segmentId = BigInt(1000 + n) as SegmentId;
+    const place = { collectionId: 1n as CollectionId, partitionId: 1n as PartitionId, segmentId };
+    await world.disk.memoryStore.put(rowsKey(place), bytes);
+  }
+  let deletes = 0;
+  world.disk.failDelete = () => {
+    deletes++;
+    throw new DbError('store-mismatch', 'the store of another catalog');
+  };
+  await assert.rejects(collect(world), (error) => isDbError(error, 'store-mismatch'));
+  assert.ok(deletes < 50, `${deletes} deletes tried`);
+  world.disk.failDelete = () => false;
+  assert.equal((await collect(world)).deletedObjects, 100);
+  await world.stop();
 });
 
 test('an index file of a segment is kept while one is built, and goes when it came to nothing', async () => {

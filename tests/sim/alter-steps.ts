@@ -6,7 +6,8 @@ import { at, type Coll } from './model.ts';
 import { check } from './properties.ts';
 import { extraField, extraOf, markOf } from './rows.ts';
 
-const [HOME, ATTIC] = ['default', 'attic'];
+export const HOME = 'default';
+export const ATTIC = 'attic';
 const ALIASES = ['owl', 'pig', 'rat'];
 
 export abstract class AlterSteps extends AccountSteps {

@@ -16,7 +16,7 @@ messages, processes and clocks fail. Every seed is checked; the same seed gives 
                   (without it the seed says; every seed ends with checks without faults)
   --steps N       how much clients do, all together, about (${DEFAULT_STEPS})
   --workers N     processes side by side (1)
-  --plant NAME    plants a bug, or several with commas between, and ends well when the check that is meant catches it within --seeds (200)
+  --plant NAME    plants a bug, or several with commas between, and ends well when the check that is meant catches it within --seeds (300)
   --plants        every planted bug, the check that catches it, and the checks that none turns red
   --trace         prints the whole history of each seed
   --verbose       adds the product's own log to it
@@ -66,7 +66,7 @@ export function parseArguments(args: readonly string[]): SimArguments | 'help' {
   if (seed !== undefined && (seeds ?? from ?? values.minutes) !== undefined)
     throw new ArgumentError('--seed is one seed: it goes with none of --seeds, --from and --minutes');
   const isPlanted = values.plant !== undefined || values.plants === true;
-  const unless = values.minutes === undefined ? (isPlanted ? 200 : 100) : Number.POSITIVE_INFINITY;
+  const unless = values.minutes === undefined ? (isPlanted ? 300 : 100) : Number.POSITIVE_INFINITY;
   return {
     from: seed ?? from ?? 1,
     count: seed === undefined ? (seeds ?? unless) : 1,

@@ -8,6 +8,7 @@ import { aliases, collections } from '../../src/coordinator/tables.ts';
 import { TTL_PROPERTY } from '../../src/model/expiry.ts';
 import type { FieldId } from '../../src/model/ids.ts';
 import type { CollectionSchema, FieldSchema } from '../../src/model/schema.ts';
+import { ATTIC, HOME } from './alter-steps.ts';
 import { commits, isJustUp, method, type Planted, patched, rewritten, storeWith } from './plants.ts';
 import { extraOf } from './rows.ts';
 
@@ -197,6 +198,27 @@ const others: readonly Planted[] = [
         (was) =>
           async function (this: CollectionRoom, at, name, database) {
             if (database === '') await was.call(this, at, name, database);
+          },
+      ),
+  },
+  {
+    name: 'doubleMove',
+    by: ['exact'],
+    says: /^exact: .* was moved to \w+, and is in \w+, too$/,
+    what: 'a collection that was moved is listed where it was, too',
+    make: () =>
+      method(
+        CollectionRoom.prototype,
+        'listCollections',
+        (was) =>
+          function (this: CollectionRoom, database) {
+            const own = was.call(this, database);
+            try {
+              return [...own, ...was.call(this, database === ATTIC ? HOME : ATTIC)];
+            } catch {
+              // Nobody has made it yet.
+              return own;
+            }
           },
       ),
   },

@@ -458,7 +458,7 @@ const tasks: readonly Planted[] = [
     says: /^exact: task \d+ counts as completed|^kept: object .* is needed and missing/,
     what: 'a late report of an old attempt is believed',
     make: believedReports,
-    from: 42,
+    from: 286,
   },
   {
     name: 'doubleResult',

@@ -390,7 +390,7 @@ const cleaning: readonly Planted[] = [
   {
     name: 'stickyObject',
     by: ['clean'],
-    says: /^clean: (objects nothing needs|job \d+ was cancelled and leaves)/,
+    says: /^clean: objects nothing needs/,
     what: 'an object is not deleted',
     make: stickyObject,
     isCheap: true,
@@ -447,7 +447,7 @@ const cleaning: readonly Planted[] = [
   {
     name: 'leftTasks',
     by: ['clean'],
-    says: /^clean: (\d+ copy tasks are left|job \d+ was cancelled and leaves tasks)/,
+    says: /^clean: \d+ copy tasks are left/,
     what: 'tasks of ended jobs stay',
     make: unremoved(copyTasks),
   },

@@ -396,7 +396,7 @@ const tasks: readonly Planted[] = [
     what: 'a retry has no new number',
     make: sameAttempt,
     isCheap: true,
-    from: 10,
+    from: 12,
   },
   {
     name: 'unstoredAttempt',
@@ -501,7 +501,7 @@ const tasks: readonly Planted[] = [
     what: 'a damaged object is copied',
     make: blindCopy,
     isCheap: true,
-    from: 26,
+    from: 60,
   },
   {
     name: 'rememberedCopy',
@@ -538,7 +538,7 @@ const tasks: readonly Planted[] = [
     what: 'a restore begins anew with every attempt',
     make: forgetfulCopy,
     isCheap: true,
-    from: 24,
+    from: 28,
   },
   {
     name: 'lostTask',
@@ -547,7 +547,7 @@ const tasks: readonly Planted[] = [
     what: 'a task is not tried again',
     make: lostTask,
     isCheap: true,
-    from: 12,
+    from: 16,
   },
   {
     name: 'endlessCopy',

@@ -175,6 +175,7 @@ const keeping: readonly Planted[] = [
     what: 'a collector takes what a compaction is writing',
     make: greedyCollector,
     isCheap: true,
+    from: 8,
   },
   {
     name: 'carelessCollector',

@@ -357,6 +357,7 @@ const captures: readonly Planted[] = [
     what: 'deletes are retired too early',
     make: earlyRetirement,
     isCheap: true,
+    from: 3,
   },
   {
     name: 'openGate',

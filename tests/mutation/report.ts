@@ -114,7 +114,7 @@ makes no difference, or harmless: below stands each one that lives, and why it m
 red. Not mutated: what errors and logs say. *timeout*: the tests did not end. *not covered*: no test runs the code.
 
 The tables are written by the command, file by file; reasons are written into them by hand and stay as long as the code does. A file that
-is not listed has not been run yet.
+is not listed has not been run yet; a mutant without a reason has been listed, and is still to be looked at.
 
 ## Results
 

@@ -95,7 +95,7 @@ describe('simulation', () => {
   });
 
   test('the same seed gives the same history, another seed another', async () => {
-    const [once, again, other] = [await runSeed(5), await runSeed(5), await runSeed(6)];
+    const [once, again, other] = [await runSeed(201), await runSeed(201), await runSeed(319)];
     assert.deepEqual(again.trace, once.trace);
     assert.notDeepEqual(other.trace, once.trace);
   });

@@ -13,7 +13,16 @@ import type { CollectionView } from './api.ts';
 import type { CollectionRows, SealedSegment } from './collection.ts';
 import type { Pacer } from './pacer.ts';
 import { type Definitions, definitionsOf, haveChanged, loadScalarIndexes } from './scalar-indexes.ts';
-import { keyFieldOf, letGo, requireField, type ScalarIndexes, Shared, Unit, type UnitIndex } from './unit.ts';
+import {
+  keyFieldOf,
+  letGo,
+  openEach,
+  requireField,
+  type ScalarIndexes,
+  Shared,
+  Unit,
+  type UnitIndex,
+} from './unit.ts';
 import { blockFloats, type GraphIndex, type VectorBlock, type VectorEngine } from './vectors.ts';
 import { diffSegments, type SegmentsDiff } from './view-diff.ts';
 
@@ -240,27 +249,17 @@ function metricOf(view: CollectionView, { indexId }: SegmentIndex): DenseMetric 
 }
 
 /** Indexes the unit already has are taken over. */
-async function loadIndexes(
+const loadIndexes = (
   record: SegmentRecord,
   unit: Unit,
   view: CollectionView,
   { files, signal }: LoadOptions,
-): Promise<ReadonlyMap<FieldId, UnitIndex>> {
-  const indexes = new Map<FieldId, UnitIndex>();
-  try {
-    for (const index of record.indexes) {
-      signal.throwIfAborted();
-      const present = unit.indexes.get(index.fieldId);
-      const isSame = present?.buildId === index.buildId;
-      const opened = isSame ? present : await openIndex(index, unit, view, { files, signal });
-      if (opened !== undefined) indexes.set(index.fieldId, opened);
-    }
-    return indexes;
-  } catch (error) {
-    letGo(indexes, unit.indexes);
-    throw error;
-  }
-}
+): Promise<ReadonlyMap<FieldId, UnitIndex>> =>
+  openEach(record.indexes, unit.indexes, signal, async (index) => {
+    const present = unit.indexes.get(index.fieldId);
+    const isSame = present?.buildId === index.buildId;
+    return [index.fieldId, isSame ? present : await openIndex(index, unit, view, { files, signal })];
+  });
 
 async function openIndex(
   index: SegmentIndex,

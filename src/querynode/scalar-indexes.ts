@@ -12,7 +12,7 @@ import { BUILD_SCALAR_INDEX } from '../scalar-index/tasks.ts';
 import type { Workers } from '../support/workers.ts';
 import type { CollectionView } from './api.ts';
 import type { Pacer } from './pacer.ts';
-import { letGo, type ScalarIndexes, Shared, type Unit, type UnitScalarIndex } from './unit.ts';
+import { openEach, type ScalarIndexes, Shared, type Unit, type UnitScalarIndex } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
 
 export interface ScalarIndexOptions {
@@ -62,24 +62,15 @@ export function haveChanged(was: CollectionView, is: CollectionView): boolean {
 }
 
 /** Those the unit already has are taken over. A field that is younger than the segment has none: its rows are all alike. */
-export async function loadScalarIndexes(
+export const loadScalarIndexes = (
   unit: Unit,
   definitions: Definitions,
   options: ScalarIndexOptions,
-): Promise<ScalarIndexes> {
-  const indexes = new Map<IndexId, UnitScalarIndex>();
-  try {
-    for (const [indexId, definition] of definitions) {
-      options.signal.throwIfAborted();
-      const made = unit.scalarIndexes.get(indexId) ?? (await build(unit, indexId, definition, options));
-      if (made !== undefined) indexes.set(indexId, made);
-    }
-    return indexes;
-  } catch (error) {
-    letGo(indexes, unit.scalarIndexes);
-    throw error;
-  }
-}
+): Promise<ScalarIndexes> =>
+  openEach(definitions, unit.scalarIndexes, options.signal, async ([indexId, definition]) => [
+    indexId,
+    unit.scalarIndexes.get(indexId) ?? (await build(unit, indexId, definition, options)),
+  ]);
 
 async function build(
   unit: Unit,

@@ -124,6 +124,27 @@ export function letGo<T extends { readonly memory: Shared }>(
   for (const index of were.values()) if (!kept.has(index)) index.memory.release();
 }
 
+/** Opens one after the other. Those that stand in `were` stay their owner's; when one fails the others are released. */
+export async function openEach<Item, Key, T extends { readonly memory: Shared }>(
+  items: Iterable<Item>,
+  were: ReadonlyMap<Key, T>,
+  signal: AbortSignal,
+  open: (item: Item) => Promise<readonly [Key, T | undefined]>,
+): Promise<ReadonlyMap<Key, T>> {
+  const opened = new Map<Key, T>();
+  try {
+    for (const item of items) {
+      signal.throwIfAborted();
+      const [key, index] = await open(item);
+      if (index !== undefined) opened.set(key, index);
+    }
+    return opened;
+  } catch (error) {
+    letGo(opened, were);
+    throw error;
+  }
+}
+
 /** Derived columns kept for filters. */
 const MAX_DERIVED = 64;
 const ROWS_PER_LOOK = 65_536;

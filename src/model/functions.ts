@@ -8,7 +8,7 @@ export const writerOf = (
 ): FunctionSchema | undefined => functions.find(({ outputFieldIds }) => outputFieldIds.includes(fieldId));
 
 /** Its one input and its one output. */
-export function bm25Fields(
+export function functionFields(
   { fields }: Pick<CollectionSchema, 'fields'>,
   { inputFieldIds, outputFieldIds }: FunctionSchema,
 ): { readonly input: FieldSchema; readonly output: FieldSchema } | undefined {
@@ -16,3 +16,11 @@ export function bm25Fields(
   const output = fields.find(({ fieldId }) => fieldId === outputFieldIds[0]);
   return input === undefined || output === undefined ? undefined : { input, output };
 }
+
+/** Written by a BM25 function: term counts, which are for its searches alone. */
+export const holdsTerms = ({ dataType, isFunctionOutput }: FieldSchema): boolean =>
+  isFunctionOutput === true && dataType === 'SparseFloatVector';
+
+/** Written by a MinHash function. */
+export const holdsSignatures = ({ dataType, isFunctionOutput }: FieldSchema): boolean =>
+  isFunctionOutput === true && dataType === 'BinaryVector';

@@ -47,6 +47,8 @@ export const isListMetric = (metric: MetricType): metric is ListMetric => Object
 
 const ofDense: readonly MetricType[] = ['COSINE', 'L2', 'IP'];
 const ofBits: readonly MetricType[] = ['HAMMING', 'JACCARD', 'MHJACCARD'];
+/** What a MinHash function writes. */
+const ofSignatures: readonly MetricType[] = ['MHJACCARD'];
 const ofSparse: readonly MetricType[] = ['IP'];
 const ofTerms: readonly MetricType[] = ['BM25'];
 const ofDenseLists: readonly MetricType[] = [
@@ -60,7 +62,7 @@ const ofBitLists: readonly MetricType[] = ['MAX_SIM_HAMMING', 'MAX_SIM_JACCARD',
 
 /** Metrics of a vector field, its default first. A list of vectors has those of its elements too: each is searched by itself then. */
 export function metricsOf({ dataType, elementType, isFunctionOutput }: FieldSchema): readonly MetricType[] {
-  if (dataType === 'BinaryVector') return ofBits;
+  if (dataType === 'BinaryVector') return isFunctionOutput === true ? ofSignatures : ofBits;
   if (dataType === 'SparseFloatVector') return isFunctionOutput === true ? ofTerms : ofSparse;
   if (dataType === 'ArrayOfVector') return elementType === 'BinaryVector' ? ofBitLists : ofDenseLists;
   return ofDense;

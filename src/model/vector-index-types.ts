@@ -3,6 +3,7 @@
  * names, which describe shows again; what is built behind it may be another structure.
  */
 import { DbError } from '../errors/db-error.ts';
+import { holdsSignatures } from './functions.ts';
 import { type MetricType, metricsOf } from './metric.ts';
 import type { FieldSchema } from './schema.ts';
 
@@ -130,6 +131,7 @@ export function checkVectorIndex(
     );
   checkRules(indexType.rules, params);
   checkSubvectors(field, type, params);
+  checkElements(field, params);
   if (family === 'sparse') return sparseMetric(field, params['metric_type']);
   return metricFor(field, indexType, params['metric_type']);
 }
@@ -150,12 +152,13 @@ function sparseMetric(field: FieldSchema, asked: string | undefined): MetricType
 
 function metricFor(field: FieldSchema, { metrics }: IndexType, asked: string | undefined): MetricType {
   const ofField = metricsOf(field);
-  const [first] = metrics ?? ofField;
-  if (asked === undefined || asked === '') return first ?? 'COSINE';
-  const name = asked.toUpperCase();
-  const found = ofField.find((metric) => metric === name && (metrics?.includes(metric) ?? true));
+  const both = (metrics ?? ofField).filter((metric) => ofField.includes(metric));
+  const name = asked?.toUpperCase();
+  const found = name === undefined || name === '' ? both[0] : both.find((metric) => metric === name);
   if (found !== undefined) return found;
-  const supported = (metrics ?? ofField).join(', ');
+  if (both.length === 0)
+    throw invalid(`field ${field.name} is compared by ${ofField.join(', ')}: it needs another index`);
+  const supported = both.join(', ');
   throw invalid(
     `${familyNames[familyOf(field)]} does not support metric type: ${asked}, it must be one of ${supported}`,
   );
@@ -201,6 +204,17 @@ function checkSubvectors(
   if (type === 'IVF_PQ' && m !== undefined && dim % Number(m) !== 0)
     throw invalid(
       `The dimension of a vector (dim) should be a multiple of the number of subquantizers (m): dim ${dim}, m ${m}`,
+    );
+}
+
+/** The elements that a MinHash function writes. */
+function checkElements(
+  field: FieldSchema,
+  { mh_element_bit_width: bits = '32' }: Readonly<Record<string, string>>,
+): void {
+  if (holdsSignatures(field) && bits !== '32')
+    throw invalid(
+      `mh_element_bit_width (${bits}) should be 32 for the output of a MinHash function, field ${field.name}`,
     );
 }
 

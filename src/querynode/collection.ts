@@ -12,7 +12,7 @@ import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
 import type { AppliedWrite, LogSegment, WritePart } from '../streamingnode/api.ts';
 import { assert, present } from '../support/assert.ts';
-import { lacksOutput } from '../text/bm25-rows.ts';
+import { absentBytes, lacksOutput } from '../text/function-rows.ts';
 import type { CollectionView } from './api.ts';
 import { COST_PER_LOOKUP, CollectionDeletes } from './collection-deletes.ts';
 import { GrowingSegment } from './growing.ts';
@@ -344,9 +344,10 @@ export class CollectionRows {
   /** Nobody reads between the slices: reads wait behind the write, and so do handovers of what was written before them. */
   async #insertSliced(part: InsertPart, segmentId: SegmentId, ts: HybridTime, pacer: Pacer): Promise<void> {
     const { rowCount } = part.rows;
-    const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount);
+    const has = (fieldId: FieldId): boolean => part.rows.columns.has(fieldId);
+    const bytesPerRow = Math.max(1, batchSizeBytes(part.rows) / rowCount) + absentBytes(this.schema, has);
     const { insertRows, insertBytes } = pacer.slices;
-    const isOlder = lacksOutput(this.schema, (fieldId) => part.rows.columns.has(fieldId));
+    const isOlder = lacksOutput(this.schema, has);
     const bytesAtOnce = isOlder ? insertBytes / ANALYSIS_COST : insertBytes;
     const step = Math.max(1, Math.min(insertRows, Math.floor(bytesAtOnce / bytesPerRow)));
     for (let first = 0; first < rowCount && !this.#isReleased; first += step) {

@@ -10,7 +10,7 @@ import { type CollectionSchema, type FieldSchema, isDenseVector } from '../model
 import { absentColumn } from '../segment/absent-column.ts';
 import type { DeleteMap } from '../segment/delete-map.ts';
 import { assert } from '../support/assert.ts';
-import { absentOutputs } from '../text/bm25-rows.ts';
+import { absentOutputs } from '../text/function-rows.ts';
 import { SparseIndex } from '../vector-index/sparse.ts';
 import type { SparseRows } from '../vector-index/sparse-rows.ts';
 import { type ColumnWriter, columnWriter } from './column-writer.ts';

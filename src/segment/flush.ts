@@ -7,7 +7,7 @@ import { deletesKey, rowsKey, statsKey } from '../storage/keys.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { mapLimited } from '../support/limiter.ts';
 import type { WorkerTasks } from '../support/workers.ts';
-import { withAbsentOutputs } from '../text/bm25-rows.ts';
+import { withAbsentOutputs } from '../text/function-rows.ts';
 import { type AppliedWrite, decodeWrite, type WritePart } from '../wal/message.ts';
 import type { Wal, WalPosition } from '../wal/wal.ts';
 import { putFile } from './checked-file.ts';

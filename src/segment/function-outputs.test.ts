@@ -10,7 +10,7 @@ import type { Column, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import { MemoryStore } from '../storage/memory.ts';
 import type { WorkerTasks } from '../support/workers.ts';
-import { withAbsentOutputs, withFunctionOutputs } from '../text/bm25-rows.ts';
+import { withAbsentOutputs, withFunctionOutputs } from '../text/function-rows.ts';
 import { MemoryWal } from '../wal/memory.ts';
 import { encodeWrite } from '../wal/message.ts';
 import { COMPACT_SEGMENTS, type CompactInput, type CompactResult, compactTasks } from './compact.ts';

@@ -10,9 +10,9 @@ import type { Column } from '../model/rows.ts';
 import { type FieldSchema, type FunctionSchema, isDenseVector } from '../model/schema.ts';
 import { type NumberValues, widen } from '../model/vector-floats.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { assert } from '../support/assert.ts';
+import { assert, present } from '../support/assert.ts';
 import type { WorkerTasks } from '../support/workers.ts';
-import { withAbsentOutputs } from '../text/bm25-rows.ts';
+import { absentOutputs, lacksOutput } from '../text/function-rows.ts';
 import { fileOf, readChecked } from './checked-file.ts';
 import type { ColumnPlan } from './decode-column.ts';
 import { type DeleteColumns, deletesOf, planDeletes } from './deletes-file.ts';
@@ -104,15 +104,47 @@ export function loadSegment(
     return {
       fetches: plans.flatMap(({ fetches }) => fetches),
       decode: () =>
-        withOutputs({ fields, functions }, decodeSegment(meta.rowCount, timestamps, columns, filled)),
+        withOutputs(
+          { fields, functions, vectors },
+          decodeSegment(meta.rowCount, timestamps, columns, filled),
+          (fieldId) => columns.has(fieldId) || filled.has(fieldId),
+        ),
     };
   });
 }
 
-const withOutputs = (
-  schema: Pick<LoadInput, 'fields' | 'functions'>,
+/** Rows whose vectors are made at once on their way to the caller's memory. */
+const MADE_AT_ONCE = 1024;
+
+/** What functions write where the file does not have it, dense vectors in the caller's memory if it has some for them. */
+function withOutputs(
+  schema: Pick<LoadInput, 'fields' | 'functions' | 'vectors'>,
   loaded: LoadedSegment,
-): LoadedSegment => ({ ...loaded, columns: withAbsentOutputs(schema, loaded).columns });
+  has: (fieldId: FieldId) => boolean,
+): LoadedSegment {
+  if (!lacksOutput(schema, has)) return loaded;
+  const { rowCount } = loaded;
+  const targets = new Map(schema.vectors.map((target) => [target.fieldId, target]));
+  const made = absentOutputs(schema, loaded, 0, rowCount, (fieldId) => has(fieldId) || targets.has(fieldId));
+  for (const [fieldId, target] of targets) {
+    if (has(fieldId)) continue;
+    for (let from = 0; from < rowCount; from += MADE_AT_ONCE) {
+      const to = Math.min(rowCount, from + MADE_AT_ONCE);
+      const vectors = absentOutputs(schema, loaded, from, to, (other) => other !== fieldId);
+      putVectors(present(vectors.get(fieldId), 'the vectors of a function'), target, from);
+    }
+  }
+  return { ...loaded, columns: new Map([...loaded.columns, ...made]) };
+}
+
+/** Bits alone are made by functions: they are kept as they come. */
+function putVectors(made: Column, { buffer, byteOffset }: VectorTarget, from: number): void {
+  assert(made.layout === 'vector' && made.type === 'BinaryVector', 'a function makes bits');
+  const rowBytes = vectorWidth(made.type, made.dim);
+  const at = byteOffset + from * rowBytes;
+  assert(at + made.values.length <= buffer.byteLength, 'room for the vectors that are made');
+  new Uint8Array(buffer, at, made.values.length).set(made.values);
+}
 
 function decodeSegment(
   rowCount: number,

@@ -1,15 +1,25 @@
 /** Analyzes texts for callers, where it does not hold up others: in a worker thread when there is much, or much to load first. */
+import { functionFields } from '../../model/functions.ts';
 import type { RowBatch } from '../../model/rows.ts';
-import type { CollectionSchema } from '../../model/schema.ts';
+import type { CollectionSchema, FunctionSchema } from '../../model/schema.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
 import { analyzerOf } from '../../text/analyzer.ts';
-import { withFunctionOutputs } from '../../text/bm25-rows.ts';
 import { fieldAnalyzer, multiAnalyzer } from '../../text/field-analyzers.ts';
+import { withFunctionOutputs } from '../../text/function-rows.ts';
+import { ELEMENT_BITS } from '../../text/minhash.ts';
 import { byteOffsets, type Token, termHash } from '../../text/token.ts';
 import type { CallContext } from '../context.ts';
 
 /** From so many characters on: some milliseconds of work. */
 export const OFFLOAD_FROM_LENGTH = 16 << 10;
+
+/** The same where signatures are made: of short texts there may be a thousand, each some microseconds of work. */
+const OFFLOAD_SIGNED_FROM_LENGTH = 2 << 10;
+/** Elements of the signatures of a row; longer ones are for workers alone. */
+const MAX_ELEMENTS_HERE = 1024;
+
+/** What a row counts for beside its text: an empty one has a signature, too. */
+const BYTES_OF_A_ROW = 4;
 
 /** Names of the worker tasks. */
 const ANALYZE = 'analyze-texts';
@@ -68,9 +78,16 @@ export async function analyzeTexts(
 
 /** From so many bytes of a request on the columns that functions write are a worker's. */
 export function offloadTextFrom(schema: CollectionSchema): number {
-  if (schema.functions === undefined) return Number.POSITIVE_INFINITY;
-  return hasSlowAnalyzer(schema) ? 0 : OFFLOAD_FROM_LENGTH;
+  const { functions } = schema;
+  if (functions === undefined) return Number.POSITIVE_INFINITY;
+  if (hasSlowAnalyzer(schema)) return 0;
+  const elements = functions.reduce((sum, each) => sum + signatureElements(schema, each), 0);
+  if (elements > MAX_ELEMENTS_HERE) return 0;
+  return elements > 0 ? OFFLOAD_SIGNED_FROM_LENGTH : OFFLOAD_FROM_LENGTH;
 }
+
+const signatureElements = (schema: CollectionSchema, each: FunctionSchema): number =>
+  each.type === 'MinHash' ? (functionFields(schema, each)?.output.dim ?? 0) / ELEMENT_BITS : 0;
 
 function hasSlowAnalyzer({ fields, functions = [] }: CollectionSchema): boolean {
   const inputs = new Set(functions.flatMap(({ inputFieldIds }) => inputFieldIds));
@@ -95,7 +112,7 @@ export async function functionOutputs(
   const own = new Map([...batch.columns].filter(([fieldId]) => inputs.has(fieldId)));
   const bytes = [...own.values()].reduce(
     (sum, column) => sum + (column.layout === 'bytes' ? column.data.length : 0),
-    0,
+    batch.rowCount * BYTES_OF_A_ROW,
   );
   if (workers === undefined || bytes < offloadTextFrom(schema)) return withFunctionOutputs(schema, batch);
   const input: OutputsInput = { schema, batch: { rowCount: batch.rowCount, columns: own } };

@@ -1,5 +1,6 @@
 /** The lexical highlighter of a search: shows why a row was found. Changes neither the hits nor their scores. */
 import { DbError } from '../../errors/db-error.ts';
+import { holdsTerms } from '../../model/functions.ts';
 import type { FieldId } from '../../model/ids.ts';
 import type { Properties } from '../../model/records.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
@@ -7,9 +8,9 @@ import type { SearchResult } from '../../querynode/api.ts';
 import { present } from '../../support/assert.ts';
 import { isShallow, parseJson } from '../../support/json.ts';
 import { eachStep, inTurns } from '../../support/slices.ts';
-import { textReader } from '../../text/bm25-rows.ts';
 import { isAnalyzed } from '../../text/field-analyzers.ts';
 import { type HighlightRules, highlighted } from '../../text/highlight.ts';
+import { textReader } from '../../text/row-texts.ts';
 import type { CallContext } from '../context.ts';
 import type { CommonHighlighter } from '../wire/descriptor.generated.ts';
 import { flattenParams, integerParam } from '../wire/key-values.ts';
@@ -71,10 +72,8 @@ export function highlightingOf(wire: CommonHighlighter, searched: Searched): Hig
 }
 
 function searchedText({ schema, field }: Searched): FieldSchema {
-  if (field.isFunctionOutput !== true)
-    throw invalid(
-      `highlight_search_text is for a search by text, field ${field.name} is searched by vectors`,
-    );
+  if (!holdsTerms(field))
+    throw invalid(`highlight_search_text is for a BM25 search, field ${field.name} is searched otherwise`);
   return inputOf(schema, field);
 }
 

@@ -1,5 +1,6 @@
 /** Which fields an answer shows. */
 import { DbError } from '../../errors/db-error.ts';
+import { holdsTerms } from '../../model/functions.ts';
 import type { FieldId } from '../../model/ids.ts';
 import type { BytesColumn, Column, RowBatch } from '../../model/rows.ts';
 import {
@@ -29,12 +30,12 @@ export const fieldIdsOf = ({ fields }: Output): readonly FieldId[] => fields.map
 /** The fields one name means: all of a struct array, the dynamic one for a name that is no field. */
 function fieldsOf(schema: CollectionSchema, name: string): readonly FieldSchema[] {
   const { fields } = schema;
-  if (name === '*') return fields.filter(({ isFunctionOutput }) => isFunctionOutput !== true);
+  if (name === '*') return fields.filter((field) => !holdsTerms(field));
   const struct = schema.structs?.find((each) => each.name === name);
   if (struct !== undefined) return fieldsOfStruct(schema, struct);
   const named = fields.find((field) => field.name === name) ?? fields.find(({ isDynamic }) => isDynamic);
   if (named === undefined || name === '') throw new DbError('parameter-invalid', `field ${name} not exist`);
-  if (named.isFunctionOutput === true)
+  if (holdsTerms(named))
     throw new DbError('field-not-retrievable', `not allowed to retrieve raw data of field ${name}`);
   return [named];
 }

@@ -9,7 +9,7 @@ import type { Column, PrimaryKeys, RowBatch } from '../../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
 import { present } from '../../support/assert.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
-import { withFunctionOutputs } from '../../text/bm25-rows.ts';
+import { withFunctionOutputs } from '../../text/function-rows.ts';
 import { TimeZone } from '../../timestamptz/zones.ts';
 import { textColumn } from '../wire/dynamic.ts';
 import { checkedRows } from '../wire/rows.ts';

@@ -41,7 +41,8 @@ function servedType({ name, type: wire }: SchemaFunctionSchema): FunctionType {
   const type = typeNames[wire];
   if (type === undefined || type === 'Unknown')
     throw invalid(`check function params with unknown function type, function ${name}`);
-  if (type !== 'BM25') throw new DbError('unimplemented', `a ${type} function (${name}) is not implemented`);
+  if (type !== 'BM25' && type !== 'MinHash')
+    throw new DbError('unimplemented', `a ${type} function (${name}) is not implemented`);
   return type;
 }
 

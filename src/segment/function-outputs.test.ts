@@ -17,7 +17,12 @@ import { COMPACT_SEGMENTS, type CompactInput, type CompactResult, compactTasks }
 import { FLUSH_SEGMENT, type FlushInput, type FlushResult, flushTasks } from './flush.ts';
 import { LOAD_SEGMENT, type LoadedSegment, type LoadInput, loadTasks } from './load.ts';
 
-const [ID, TEXT, TERMS] = [100, 101, 102] as FieldId[] as [FieldId, FieldId, FieldId];
+const [ID, TEXT, TERMS, SIGNATURE] = [100, 101, 102, 103] as FieldId[] as [
+  FieldId,
+  FieldId,
+  FieldId,
+  FieldId,
+];
 const text = fieldSchema('text', {
   fieldId: TEXT,
   dataType: 'VarChar',
@@ -156,4 +161,77 @@ test('rows that are older than the text, too, have the words of its default', as
       expected(full, late),
     );
   }
+});
+
+const signature = fieldSchema('signature', {
+  fieldId: SIGNATURE,
+  dataType: 'BinaryVector',
+  dim: 64,
+  isFunctionOutput: true,
+});
+const signing: CollectionSchema = {
+  ...schemaOf(text),
+  fields: [id, text, terms, signature],
+  functions: [
+    ...(schemaOf(text).functions ?? []),
+    {
+      functionId: 101,
+      name: 'g',
+      description: '',
+      type: 'MinHash',
+      inputFieldIds: [TEXT],
+      outputFieldIds: [SIGNATURE],
+      params: { shingle_size: '1' },
+    },
+  ],
+};
+
+test('signatures of rows that are older than their function go to where the vectors of others go, also for more rows than are made at once', async () => {
+  const store = new MemoryStore(() => 0);
+  const rowCount = 2500;
+  const rows: RowBatch = {
+    rowCount,
+    columns: new Map<FieldId, Column>([
+      [
+        ID,
+        {
+          layout: 'fixed',
+          type: 'Int64',
+          values: BigInt64Array.from({ length: rowCount }, (_, i) => BigInt(i)),
+        },
+      ],
+      [
+        TEXT,
+        bytesColumn(
+          'VarChar',
+          Array.from({ length: rowCount }, (_, i) => `text ${i}`),
+        ),
+      ],
+    ]),
+  };
+  const whole = withFunctionOutputs(signing, rows);
+  const made = whole.columns.get(SIGNATURE);
+  assert.ok(made?.layout === 'vector');
+  const load = async (files: readonly SegmentFile[], schema: CollectionSchema) => {
+    const buffer = new SharedArrayBuffer(8 + rowCount * 8);
+    const { fields, functions } = schema;
+    const vectors = [{ fieldId: SIGNATURE, buffer, byteOffset: 4 }];
+    const input: LoadInput = { files, fields, functions, vectors };
+    const { columns } = await run<LoadedSegment>(loadTasks({ store }), LOAD_SEGMENT, input);
+    return { columns, bits: Buffer.from(buffer.slice(4, 4 + rowCount * 8)), all: Buffer.from(buffer) };
+  };
+  const before = await flushed(store, 5n, schemaOf(text, false), rows);
+  const after = await flushed(store, 6n, signing, rows);
+  for (const { files } of [before, after]) {
+    const { columns, bits, all } = await load(files, signing);
+    assert.deepEqual(bits, Buffer.from(made.values.buffer));
+    assert.deepEqual([all.readUInt32LE(0), all.readUInt32LE(4 + rowCount * 8)], [0, 0]);
+    assert.equal(columns.has(SIGNATURE), false);
+    assert.deepEqual(plain(columns.get(TERMS)), plain(whole.columns.get(TERMS)));
+  }
+  // It stands in the file of the later flush: nobody has to make it again.
+  assert.deepEqual(
+    (await load(after.files, { ...signing, functions: [] })).bits,
+    Buffer.from(made.values.buffer),
+  );
 });

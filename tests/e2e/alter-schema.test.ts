@@ -246,8 +246,8 @@ describe('a function added to a live collection', () => {
         'must write the field that is added',
       ],
       [
-        { add_request: { field_infos: [info], func_schema: [{ ...func, type: 'MinHash' }] } },
-        'MinHash function (f) is not implemented',
+        { add_request: { field_infos: [info], func_schema: [{ ...func, type: 'TextEmbedding' }] } },
+        'TextEmbedding function (f) is not implemented',
       ],
       [{ drop_request: {} }, 'what to drop is missing'],
       [{ drop_request: { function_name: 'f' } }, 'cannot be detached'],

@@ -126,10 +126,72 @@ suite('functions of a schema', () => {
         (error) => isDbError(error, 'parameter-invalid') && words.test(error.message),
       ));
 
+  const bits = (dim = 128) => fieldSchema('bits', { dataType: 'BinaryVector', dim, isFunctionOutput: true });
+  const minHash: FunctionSchema = { ...bm25, name: 'g', type: 'MinHash', params: { num_hashes: '4' } };
+
+  test('a MinHash function stands beside a BM25 function over the same text, through the JSON of a snapshot too', () => {
+    const both = schemaOf(
+      [text(), sparse, bits()],
+      [bm25, { ...minHash, outputFieldIds: [103 as FieldId], params: { NUM_HASHES: '4', seed: '-1' } }],
+    );
+    const schema = assignFields(both);
+    assert.deepEqual(
+      schema.functions?.map(({ functionId, type }) => [functionId, type]),
+      [
+        [100, 'BM25'],
+        [101, 'MinHash'],
+      ],
+    );
+    assert.deepEqual(
+      schemaFromJson(new JsonReader(parseJson(JSON.stringify(schemaToJson(schema))), 'schema')),
+      schema,
+    );
+  });
+
+  const plain = text({ enable_analyzer: 'false' });
+  const wrongMinHashes: readonly (readonly [string, CollectionSchema, RegExp])[] = [
+    ['without an analyzer', schemaOf([plain, bits()], [minHash]), /enable_analyzer set to true/],
+    [
+      'over a number',
+      schemaOf([fieldSchema('n'), bits()], [minHash]),
+      /input field must be one VARCHAR field/,
+    ],
+    ['that writes terms', schemaOf([text(), sparse], [minHash]), /output field must be one BinaryVector/],
+    [
+      'that writes nulls',
+      schemaOf([text(), { ...bits(), nullable: true }], [minHash]),
+      /output field cannot be nullable/,
+    ],
+    ['of another dimension', schemaOf([text(), bits(160)], [minHash]), /32 \* num_hashes/],
+    ['of 40 bits', schemaOf([text(), bits(40)], [{ ...minHash, params: {} }]), /multiple of 32/],
+    [
+      'with an unknown parameter',
+      schemaOf([text(), bits()], [{ ...minHash, params: { hashes: '4' } }]),
+      /unknown parameter hashes/,
+    ],
+    [
+      'with two inputs',
+      schemaOf([text(), bits()], [{ ...minHash, inputFieldIds: [100, 101] as FieldId[] }]),
+      /one VARCHAR field/,
+    ],
+  ];
+  for (const [what, schema, words] of wrongMinHashes)
+    test(`a MinHash function ${what} is refused`, () =>
+      assert.throws(
+        () => assignFields(schema),
+        (error) => isDbError(error, 'parameter-invalid') && words.test(error.message),
+      ));
+
+  test('a MinHash function of characters needs no analyzer', () => {
+    const params = { token_level: 'char' };
+    const schema = assignFields(schemaOf([plain, bits()], [{ ...minHash, params }]));
+    assert.deepEqual(schema.functions?.[0]?.params, params);
+  });
+
   test('a function of another type is refused by name', () =>
     assert.throws(
-      () => assignFields(schemaOf([text(), sparse], [{ ...bm25, type: 'MinHash' }])),
-      (error) => isDbError(error, 'unimplemented') && /MinHash/.test(error.message),
+      () => assignFields(schemaOf([text(), sparse], [{ ...bm25, type: 'TextEmbedding' }])),
+      (error) => isDbError(error, 'unimplemented') && /TextEmbedding/.test(error.message),
     ));
 
   test('an added field may be analyzed and matched, by analyzers that are served', () => {

@@ -88,7 +88,7 @@ test('what is not served is refused by name', () => {
   const table: [WireSchema, RegExp][] = [
     [{ fields: [key, vector, { name: 'z', data_type: 9999 }] }, /data type 9999/],
     [{ fields: [key, vector], functions: [{ name: 'embed', type: 2 }] }, /TextEmbedding function \(embed\)/],
-    [{ fields: [key, vector], functions: [{ name: 'hash', type: 4 }] }, /MinHash function/],
+    [{ fields: [key, vector], functions: [{ name: 'mol', type: 5 }] }, /MolFingerprint function/],
   ];
   for (const [schema, reason] of table)
     assert.throws(

@@ -44,7 +44,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateCollection: unary(
     'CreateCollection',
     collections.createCollection,
-    'Every data type; struct arrays of arrays and vector arrays. Rows are divided over partitions by the partition key; a clustering key is kept and described, no compaction orders rows by it. Functions: BM25, with one analyzer or several by a field of the row; others are refused by name.',
+    'Every data type; struct arrays of arrays and vector arrays. Rows are divided over partitions by the partition key; a clustering key is kept and described, no compaction orders rows by it. Functions: BM25 and MinHash, with one analyzer or several by a field of the row; others are refused by name. MinHash signatures are not those of Milvus, bit by bit (`docs/design/0021-minhash.md`).',
   ),
   DropCollection: unary('DropCollection', collections.dropCollection),
   HasCollection: unary('HasCollection', collections.hasCollection),
@@ -67,7 +67,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   AlterCollectionSchema: unary(
     'AlterCollectionSchema',
     alterSchema.alterCollectionSchema,
-    'Adds a field, or a BM25 function with the field it writes and its index; drops a field, a whole struct array, or a function with the field it writes. The call that adds a function answers when the rows that were there can be found by it, or after some seconds while it goes on. Rows keep what they have of a dropped field until a compaction.',
+    'Adds a field, or a BM25 or MinHash function with the field it writes and its index; drops a field, a whole struct array, or a function with the field it writes. The call that adds a function answers when the rows that were there can be found by it, or after some seconds while it goes on. Rows keep what they have of a dropped field until a compaction.',
   ),
   AlterCollectionField: unary(
     'AlterCollectionField',
@@ -137,7 +137,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric, text by BM25, range search, filter, offset, round_decimal, grouping by one field, order by fields, iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. Grouping and ordering by keys of JSON fields, grouping by several fields, boosts with groups, model rerankers, function chains, semantic highlighter and aggregation are refused by name; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. An iterator goes on with the rows of its beginning, without those that were deleted before a flush or a compaction moved them. Filters as in `docs/filters.md`; `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric, text by BM25 and by MinHash signature, range search, filter, offset, round_decimal, grouping by one field, order by fields, iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. Grouping and ordering by keys of JSON fields, grouping by several fields, boosts with groups, model rerankers, function chains, semantic highlighter and aggregation are refused by name; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. An iterator goes on with the rows of its beginning, without those that were deleted before a flush or a compaction moved them. Filters as in `docs/filters.md`; `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
   ),
   HybridSearch: bytes(
     hybridSearch,

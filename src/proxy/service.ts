@@ -150,7 +150,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   RunAnalyzer: unary(
     'RunAnalyzer',
     runAnalyzer,
-    'Analyzers `standard`, `english`, `chinese`; tokenizers `standard`, `whitespace`, `jieba`, `icu`, `thai`; filters `lowercase`, `asciifolding`, `alphanumonly`, `cnalphanumonly`, `cncharonly`, `removepunct`, `decimaldigit`, `length`, `stop` (with `_english_`), `stemmer` (but Greek), `decompounder`, `regex` (without memory or looking behind). The others of Milvus are refused by name. Hashes are our own.',
+    'Analyzers `standard`, `english`, `chinese`; tokenizers `standard`, `whitespace`, `jieba`, `icu`, `thai`; filters `lowercase`, `asciifolding`, `alphanumonly`, `cnalphanumonly`, `cncharonly`, `removepunct`, `decimaldigit`, `length`, `stop` (with `_english_`), `stemmer` (but Greek), `decompounder`, `regex` (RE2, and looking ahead at the beginning, `^(?!…)`; `\\b` is between ASCII letters). The others of Milvus are refused by name. Hashes are our own.',
   ),
 
   GetPersistentSegmentInfo: unary('GetPersistentSegmentInfo', segments.getPersistentSegmentInfo),

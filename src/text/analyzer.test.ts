@@ -270,6 +270,26 @@ suite('analyzer params from outside', () => {
       'parameter-invalid',
     ],
     [
+      'looking behind',
+      '{"tokenizer":"standard","filter":[{"type":"regex","expr":"(?<!a)b"}]}',
+      'unimplemented',
+    ],
+    [
+      'looking ahead but at the beginning',
+      '{"tokenizer":"standard","filter":[{"type":"regex","expr":"^a(?=b)"}]}',
+      'unimplemented',
+    ],
+    [
+      'looking ahead in one of several alternatives',
+      '{"tokenizer":"standard","filter":[{"type":"regex","expr":"^(?!a)b|c"}]}',
+      'unimplemented',
+    ],
+    [
+      'what is not in a class, between brackets',
+      '{"tokenizer":"standard","filter":[{"type":"regex","expr":"[\\\\W1]"}]}',
+      'unimplemented',
+    ],
+    [
       'a large repetition',
       '{"tokenizer":"standard","filter":[{"type":"regex","expr":"((a{1000}){1000})"}]}',
       'parameter-invalid',
@@ -290,8 +310,8 @@ suite('analyzer params from outside', () => {
     for (const expr of [
       '^(a+)+$',
       '(a|a)*b',
-      '(?=(a*)*b)',
-      '^(?:(?=a*b)|a)*$',
+      '^(?=(a*)*b)',
+      '^(?!(a*)*!)(a*)*$',
       '(.*)*x(.*)*y',
       '(a{0,15}){0,15}b',
     ])
@@ -308,7 +328,26 @@ suite('analyzer params from outside', () => {
     assert.deepEqual(kept('\\W'), ['x-y']);
     assert.deepEqual(kept('^(?=.*\\d)\\w+$'), ['a1', '2024']);
     assert.deepEqual(kept('^\\p{Lu}'), ['ABC']);
-    assert.deepEqual(kept('[^\\w-]|\\b\\p{Han}?中'), ['中']);
+    assert.deepEqual(kept('^\\p{Script=Han}?中$'), ['中']);
+    assert.deepEqual(kept('^\\w+$'), ['abc', 'ABC', 'a1', '2024', 'été', '中']);
+    assert.deepEqual(kept('^[\\w\\-]+$').length, 7);
+    assert.deepEqual(kept('[^\\w]'), ['x-y']);
+    assert.deepEqual(kept('^(?i)abc$'), ['abc', 'ABC']);
+  });
+
+  test('looking ahead at the beginning is as in Milvus, one after another, whatever stands in brackets and escapes', () => {
+    const kept = (expr: string): string =>
+      tokensOf(
+        { tokenizer: 'whitespace', filter: [{ type: 'regex', expr }] },
+        'test testing tea (a) a|b ab]',
+      ).join(' ');
+    assert.equal(kept('^(?!test)'), 'tea (a) a|b ab]');
+    assert.equal(kept('(?i)^(?!TEST)t'), 'tea');
+    assert.equal(kept('^(?!test$)(?=t)'), 'testing tea');
+    assert.equal(kept('^(?!tea|.*\\|)(?=.*[)ea])[^(]*$'), 'test testing ab]');
+    assert.equal(kept('^(?=.*[]|)])'), '(a) a|b ab]');
+    assert.equal(kept('^(?!\\Qa|\\E|\\()(?!te)'), 'ab]');
+    assert.equal(kept('^(?=(?:te(?:st|a))$)'), 'test tea');
   });
 });
 

@@ -9,6 +9,8 @@ import { analyzerOf } from '../../src/text/analyzer.ts';
 import { multiAnalyzer } from '../../src/text/field-analyzers.ts';
 import { highlighted } from '../../src/text/highlight.ts';
 import { MatchQuery } from '../../src/text/match.ts';
+import { minHashRules } from '../../src/text/minhash.ts';
+import { signatureColumn } from '../../src/text/minhash-rows.ts';
 import { regexTest } from '../../src/text/regex.ts';
 import { buildTextBlock } from '../../src/text/text-block.ts';
 import { byteOffsets } from '../../src/text/token.ts';
@@ -101,9 +103,25 @@ const expressions: Decoder = {
     '[^\\w\\-é]+\\b.',
     '(?=.*\\d)(?:x+x+)+y',
     '\\p{Lu}\\P{Script=Han}',
+    '(?i)^(?!te|\\Q|)\\E)(?=[]\\w)]+).$',
     '((a*)*)*b',
   ].map(utf8),
-  words: ['(?=', '(?!', '(?:', ')*', '{0,1000}', '[^', '\\d', '|', '+', '$'],
+  words: [
+    '^(?=',
+    '(?!',
+    '(?i)',
+    '\\Q',
+    '[]',
+    '[[:alpha:]',
+    '(?:',
+    ')*',
+    '{0,1000}',
+    '[^',
+    '\\d',
+    '|',
+    '+',
+    '$',
+  ],
   decode: (bytes) => {
     const test = regexTest(textOf(bytes));
     for (const text of ['', 'test', SAMPLE, 'a'.repeat(300)]) assert.equal(typeof test(text), 'boolean');
@@ -202,4 +220,44 @@ const highlighters: Decoder = {
   refuses: isTyped,
 };
 
-export const textDecoders: readonly Decoder[] = [params, several, expressions, texts, highlighters];
+/** Rules that clients give, then their texts under rules that are right. */
+const signatures: Decoder = {
+  name: 'minhash-function',
+  covers: ['text/minhash.ts', 'text/minhash-rows.ts'],
+  corpus: [
+    { num_hashes: '4', shingle_size: '2', hash_function: 'sha1', token_level: 'char', seed: '-7' },
+    { SEED: '18446744073709551615', Token_Level: 'Word' },
+    { hash_function: 'xxhash64' },
+    SAMPLE,
+    'x x x x',
+  ].map(utf8),
+  words: ['"num_hashes"', '"shingle_size"', '"256"', '"-1"', '"char"', '"sha1"', '{', '😀', '\ud83d'],
+  decode: (bytes) => {
+    const given = Object.entries(entriesOf(textOf(bytes)));
+    const asked = Object.fromEntries(given.map(([key, value]) => [key, String(value)]));
+    const output = { name: 'bits', dim: 128 };
+    const analyzer = analyzerOf('');
+    const sign = (text: string, params: Record<string, string>): Buffer => {
+      const rows = { textAt: () => text, analyzerAt: () => analyzer };
+      const { values } = signatureColumn(rows, minHashRules({ name: 'f', params }, output), 0, 1);
+      assert.equal(values.length, 16);
+      return Buffer.from(values.buffer);
+    };
+    for (const token_level of ['char', 'word']) {
+      const text = textOf(bytes);
+      assert.deepEqual(sign(text, { token_level }), sign(text, { token_level, num_hashes: '4' }));
+      if (text === '') assert.ok(sign(text, { token_level }).every((byte) => byte === 0xff));
+    }
+    sign(SAMPLE, asked);
+  },
+  refuses: isTyped,
+};
+
+export const textDecoders: readonly Decoder[] = [
+  params,
+  several,
+  expressions,
+  texts,
+  highlighters,
+  signatures,
+];

@@ -27,6 +27,7 @@ import type { NodeId } from './model/ids.ts';
 import { defaultLimits } from './proxy/context.ts';
 import { privateSocket } from './proxy/private-socket.ts';
 import { MilvusServer } from './proxy/server.ts';
+import type { IncomingCall } from './proxy/transport.ts';
 import { ArenaEngine } from './querynode/arena-engine.ts';
 import { LocalQueryNode } from './querynode/querynode.ts';
 import { WorkerFiles } from './querynode/segment-files.ts';
@@ -76,6 +77,8 @@ export interface ServerOptions {
 export interface RunningServer {
   /** What a client is given: `host:port` or `unix:/path`. */
   readonly grpcAddress: string;
+  /** A gRPC call of this process that goes through no socket. `body` becomes the server's. Rejects with `CallRefused`. */
+  readonly call: (call: IncomingCall) => Promise<Uint8Array>;
   /** Absent when HTTP is not served. */
   readonly httpAddress: string | undefined;
   /** Resolves, with the reason, when only a restart can help: what the catalog holds is not known any more, or the data directory is gone. */
@@ -129,23 +132,22 @@ async function open(options: ServerOptions, closing: Closing): Promise<RunningSe
   signal?.throwIfAborted();
   const planes = await openPlanes(options, dir, closing);
   signal?.throwIfAborted();
-  const grpcAddress = await openProxy(options, planes, closing);
+  const proxy = await openProxy(options, planes, closing);
   const httpAddress = await openAdmin(options, planes.coordinator, closing);
   signal?.throwIfAborted();
   return {
-    grpcAddress,
+    ...proxy,
     httpAddress,
     failed: Promise.race([planes.catalog.failed.then(restartable), lost]),
     close: () => closing.close(),
   };
 }
 
-/** Resolves with the address. */
 async function openProxy(
   { config, log, grpc }: ServerOptions,
   { catalog: _, ...planes }: Planes,
   closing: Closing,
-): Promise<string> {
+): Promise<Pick<RunningServer, 'grpcAddress' | 'call'>> {
   const socket = grpc === 'private' ? await privateSocket(config['localStorage.path']) : undefined;
   if (socket !== undefined) closing.add(() => socket.remove());
   const host = grpc === 'private' ? LOOPBACK : config['proxy.ip'];
@@ -164,7 +166,10 @@ async function openProxy(
     },
   });
   closing.add(() => proxy.stop());
-  return socket === undefined ? `${host}:${proxy.port}` : `unix:${socket.path}`;
+  return {
+    grpcAddress: socket === undefined ? `${host}:${proxy.port}` : `unix:${socket.path}`,
+    call: (call) => proxy.call(call),
+  };
 }
 
 async function openAdmin(

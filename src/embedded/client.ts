@@ -1,14 +1,17 @@
 /** The official client, when it is installed: a program may use another one, and then need not have it. */
+import type { ChannelOptions } from '@grpc/grpc-js';
 import type { MilvusClient as Client } from '@zilliz/milvus2-sdk-node';
 import { DbError } from '../errors/db-error.ts';
+import type { RunningServer } from '../server.ts';
+import { LocalChannel } from './channel.ts';
 
 const PACKAGE = '@zilliz/milvus2-sdk-node';
 
-/** A client that is connected. Throws `parameter-missing` when the package is not there. */
-export async function connect(address: string): Promise<Client> {
+/** A client that is connected, without a socket. Throws `parameter-missing` when the package is not there. */
+export async function connect(server: RunningServer): Promise<Client> {
   const { MilvusClient } = await load();
-  // Of its own: a connection out of the pool of all clients would outlive the database.
-  const client = new MilvusClient({ address, channelOptions: { 'grpc.use_local_subchannel_pool': 1 } });
+  const channel = { channelFactoryOverride: () => new LocalChannel(server) };
+  const client = new MilvusClient({ address: server.grpcAddress, channelOptions: channel as ChannelOptions });
   try {
     await client.connectPromise;
     return client;

@@ -54,7 +54,7 @@ export class Tidemark implements AsyncDisposable {
    */
   async client(): Promise<MilvusClient> {
     if (this.#closing !== undefined) throw this.#closed();
-    this.#client ??= connect(this.address);
+    this.#client ??= connect(this.#server);
     try {
       return await this.#client;
     } catch (error) {

@@ -25,6 +25,10 @@ export class MessageReader {
     this.#admit = admit;
   }
 
+  get isWhole(): boolean {
+    return this.#received === this.#body?.length;
+  }
+
   /** Throws `CallRefused` when it is too long or followed by something. */
   push(chunk: Uint8Array): void {
     let at = 0;
@@ -39,7 +43,7 @@ export class MessageReader {
     this.#received += rest.length;
   }
 
-  /** At the end of the request. Throws `CallRefused` when there is no whole message. */
+  /** When it is whole, or at the end of the request. Throws `CallRefused` when there is no whole message. */
   finish(): GrpcMessage {
     if (this.#body === undefined || this.#received < this.#body.length)
       throw new CallRefused(grpcStatus.internal, 'the request ended before its message did');

@@ -116,6 +116,26 @@ test('an answer ends with status 0 in the trailers', () =>
     assert.deepEqual([...body], [0, 0, 0, 0, 2, 1, 2]);
   }));
 
+test('a request that is never ended is answered when its message is whole, and its stream ends', () =>
+  withTransport(echo, async ({ port }) => {
+    const session = connect(`http://127.0.0.1:${port}`);
+    const headers = { ':method': 'POST', ':path': '/s.S/Echo', 'content-type': 'application/grpc' };
+    for (const length of [0, 3, 200_000]) {
+      const stream = session.request(headers, { endStream: false });
+      const trailers = new Promise<IncomingHttpHeaders>((resolve) => stream.once('trailers', resolve));
+      const closed = new Promise((resolve) => stream.once('close', resolve));
+      let received = 0;
+      stream.on('data', (chunk: Buffer) => {
+        received += chunk.length;
+      });
+      for (const piece of frameMessage(new Uint8Array(length))) stream.write(piece);
+      assert.equal((await trailers)['grpc-status'], '0');
+      await closed;
+      assert.equal(received, length + 5);
+    }
+    session.destroy();
+  }));
+
 test('compressed requests are read; what decompresses to too much, is damaged or unknown is refused', () =>
   withTransport(echo, async (transport) => {
     const compressed = (bytes: Uint8Array): Uint8Array[] => {

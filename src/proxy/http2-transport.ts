@@ -17,7 +17,14 @@ import { gunzip, inflate } from 'node:zlib';
 import { DbError, messageOf } from '../errors/db-error.ts';
 import type { Clock } from '../support/clock.ts';
 import { encodeStatusText, frameMessage, MessageReader, timeoutMs } from './grpc-frames.ts';
-import { CallRefused, grpcStatus, type Transport, type TransportOptions } from './transport.ts';
+import {
+  CallRefused,
+  grpcStatus,
+  refusedAs,
+  requireSize,
+  type Transport,
+  type TransportOptions,
+} from './transport.ts';
 
 /** Bytes a client may send ahead: on one call, and on all calls of a connection. */
 const STREAM_WINDOW_BYTES = 4 << 20;
@@ -62,16 +69,12 @@ class Calls {
       stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true });
       return;
     }
-    this.#serve(stream, headers).then(
-      (body) => this.#answer(stream, body),
-      (error: unknown) =>
-        refuse(
-          stream,
-          error instanceof CallRefused
-            ? error
-            : new CallRefused(grpcStatus.internal, 'internal error of the server'),
-        ),
-    );
+    this.#serve(stream, headers)
+      .catch(refusedAs)
+      .then(
+        (body) => this.#answer(stream, body),
+        (refused: CallRefused) => refuse(stream, refused),
+      );
   }
 
   #answer(stream: ServerHttp2Stream, body: Uint8Array): void {
@@ -131,11 +134,7 @@ class Calls {
 
   #admit(length: number): void {
     const { maxReceiveBytes, maxIncomingBytes } = this.#options;
-    if (length > maxReceiveBytes)
-      throw new CallRefused(
-        grpcStatus.resourceExhausted,
-        `received message larger than max (${length} vs. ${maxReceiveBytes})`,
-      );
+    requireSize(length, maxReceiveBytes);
     const held = this.#incomingBytes + this.#outgoingBytes;
     if (held > 0 && held + length > maxIncomingBytes)
       throw new CallRefused(grpcStatus.resourceExhausted, 'too many calls at once; try again');
@@ -170,22 +169,28 @@ const first = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
 /** Rejects with `CallRefused`; a client that went away is one, too. */
+/**
+ * Resolves when the message is whole, or with the end of the request: the official client never ends the request of a call that it
+ * tries again.
+ */
 function readAll(stream: ServerHttp2Stream, reader: MessageReader): Promise<void> {
   return new Promise((resolve, reject) => {
+    const read = () => {
+      stream.setTimeout(0);
+      resolve();
+    };
     stream.setTimeout(STALLED_MS, () => {
       reject(new CallRefused(grpcStatus.deadlineExceeded, 'the request stalled'));
     });
     stream.on('data', (chunk: Buffer) => {
       try {
         reader.push(chunk);
+        if (reader.isWhole) read();
       } catch (error) {
         reject(error);
       }
     });
-    stream.once('end', () => {
-      stream.setTimeout(0);
-      resolve();
-    });
+    stream.once('end', read);
     stream.once('close', () => {
       // Every call ends so: an error with its stack is made only for a request that was not whole.
       if (!stream.readableEnded) reject(new CallRefused(grpcStatus.cancelled, 'the client went away'));
@@ -196,7 +201,10 @@ function readAll(stream: ServerHttp2Stream, reader: MessageReader): Promise<void
 function answer(stream: ServerHttp2Stream, body: Uint8Array): void {
   stream.setTimeout(STALLED_MS, () => stream.close(constants.NGHTTP2_CANCEL));
   stream.respond(answerHeaders, { waitForTrailers: true });
-  stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+  stream.once('wantTrailers', () => {
+    stream.sendTrailers({ 'grpc-status': '0' });
+    closeUnended(stream);
+  });
   const pieces = frameMessage(body);
   const last = pieces.pop();
   for (const piece of pieces) stream.write(piece);
@@ -209,7 +217,11 @@ function refuse(stream: ServerHttp2Stream, { grpcStatus: status, message }: Call
     { ...answerHeaders, 'grpc-status': String(status), 'grpc-message': encodeStatusText(message) },
     { endStream: true },
   );
-  // What still comes of the request is not wanted. Not in the same turn: a reset overtakes headers that are not sent yet.
+  closeUnended(stream);
+}
+
+/** What still comes of the request is not wanted. Not in the same turn: a reset overtakes headers that are not sent yet. */
+function closeUnended(stream: ServerHttp2Stream): void {
   if (!stream.readableEnded) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }
 

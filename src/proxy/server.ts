@@ -6,7 +6,14 @@ import { messageOf } from '../errors/db-error.ts';
 import { defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
 import { listenHttp2 } from './http2-transport.ts';
 import { insteadOf, service } from './service.ts';
-import { CallRefused, grpcStatus, type IncomingCall, type Transport } from './transport.ts';
+import {
+  CallRefused,
+  grpcStatus,
+  type IncomingCall,
+  refusedAs,
+  requireSize,
+  type Transport,
+} from './transport.ts';
 import {
   allRpcs,
   answersStatus,
@@ -39,6 +46,8 @@ export class MilvusServer {
   #transport: Transport | undefined;
   #running = 0;
   #runningBytes = 0;
+  /** Calls of this process that are being answered. */
+  readonly #calls = new Set<Promise<unknown>>();
   #stopping: Promise<void> | undefined;
   #saidDroppedMs = Number.NEGATIVE_INFINITY;
 
@@ -73,6 +82,18 @@ export class MilvusServer {
     return this.#transport?.port ?? 0;
   }
 
+  /** A call from this process, past the transport. `body` becomes the server's. Rejects with `CallRefused`, and with nothing else. */
+  async call(call: IncomingCall): Promise<Uint8Array> {
+    requireSize(call.body.length, this.#services.limits.maxReceiveBytes);
+    const answer = this.#answer(call).catch(refusedAs);
+    this.#calls.add(answer);
+    try {
+      return await answer;
+    } finally {
+      this.#calls.delete(answer);
+    }
+  }
+
   /** Refuses new calls, waits for running ones up to `limits.drainMs`, then cuts off the rest. Idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
@@ -82,11 +103,15 @@ export class MilvusServer {
   async #stop(): Promise<void> {
     const { clock, limits, log } = this.#services;
     const patience = new AbortController();
-    const drained = this.#transport?.drain().then(() => patience.abort());
+    const drained = this.#drain().then(() => patience.abort());
     await clock.sleep(limits.drainMs, patience.signal).catch(() => undefined);
     if (!patience.signal.aborted) log.warn('proxy-calls-cut-off', { running: this.#running });
     this.#transport?.close();
     await drained;
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.all([this.#transport?.drain(), Promise.allSettled(this.#calls)]);
   }
 
   /** Said once a minute at most: whoever opens so many opens more. */

@@ -29,6 +29,22 @@ export class CallRefused extends Error {
   }
 }
 
+/** What a call that fails is told: the refusal itself, else that the fault is ours. Throws always. */
+export function refusedAs(error: unknown): never {
+  throw error instanceof CallRefused
+    ? error
+    : new CallRefused(grpcStatus.internal, 'internal error of the server');
+}
+
+/** Throws `CallRefused` when a request is too large. */
+export function requireSize(length: number, maxReceiveBytes: number): void {
+  if (length > maxReceiveBytes)
+    throw new CallRefused(
+      grpcStatus.resourceExhausted,
+      `received message larger than max (${length} vs. ${maxReceiveBytes})`,
+    );
+}
+
 export interface TransportOptions {
   readonly host: string;
   /** 0: any free port. */

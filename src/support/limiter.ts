@@ -27,6 +27,8 @@ export async function mapLimited<T, R>(
   limit: number,
   work: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
+  const [only] = items;
+  if (items.length === 1) return [await work(only as T, 0)];
   const results: R[] = new Array<R>(items.length);
   const failures: unknown[] = [];
   let next = 0;

@@ -111,9 +111,10 @@ export async function hybridSearch(body: Uint8Array, call: CallContext): Promise
   const searches: SearchRequest[] = [];
   for (const sub of request.requests) {
     const asked = { ...sub, partition_names: namesOf(sub, request) };
-    refuseUnserved(asked, flattenParams(sub.search_params));
+    const own = flattenParams(sub.search_params);
+    refuseUnserved(asked, own);
     if (sub.ids) throw invalid('search by ids is not supported in hybrid search');
-    const parts = { page: searchPage(sub, page), grouping, output: [] };
+    const parts = { params: own, page: searchPage(sub, page), grouping, output: [] };
     const search = await searchOf(call, at, info, asked, parts);
     checkSearch(search, searches[0]?.queryCount ?? search.queryCount);
     searches.push(search);

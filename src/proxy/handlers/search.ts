@@ -10,7 +10,7 @@ import type { SearchRequest, SearchResult } from '../../querynode/api.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
-import { flattenParams, integerParam } from '../wire/key-values.ts';
+import { flattenParams, fromProperties, integerParam } from '../wire/key-values.ts';
 import { decodePlaceholders } from '../wire/placeholder.ts';
 import { encodeSearchResults, type Highlight } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
@@ -84,7 +84,7 @@ function comparedBy(
   asked: string | undefined,
 ): Compared {
   const index = indexesOf(call, at).find(({ fieldName }) => fieldName === field.name)?.index;
-  const params = flattenOf(index?.params ?? {});
+  const params = flattenOf(index?.params ?? none);
   const [fallback = 'COSINE'] = metricsOf(field);
   const built = requireMetric(params['metric_type'] ?? asked ?? fallback);
   if (asked !== undefined && requireMetric(asked) !== built)
@@ -103,10 +103,21 @@ function indexesOf(call: CallContext, at: CollectionName) {
   }
 }
 
-const flattenOf = (params: Properties): Properties =>
-  flattenParams(Object.entries(params).map(([key, value]) => ({ key, value })));
+const none: Properties = {};
+const flattened = new WeakMap<Properties, Properties>();
+
+/** Parameters of a record, which never change. */
+function flattenOf(params: Properties): Properties {
+  const known = flattened.get(params);
+  if (known !== undefined) return known;
+  const flat = flattenParams(fromProperties(params));
+  flattened.set(params, flat);
+  return flat;
+}
 
 export interface SearchParts {
+  /** Of the request, flattened. */
+  readonly params: Properties;
   readonly page: Page;
   readonly grouping: Grouping | undefined;
   /** The fields to hand out. */
@@ -119,15 +130,14 @@ export async function searchOf(
   at: CollectionName,
   info: CollectionInfo,
   request: MilvusSearchRequest,
-  { page, grouping, output }: SearchParts,
+  { params, page, grouping, output }: SearchParts,
 ): Promise<SearchRequest> {
-  const params = flattenParams(request.search_params);
   const { collection } = info;
   const { schema } = collection;
   const field = vectorField(schema, params['anns_field']);
   checkVectorSearchParams(params);
   const compared = comparedBy(call, at, field, params['metric_type']);
-  const queries = await queriesOf(call, info, request, field);
+  const queries = await queriesOf(call, info, request, { field, params });
   const queryCount = queryCountOf(queries);
   const hits = queryCount * page.topK * (grouping?.size ?? 1);
   if (hits > MAX_HITS)
@@ -165,24 +175,25 @@ function groupPart(grouping: Grouping | undefined): Pick<SearchRequest, 'groupBy
   return { groupBy: { fieldId, size, isStrict } };
 }
 
-/** The field and what it is searched for. Throws `parameter-invalid`. */
-function searchedOf(request: MilvusSearchRequest, schema: CollectionSchema): Searched {
-  const params = flattenParams(request.search_params);
-  const field = vectorField(schema, params['anns_field']);
-  const placeholders = decodePlaceholders(request.placeholder_group ?? new Uint8Array(0));
-  return { schema, field, placeholders, params };
-}
+type Asked = Pick<Searched, 'field' | 'params'>;
+
+/** What the field is searched for. Throws `parameter-invalid`. */
+const searchedOf = (request: MilvusSearchRequest, schema: CollectionSchema, asked: Asked): Searched => ({
+  ...asked,
+  schema,
+  placeholders: decodePlaceholders(request.placeholder_group ?? new Uint8Array(0)),
+});
 
 async function queriesOf(
   call: CallContext,
   info: CollectionInfo,
   request: MilvusSearchRequest,
-  field: FieldSchema,
+  asked: Asked,
 ): Promise<QueryColumn> {
   const { ids } = request;
   const queries = ids
-    ? await queriesOfIds(call, info, field, ids)
-    : await searchQueries(call, searchedOf(request, info.collection.schema));
+    ? await queriesOfIds(call, info, asked.field, ids)
+    : await searchQueries(call, searchedOf(request, info.collection.schema, asked));
   const queryCount = queryCountOf(queries);
   if (request.nq > 0n && request.nq !== BigInt(queryCount))
     throw invalid(`nq [${request.nq}] is invalid: the request holds ${queryCount} vectors`);
@@ -193,9 +204,8 @@ async function queriesOf(
 function wholePart(
   request: MilvusSearchRequest,
   search: SearchRequest,
-  schema: CollectionSchema,
+  { schema, params }: { readonly schema: CollectionSchema; readonly params: Properties },
 ): SearchRequest {
-  const params = flattenParams(request.search_params);
   const orderBy = orderOf(params, schema);
   const iterator = iteratorOf(params);
   const isIterating = iterator !== undefined || isTrue(params, 'iterator');
@@ -291,10 +301,13 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   const highlighting =
     request.highlighter === null || request.highlighter === undefined
       ? undefined
-      : highlightingOf(request.highlighter, searchedOf(request, schema));
+      : highlightingOf(
+          request.highlighter,
+          searchedOf(request, schema, { field: vectorField(schema, params['anns_field']), params }),
+        );
   const fieldIds = new Set([...fieldIdsOf(output), ...highlightedIds(highlighting)]);
-  const parts = { page, grouping, output: [...fieldIds] };
-  const whole = wholePart(request, await searchOf(call, at, info, request, parts), schema);
+  const parts = { params, page, grouping, output: [...fieldIds] };
+  const whole = wholePart(request, await searchOf(call, at, info, request, parts), { schema, params });
   const answered = {
     info,
     output,

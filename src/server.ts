@@ -79,6 +79,8 @@ export interface RunningServer {
   readonly grpcAddress: string;
   /** A gRPC call of this process that goes through no socket. `body` becomes the server's. Rejects with `CallRefused`. */
   readonly call: (call: IncomingCall) => Promise<Uint8Array>;
+  /** As `call`, but what fails is thrown: `DbError`, or `CallRefused`. */
+  readonly ask: (call: IncomingCall) => Promise<Uint8Array>;
   /** Absent when HTTP is not served. */
   readonly httpAddress: string | undefined;
   /** Resolves, with the reason, when only a restart can help: what the catalog holds is not known any more, or the data directory is gone. */
@@ -147,7 +149,7 @@ async function openProxy(
   { config, log, grpc }: ServerOptions,
   { catalog: _, ...planes }: Planes,
   closing: Closing,
-): Promise<Pick<RunningServer, 'grpcAddress' | 'call'>> {
+): Promise<Pick<RunningServer, 'grpcAddress' | 'call' | 'ask'>> {
   const socket = grpc === 'private' ? await privateSocket(config['localStorage.path']) : undefined;
   if (socket !== undefined) closing.add(() => socket.remove());
   const host = grpc === 'private' ? LOOPBACK : config['proxy.ip'];
@@ -169,6 +171,7 @@ async function openProxy(
   return {
     grpcAddress: socket === undefined ? `${host}:${proxy.port}` : `unix:${socket.path}`,
     call: (call) => proxy.call(call),
+    ask: (call) => proxy.ask(call),
   };
 }
 

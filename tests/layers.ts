@@ -64,7 +64,7 @@ export const layers = {
   /** `coordinator`: the types of what the admin server answers. */
   cli: ['support', 'errors', 'config', 'model', 'coordinator', 'server'],
   /** Tidemark in the process of its caller. */
-  embedded: ['support', 'errors', 'config', 'proxy', 'server'],
+  embedded: ['support', 'errors', 'config', 'model', 'proxy', 'server'],
   server: '*',
   'server-limits': '*',
   worker: '*',

@@ -1,6 +1,8 @@
 import { DbError } from '../errors/db-error.ts';
 import type { RunningServer } from '../server.ts';
 import { connect } from './client.ts';
+import { ServerCollection } from './collection.ts';
+import type { Collection } from './columns.ts';
 import type { OpenOptions } from './options.ts';
 
 // biome-ignore lint/suspicious/noTsIgnore: an error only where the package is missing, which it may be; then the type is `any`.
@@ -61,6 +63,14 @@ export class Tidemark implements AsyncDisposable {
       this.#client = undefined;
       throw this.#closing === undefined ? error : this.#closed();
     }
+  }
+
+  /**
+   * Rows of a collection in columns, without a client: what carries vectors, as typed arrays from end to end. It need not exist yet: making,
+   * indexing and loading it is the client's. `database`: `default` unless given.
+   */
+  collection(name: string, database = ''): Collection {
+    return new ServerCollection((call) => this.#server.ask(call), name, database);
   }
 
   #closed(): DbError {

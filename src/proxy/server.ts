@@ -2,7 +2,7 @@
  * The Milvus gRPC server: takes calls, answers each exactly once, and stops without cutting off what is running.
  * Every failure becomes a status; only a fault of ours is logged.
  */
-import { messageOf } from '../errors/db-error.ts';
+import { DbError, messageOf } from '../errors/db-error.ts';
 import { defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
 import { listenHttp2 } from './http2-transport.ts';
 import { insteadOf, service } from './service.ts';
@@ -73,7 +73,7 @@ export class MilvusServer {
       clock: services.clock,
       served: Object.keys(service),
       unserved: new Map(allRpcs.filter((rpc) => !isServed(rpc)).map((rpc) => [rpc, refusalOf(rpc)])),
-      answer: (call) => server.#answer(call),
+      answer: (call) => server.#answer(call, failure),
     });
     return server;
   }
@@ -83,9 +83,18 @@ export class MilvusServer {
   }
 
   /** A call from this process, past the transport. `body` becomes the server's. Rejects with `CallRefused`, and with nothing else. */
-  async call(call: IncomingCall): Promise<Uint8Array> {
+  call(call: IncomingCall): Promise<Uint8Array> {
+    return this.#local(call, failure).catch(refusedAs);
+  }
+
+  /** As `call`, but what fails is thrown: `DbError`, or `CallRefused`. The status of an answer says success. */
+  ask(call: IncomingCall): Promise<Uint8Array> {
+    return this.#local(call, thrown);
+  }
+
+  async #local(call: IncomingCall, failed: Failed): Promise<Uint8Array> {
     requireSize(call.body.length, this.#services.limits.maxReceiveBytes);
-    const answer = this.#answer(call).catch(refusedAs);
+    const answer = this.#answer(call, failed);
     this.#calls.add(answer);
     try {
       return await answer;
@@ -123,7 +132,7 @@ export class MilvusServer {
     log.warn('connections-are-dropped', { maxConnections: limits.maxConnections });
   }
 
-  async #answer({ rpc, body, metadata }: IncomingCall): Promise<Uint8Array> {
+  async #answer({ rpc, body, metadata }: IncomingCall, failed: Failed): Promise<Uint8Array> {
     const { limits, log } = this.#services;
     if (!isServed(rpc)) throw new CallRefused(grpcStatus.unimplemented, refusalOf(rpc));
     if (this.#stopping !== undefined)
@@ -144,7 +153,7 @@ export class MilvusServer {
       return await service[rpc].answer(body, call);
     } catch (error) {
       if (isFault(error)) log.error('rpc-failed', { rpc, error: messageOf(error), stack: stackOf(error) });
-      return failure(rpc, error);
+      return failed(rpc, error);
     } finally {
       this.#running--;
       this.#runningBytes -= length;
@@ -157,6 +166,14 @@ function refusalOf(rpc: string): string {
 }
 
 const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined);
+
+/** Says that a call has failed: the answer, or an error. */
+type Failed = (rpc: RpcName, error: unknown) => Uint8Array;
+
+function thrown(_rpc: RpcName, error: unknown): never {
+  if (error instanceof DbError) throw error;
+  throw new DbError('internal', 'internal error; the log has the details', { cause: error });
+}
 
 function failure(rpc: RpcName, error: unknown): Uint8Array {
   const status = statusOf(error);

@@ -15,7 +15,7 @@ import { type SpawnedServer, spawnServer } from '../../demo/server.ts';
 import { heading } from '../report.ts';
 import type { Job, Outcome } from './program.ts';
 import { makeSet, type SetOptions, type VectorSet } from './sets.ts';
-import { BASE, middle, printBuild, printFilters, printSearch, type Result } from './tables.ts';
+import { BASE, COLUMNS, middle, printBuild, printFilters, printSearch, type Result } from './tables.ts';
 import { makeTexts, type TextSet } from './texts.ts';
 
 const { values: flags } = parseArgs({
@@ -39,8 +39,10 @@ const isWanted = (system: string) =>
   wanted.length === 0 || wanted.some((part) => system.toLowerCase().includes(part.toLowerCase()));
 
 const SERVER = 'Tidemark server';
-const vectorSystems = [BASE, SERVER, 'LanceDB HNSW_SQ', 'LanceDB IVF_PQ', 'zvec HNSW'].filter(isWanted);
-const textSystems = [BASE, SERVER, 'LanceDB FTS', 'zvec FTS'].filter(isWanted);
+const vectorSystems = [COLUMNS, BASE, SERVER, 'LanceDB HNSW_SQ', 'LanceDB IVF_PQ', 'zvec HNSW'].filter(
+  isWanted,
+);
+const textSystems = [COLUMNS, BASE, SERVER, 'LanceDB FTS', 'zvec FTS'].filter(isWanted);
 
 const root = mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 // Sockets and whatever else the systems put aside go with the rest.

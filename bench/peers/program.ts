@@ -5,8 +5,9 @@ import { ask, type Measured, measured, warm } from './asking.ts';
 import { lanceTexts, lanceVectors } from './lancedb.ts';
 import { type Answers, BELOW, K, NUMBERS, numberOf, type VectorSet } from './sets.ts';
 import { BATCH, type Knob, NotInstalled, type TextSystem, type VectorSystem } from './system.ts';
+import { COLUMNS } from './tables.ts';
 import type { TextQueries, TextSet } from './texts.ts';
-import { tidemarkTexts, tidemarkVectors } from './tidemark.ts';
+import { tidemarkTexts, tidemarkVectors, type Way } from './tidemark.ts';
 import { zvecTexts, zvecVectors } from './zvec.ts';
 
 export interface Job {
@@ -48,15 +49,20 @@ async function peakMb(): Promise<number> {
 /** The peak counts from now, where the system can do that. */
 const resetPeak = () => writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
 
+const way = (): Way => {
+  if (job.server !== undefined) return { kind: 'server', address: job.server.address };
+  return { kind: job.system === COLUMNS ? 'columns' : 'client' };
+};
+
 const openVectors = (set: VectorSet): Promise<VectorSystem> => {
-  const { system, dir, server } = job;
-  if (system.startsWith('Tidemark')) return tidemarkVectors(dir, set, server?.address);
+  const { system, dir } = job;
+  if (system.startsWith('Tidemark')) return tidemarkVectors(dir, set, way());
   if (system.startsWith('zvec')) return zvecVectors(dir, set);
   return lanceVectors(dir, set, system.endsWith('PQ') ? 'ivfPq' : 'hnswSq');
 };
 const openTexts = (): Promise<TextSystem> => {
-  const { system, dir, server } = job;
-  if (system.startsWith('Tidemark')) return tidemarkTexts(dir, server?.address);
+  const { system, dir } = job;
+  if (system.startsWith('Tidemark')) return tidemarkTexts(dir, way());
   return system.startsWith('zvec') ? zvecTexts(dir) : lanceTexts(dir);
 };
 

@@ -10,6 +10,8 @@ export interface Result {
 
 /** Everything is compared with it: it is in its caller's process, as the peers are. */
 export const BASE = 'Tidemark embedded';
+/** The same database by `db.collection(name)`. */
+export const COLUMNS = 'Tidemark columns';
 
 /** Medians of outcomes that have the same shape, number by number. */
 export function middle<T>(outcomes: readonly T[]): T {

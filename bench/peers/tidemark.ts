@@ -1,8 +1,15 @@
-/** Tidemark through the official client: of a server in another process, or opened in this one. */
+/** Tidemark through the official client, of a server in another process or opened in this one, and by columns. */
 import { DataType, FunctionType, MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { ok } from '../../demo/table.ts';
-import { Tidemark } from '../../src/index.ts';
+import { type Collection, Tidemark } from '../../src/index.ts';
 import type { Knob, TextSystem, VectorShape, VectorSystem } from './system.ts';
+
+/** How rows go in and questions are asked. */
+export type Way =
+  | { readonly kind: 'client' }
+  /** `db.collection(name)`. */
+  | { readonly kind: 'columns' }
+  | { readonly kind: 'server'; readonly address: string };
 
 /** Larger requests cost the client's encoder more for each number: it makes one array, and one text, of all of them. */
 const REQUEST_FLOATS = 500_000;
@@ -10,15 +17,19 @@ const REQUEST_FLOATS = 500_000;
 interface Door {
   /** One for each lane. */
   readonly clients: readonly MilvusClient[];
+  /** Rows and questions go by columns where it is there. */
+  readonly collection?: Collection;
   close(): Promise<void>;
 }
 
-/** With an address eight clients, each with its own connection; else the database in this process and the client it hands out. */
-async function enter(dir: string, address: string | undefined): Promise<Door> {
-  if (address === undefined) {
+/** Eight clients of a server, each with its own connection; else the database in this process and the client it hands out. */
+async function enter(dir: string, way: Way, name: string): Promise<Door> {
+  if (way.kind !== 'server') {
     const db = await Tidemark.open({ dir });
-    return { clients: [await db.client()], close: () => db.close() };
+    const columns = way.kind === 'columns' ? { collection: db.collection(name) } : {};
+    return { clients: [await db.client()], ...columns, close: () => db.close() };
   }
+  const { address } = way;
   const clients = Array.from({ length: 8 }, () => new MilvusClient({ address }));
   await Promise.all(clients.map(({ connectPromise }) => connectPromise));
   return {
@@ -47,18 +58,20 @@ async function indexed(client: MilvusClient, collection_name: string): Promise<v
   }
 }
 
-const about = (address: string | undefined) =>
-  address === undefined
-    ? 'Tidemark.open and the client it hands out, over a Unix socket in the same process'
-    : 'server process, official client in another (a connection a client)';
+const about = ({ kind }: Way) =>
+  ({
+    client: 'Tidemark.open and the official client it hands out, in the same process',
+    columns: 'Tidemark.open and db.collection(name), in the same process',
+    server: 'server process, official client in another (a connection a client)',
+  })[kind];
 
 export async function tidemarkVectors(
   dir: string,
   { dim, metric }: VectorShape,
-  address?: string,
+  way: Way,
 ): Promise<VectorSystem> {
   const collection_name = 'rows';
-  const door = await enter(dir, address);
+  const door = await enter(dir, way, collection_name);
   const client = first(door);
   const fields = [
     { name: 'id', data_type: DataType.Int64, is_primary_key: true },
@@ -78,9 +91,14 @@ export async function tidemarkVectors(
   await ok(client.createIndex({ collection_name, field_name: 'number', index_type: 'STL_SORT' }));
   await ok(client.loadCollectionSync({ collection_name }));
   return {
-    about: `${about(address)}; HNSW, M 16, efConstruction 128, STL_SORT on the number`,
+    about: `${about(way)}; HNSW, M 16, efConstruction 128, STL_SORT on the number`,
     ladders: [[16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768].map((ef) => ({ ef }))],
     insert: async (firstId, vectors, numbers) => {
+      if (door.collection) {
+        const id = BigInt64Array.from(numbers, (_, i) => BigInt(firstId + i));
+        await door.collection.insert({ id, number: numbers, vector: vectors });
+        return;
+      }
       const step = Math.max(1, Math.floor(REQUEST_FLOATS / dim));
       for (let from = 0; from < numbers.length; from += step) {
         const data = Array.from(numbers.subarray(from, from + step), (number, i) => ({
@@ -96,6 +114,11 @@ export async function tidemarkVectors(
     },
     index: () => indexed(client, collection_name),
     search: async (vector, limit, knob: Knob, lane, below) => {
+      const filter = below === undefined ? {} : { filter: `number < ${below}` };
+      if (door.collection) {
+        const hits = await door.collection.search({ data: vector, limit, params: knob as never, ...filter });
+        return Array.from(hits.ids as BigInt64Array, Number);
+      }
       const { status, results } = await laneOf(door, lane).search({
         collection_name,
         anns_field: 'vector',
@@ -104,7 +127,7 @@ export async function tidemarkVectors(
         params: knob,
         // The client asks for every field, the vector too, when it is not told.
         output_fields: ['id'],
-        ...(below === undefined ? {} : { filter: `number < ${below}` }),
+        ...filter,
       } as never);
       await ok(Promise.resolve(status));
       return (results as unknown as { id: string }[]).map(({ id }) => Number(id));
@@ -113,9 +136,9 @@ export async function tidemarkVectors(
   };
 }
 
-export async function tidemarkTexts(dir: string, address?: string): Promise<TextSystem> {
+export async function tidemarkTexts(dir: string, way: Way): Promise<TextSystem> {
   const collection_name = 'texts';
-  const door = await enter(dir, address);
+  const door = await enter(dir, way, collection_name);
   const client = first(door);
   await ok(
     client.createCollection({
@@ -146,8 +169,12 @@ export async function tidemarkTexts(dir: string, address?: string): Promise<Text
   );
   await ok(client.loadCollectionSync({ collection_name }));
   return {
-    about: `${about(address)}; BM25 function, standard analyzer, SPARSE_INVERTED_INDEX`,
+    about: `${about(way)}; BM25 function, standard analyzer, SPARSE_INVERTED_INDEX`,
     insert: async (firstId, texts) => {
+      if (door.collection) {
+        await door.collection.insert({ id: texts.map((_, i) => firstId + i), text: texts });
+        return;
+      }
       const data = texts.map((text, i) => ({ id: firstId + i, text }));
       await ok(client.insert({ collection_name, data }).then(({ status }) => status));
     },
@@ -156,6 +183,10 @@ export async function tidemarkTexts(dir: string, address?: string): Promise<Text
     },
     index: () => indexed(client, collection_name),
     search: async (words, limit, lane) => {
+      if (door.collection) {
+        const { ids } = await door.collection.search({ data: words, limit });
+        return Array.from(ids as BigInt64Array, Number);
+      }
       const { status, results } = await laneOf(door, lane).search({
         collection_name,
         anns_field: 'sparse',

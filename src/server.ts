@@ -27,7 +27,6 @@ import type { NodeId } from './model/ids.ts';
 import { defaultLimits } from './proxy/context.ts';
 import { privateSocket } from './proxy/private-socket.ts';
 import { MilvusServer } from './proxy/server.ts';
-import type { IncomingCall } from './proxy/transport.ts';
 import { ArenaEngine } from './querynode/arena-engine.ts';
 import { LocalQueryNode } from './querynode/querynode.ts';
 import { WorkerFiles } from './querynode/segment-files.ts';
@@ -77,10 +76,8 @@ export interface ServerOptions {
 export interface RunningServer {
   /** What a client is given: `host:port` or `unix:/path`. */
   readonly grpcAddress: string;
-  /** A gRPC call of this process that goes through no socket. `body` becomes the server's. Rejects with `CallRefused`. */
-  readonly call: (call: IncomingCall) => Promise<Uint8Array>;
-  /** As `call`, but what fails is thrown: `DbError`, or `CallRefused`. */
-  readonly ask: (call: IncomingCall) => Promise<Uint8Array>;
+  /** Calls of this process, which go through no socket. */
+  readonly calls: Pick<MilvusServer, 'call' | 'ask' | 'search'>;
   /** Absent when HTTP is not served. */
   readonly httpAddress: string | undefined;
   /** Resolves, with the reason, when only a restart can help: what the catalog holds is not known any more, or the data directory is gone. */
@@ -149,7 +146,7 @@ async function openProxy(
   { config, log, grpc }: ServerOptions,
   { catalog: _, ...planes }: Planes,
   closing: Closing,
-): Promise<Pick<RunningServer, 'grpcAddress' | 'call' | 'ask'>> {
+): Promise<Pick<RunningServer, 'grpcAddress' | 'calls'>> {
   const socket = grpc === 'private' ? await privateSocket(config['localStorage.path']) : undefined;
   if (socket !== undefined) closing.add(() => socket.remove());
   const host = grpc === 'private' ? LOOPBACK : config['proxy.ip'];
@@ -170,8 +167,7 @@ async function openProxy(
   closing.add(() => proxy.stop());
   return {
     grpcAddress: socket === undefined ? `${host}:${proxy.port}` : `unix:${socket.path}`,
-    call: (call) => proxy.call(call),
-    ask: (call) => proxy.ask(call),
+    calls: proxy,
   };
 }
 

@@ -8,7 +8,10 @@ import type { RunningServer } from '../server.ts';
 import type { Clock } from '../support/clock.ts';
 import { backgroundClock, systemClock } from '../support/system-clock.ts';
 
-type CalledServer = Pick<RunningServer, 'call' | 'grpcAddress'>;
+type CalledServer = {
+  readonly grpcAddress: string;
+  readonly calls: Pick<RunningServer['calls'], 'call'>;
+};
 type Call = ReturnType<ChannelInterface['createCall']>;
 type Deadline = Parameters<ChannelInterface['createCall']>[1];
 type Status = Parameters<Call['cancelWithStatus']>[0];
@@ -39,7 +42,7 @@ export class LocalChannel implements ChannelInterface {
     const rpc = method.slice(method.lastIndexOf('/') + 1);
     const send = async (body: Uint8Array, metadata: Metadata): Promise<Uint8Array> => {
       if (this.#isClosed) throw new CallRefused(grpcStatus.unavailable, 'the client is closed');
-      const answer = await this.#server.call({
+      const answer = await this.#server.calls.call({
         rpc,
         body,
         metadata: (key) => metadata.get(key)[0]?.toString(),

@@ -3,14 +3,18 @@
  * and go the same way through the server; only the client's own work is left out.
  */
 import { DbError } from '../errors/db-error.ts';
-import { CallRefused, type IncomingCall } from '../proxy/transport.ts';
-import { type MilvusDescribeCollectionResponse, rpcTypes } from '../proxy/wire/descriptor.generated.ts';
+import { CallRefused } from '../proxy/transport.ts';
+import {
+  type MilvusDescribeCollectionResponse,
+  type MilvusSearchRequest,
+  rpcTypes,
+} from '../proxy/wire/descriptor.generated.ts';
 import { decodeMessage } from '../proxy/wire/descriptor.ts';
 import { dataTypeFromWire, dataTypeToWire } from '../proxy/wire/enums.ts';
-import { decodeFieldData, type WireField } from '../proxy/wire/field-data-decode.ts';
 import { BytesList, FixedList } from '../proxy/wire/lists.ts';
-import { join, nested, type Part, part, rawBytes, text, textItem, uint } from '../proxy/wire/parts.ts';
+import { join, nested, type Part, part, rawBytes, text, toBytes, uint } from '../proxy/wire/parts.ts';
 import { WireReader } from '../proxy/wire/reader.ts';
+import type { RunningServer } from '../server.ts';
 import { type ColumnField, fieldData, rowsIn, valuesOf } from './column-values.ts';
 import type {
   Collection,
@@ -23,18 +27,19 @@ import type {
   Written,
 } from './columns.ts';
 
-/** Answers a request; rejects with what went wrong. */
-export type Ask = (call: IncomingCall) => Promise<Uint8Array>;
+type Calls = Pick<RunningServer['calls'], 'ask' | 'search'>;
 
 export class ServerCollection implements Collection {
-  readonly #ask: Ask;
+  readonly #calls: Calls;
   /** Fields 2 and 3 of requests. */
   readonly #named: Part;
   readonly #name: string;
+  readonly #database: string;
 
-  constructor(ask: Ask, name: string, database: string) {
-    this.#ask = ask;
+  constructor(calls: Calls, name: string, database: string) {
+    this.#calls = calls;
     this.#name = name;
+    this.#database = database;
     this.#named = join(text(2, database), text(3, name));
   }
 
@@ -47,7 +52,10 @@ export class ServerCollection implements Collection {
   }
 
   async search(options: SearchOptions): Promise<Hits> {
-    return hitsOf(await this.#call('Search', join(this.#named, searchPart(options))));
+    const request = searchRequest(this.#database, this.#name, options);
+    const { counts, keys, scores, fields, rows } = await inWords(this.#calls.search(request));
+    const columns = fields.map((field) => [field.name, valuesOf(field, rows)] as const);
+    return { counts, ids: keys.values, scores, columns: Object.fromEntries(columns) };
   }
 
   async #write(
@@ -92,13 +100,20 @@ export class ServerCollection implements Collection {
     return new Map(fields.map((field) => [field.name, field]));
   }
 
-  async #call(rpc: string, body: Part): Promise<Uint8Array> {
-    try {
-      return await this.#ask({ rpc, body: ownBytes(body), metadata: () => undefined });
-    } catch (error) {
-      if (!(error instanceof CallRefused)) throw error;
+  #call(rpc: string, body: Part): Promise<Uint8Array> {
+    return inWords(this.#calls.ask({ rpc, body: ownBytes(body), metadata: () => undefined }));
+  }
+}
+
+/** What goes wrong, as a `DbError`. */
+async function inWords<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof DbError) throw error;
+    if (error instanceof CallRefused)
       throw new DbError('service-unavailable', error.message, { cause: error });
-    }
+    throw new DbError('internal', 'internal error; the log has the details', { cause: error });
   }
 }
 
@@ -122,32 +137,49 @@ function requireRows(field: ColumnField, values: ColumnValues, rowCount: number)
     );
 }
 
-function searchPart(options: SearchOptions): Part {
-  const {
+/** What a request has that says nothing. */
+const silent = {
+  dsl_type: 1,
+  travel_timestamp: 0n,
+  guarantee_timestamp: 0n,
+  not_return_all_meta: false,
+  consistency_level: 0,
+  use_default_consistency: false,
+  search_by_primary_keys: false,
+  sub_reqs: [],
+  expr_template_values: {},
+  function_chains: [],
+} as const;
+
+function searchRequest(
+  db_name: string,
+  collection_name: string,
+  {
     data,
     limit,
     field,
     filter = '',
     outputFields = [],
-    offset,
+    offset = 0,
     partitions = [],
     params = {},
-  } = options;
+  }: SearchOptions,
+): MilvusSearchRequest {
   const queries = (Array.isArray(data) ? data : [data]) as readonly Query[];
-  const settings = {
-    ...params,
-    topk: limit,
-    offset: offset ?? 0,
-    ...(field !== undefined && { anns_field: field }),
+  const settings = { ...params, topk: limit, offset, ...(field !== undefined && { anns_field: field }) };
+  return {
+    ...silent,
+    sub_reqs: [],
+    function_chains: [],
+    db_name,
+    collection_name,
+    partition_names: [...partitions],
+    dsl: filter,
+    placeholder_group: toBytes(nested(1, placeholder(queries))),
+    output_fields: [...outputFields],
+    search_params: Object.entries(settings).map(([key, value]) => ({ key, value: String(value) })),
+    nq: BigInt(queries.length),
   };
-  return join(
-    ...partitions.map((name) => textItem(4, name)),
-    text(5, filter),
-    nested(6, nested(1, placeholder(queries))),
-    uint(7, 1),
-    ...outputFields.map((name) => textItem(8, name)),
-    ...Object.entries(settings).map(([key, value]) => nested(9, join(text(1, key), text(2, String(value))))),
-  );
 }
 
 function placeholder(queries: readonly Query[]): Part {
@@ -216,30 +248,4 @@ function writtenIds(answer: Uint8Array): Written['ids'] {
   const ids = new Ids();
   eachField(reader, (field) => field === 2 && ids.read(reader));
   return ids.values;
-}
-
-function hitsOf(answer: Uint8Array): Hits {
-  const reader = new WireReader(answer);
-  const fields: WireField[] = [];
-  const ids = new Ids();
-  const scores = new FixedList('float');
-  const counts = new FixedList('int');
-  const read = (field: number): boolean => {
-    if (field === 5) return ids.read(reader);
-    if (field === 4) scores.read(reader);
-    else if (field === 6) counts.read(reader);
-    else if (field === 3) {
-      const outer = reader.enter();
-      fields.push(decodeFieldData(reader));
-      reader.leave(outer);
-    } else return false;
-    return true;
-  };
-  eachField(reader, (field) => field === 2 && inside(reader, read));
-  return {
-    counts: Uint32Array.from(counts.finish() as Int32Array),
-    ids: ids.values,
-    scores: scores.finish() as Float32Array,
-    columns: Object.fromEntries(fields.map((field) => [field.name, valuesOf(field)])),
-  };
 }

@@ -1,8 +1,9 @@
 /** Columns as a program holds them, to and from the wire. */
 import { DbError } from '../errors/db-error.ts';
-import { type DataType, isDenseVector } from '../model/schema.ts';
-import { dataTypeFromWire, dataTypeToWire } from '../proxy/wire/enums.ts';
-import type { WireData, WireField } from '../proxy/wire/field-data-decode.ts';
+import { vectorWidth } from '../model/columns.ts';
+import type { Column, RowBatch } from '../model/rows.ts';
+import { type DataType, type FieldSchema, isDenseVector } from '../model/schema.ts';
+import { dataTypeToWire } from '../proxy/wire/enums.ts';
 import {
   join,
   nested,
@@ -186,34 +187,35 @@ function jsonTexts(field: ColumnField, values: ColumnValues): readonly string[] 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The column of an answer. Throws `unimplemented` for types that only the client reads. */
-export function valuesOf({ name, type, valid, data }: WireField): ColumnValues {
-  const values = plainValues(name, type, data);
-  if (valid.length === 0 || !valid.includes(0)) return values;
-  return Array.isArray(values)
-    ? values.map((value, row) => (valid[row] === 0 ? null : (value as unknown)))
-    : Array.from(valid, (bit, row) => (bit === 0 ? null : rowOf(values as Numbers, valid.length, row)));
-}
-
-/** A number, or the vector of the row. */
-function rowOf(values: Numbers, rowCount: number, row: number): unknown {
-  const width = values.length / rowCount;
-  return width === 1 ? values[row] : values.slice(row * width, (row + 1) * width);
-}
-
-function plainValues(name: string, type: number, data: WireData): ColumnValues {
-  const dataType = dataTypeFromWire.get(type);
-  if (data.kind === 'string' || data.kind === 'json' || data.kind === 'wkt') {
-    const texts = Array.from({ length: data.offsets.length - 1 }, (_, row) =>
-      decoder.decode(data.data.subarray(data.offsets[row], data.offsets[row + 1])),
+export function valuesOf({ name, fieldId, dataType }: FieldSchema, rows: RowBatch): ColumnValues {
+  const column = rows.columns.get(fieldId);
+  const values = column === undefined ? undefined : plainValues(column, dataType);
+  if (column === undefined || values === undefined)
+    throw new DbError(
+      'unimplemented',
+      `column '${name}': ${dataType} is read by the client (db.client()), not by columns`,
     );
-    return data.kind === 'json' ? texts.map((each) => (each === '' ? null : parseJson(each))) : texts;
-  }
-  if (data.kind === 'bool') return Array.from(data.values, Boolean);
-  if (data.kind === 'vector') return data.values;
-  if ('values' in data) return data.values;
-  if (data.kind === 'none') return [];
-  throw new DbError(
-    'unimplemented',
-    `column '${name}': ${dataType ?? 'its type'} is read by the client (db.client()), not by columns`,
+  const { valid } = column;
+  if (valid === undefined || !valid.includes(0)) return values;
+  return Array.from(valid, (bit, row) => (bit === 0 ? null : rowOf(column, values, row)));
+}
+
+/** The value of a row, or its vector. */
+function rowOf(column: Column, values: ColumnValues, row: number): unknown {
+  if (column.layout !== 'vector') return values[row];
+  const width = vectorWidth(column.type, column.dim);
+  return column.values.slice(row * width, (row + 1) * width);
+}
+
+/** Undefined: only the client reads them. */
+function plainValues(column: Column, dataType: DataType): ColumnValues | undefined {
+  if (column.layout === 'vector') return column.values;
+  if (column.layout === 'fixed')
+    return column.type === 'Bool' ? Array.from(column.values as Uint8Array, Boolean) : column.values;
+  if (column.layout === 'list' || column.type === 'SparseFloatVector') return undefined;
+  const { offsets, data } = column;
+  const texts = Array.from({ length: offsets.length - 1 }, (_, row) =>
+    decoder.decode(data.subarray(offsets[row], offsets[row + 1])),
   );
+  return dataType === 'JSON' ? texts.map((each) => (each === '' ? null : parseJson(each))) : texts;
 }

@@ -70,7 +70,7 @@ export class Tidemark implements AsyncDisposable {
    * indexing and loading it is the client's. `database`: `default` unless given.
    */
   collection(name: string, database = ''): Collection {
-    return new ServerCollection((call) => this.#server.ask(call), name, database);
+    return new ServerCollection(this.#server.calls, name, database);
   }
 
   #closed(): DbError {

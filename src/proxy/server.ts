@@ -2,8 +2,9 @@
  * The Milvus gRPC server: takes calls, answers each exactly once, and stops without cutting off what is running.
  * Every failure becomes a status; only a fault of ours is logged.
  */
-import { DbError, messageOf } from '../errors/db-error.ts';
-import { defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
+import { messageOf } from '../errors/db-error.ts';
+import { type CallContext, defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
+import { searched } from './handlers/search.ts';
 import { listenHttp2 } from './http2-transport.ts';
 import { insteadOf, service } from './service.ts';
 import {
@@ -14,6 +15,7 @@ import {
   requireSize,
   type Transport,
 } from './transport.ts';
+import type { MilvusSearchRequest } from './wire/descriptor.generated.ts';
 import {
   allRpcs,
   answersStatus,
@@ -24,6 +26,7 @@ import {
   serviceName,
   statusFieldOf,
 } from './wire/descriptor.ts';
+import type { Hits } from './wire/results.ts';
 import { isFault, statusOf } from './wire/status.ts';
 
 export interface MilvusServerOptions extends Omit<Services, 'limits'> {
@@ -73,7 +76,7 @@ export class MilvusServer {
       clock: services.clock,
       served: Object.keys(service),
       unserved: new Map(allRpcs.filter((rpc) => !isServed(rpc)).map((rpc) => [rpc, refusalOf(rpc)])),
-      answer: (call) => server.#answer(call, failure),
+      answer: (call) => server.#answer(call),
     });
     return server;
   }
@@ -83,18 +86,25 @@ export class MilvusServer {
   }
 
   /** A call from this process, past the transport. `body` becomes the server's. Rejects with `CallRefused`, and with nothing else. */
-  call(call: IncomingCall): Promise<Uint8Array> {
-    return this.#local(call, failure).catch(refusedAs);
+  async call(call: IncomingCall): Promise<Uint8Array> {
+    requireSize(call.body.length, this.#services.limits.maxReceiveBytes);
+    return this.#local(this.#answer(call).catch(refusedAs));
   }
 
   /** As `call`, but what fails is thrown: `DbError`, or `CallRefused`. The status of an answer says success. */
-  ask(call: IncomingCall): Promise<Uint8Array> {
-    return this.#local(call, thrown);
+  async ask(call: IncomingCall): Promise<Uint8Array> {
+    requireSize(call.body.length, this.#services.limits.maxReceiveBytes);
+    return this.#local(this.#work(call, (rpc, context) => service[rpc].answer(call.body, context)));
   }
 
-  async #local(call: IncomingCall, failed: Failed): Promise<Uint8Array> {
-    requireSize(call.body.length, this.#services.limits.maxReceiveBytes);
-    const answer = this.#answer(call, failed);
+  /** A search from this process that needs no bytes. Throws as `ask`. */
+  search(request: MilvusSearchRequest): Promise<Hits> {
+    const call = { rpc: 'Search', body: request.placeholder_group ?? nothing, metadata: () => undefined };
+    return this.#local(this.#work(call, (_, context) => searched(request, context)));
+  }
+
+  /** A stop waits for it. */
+  async #local<T>(answer: Promise<T>): Promise<T> {
     this.#calls.add(answer);
     try {
       return await answer;
@@ -132,7 +142,20 @@ export class MilvusServer {
     log.warn('connections-are-dropped', { maxConnections: limits.maxConnections });
   }
 
-  async #answer({ rpc, body, metadata }: IncomingCall, failed: Failed): Promise<Uint8Array> {
+  async #answer(call: IncomingCall): Promise<Uint8Array> {
+    try {
+      return await this.#work(call, (rpc, context) => service[rpc].answer(call.body, context));
+    } catch (error) {
+      if (error instanceof CallRefused) throw error;
+      return failure(call.rpc as RpcName, error);
+    }
+  }
+
+  /** Within the limits. Throws `CallRefused`, or what `work` throws; a fault of ours is logged. */
+  async #work<T>(
+    { rpc, body, metadata }: IncomingCall,
+    work: (rpc: RpcName, context: CallContext) => Promise<T>,
+  ): Promise<T> {
     const { limits, log } = this.#services;
     if (!isServed(rpc)) throw new CallRefused(grpcStatus.unimplemented, refusalOf(rpc));
     if (this.#stopping !== undefined)
@@ -145,15 +168,14 @@ export class MilvusServer {
     this.#running++;
     this.#runningBytes += length;
     try {
-      const call = {
+      return await work(rpc, {
         ...this.#services,
         metadataDatabase: metadata('dbname') ?? '',
         user: userOf(metadata('authorization')),
-      };
-      return await service[rpc].answer(body, call);
+      });
     } catch (error) {
       if (isFault(error)) log.error('rpc-failed', { rpc, error: messageOf(error), stack: stackOf(error) });
-      return failed(rpc, error);
+      throw error;
     } finally {
       this.#running--;
       this.#runningBytes -= length;
@@ -161,19 +183,13 @@ export class MilvusServer {
   }
 }
 
+const nothing = new Uint8Array(0);
+
 function refusalOf(rpc: string): string {
   return `${rpc} is not implemented by this server. ${insteadOf[rpc] ?? 'See docs/compatibility.md.'}`;
 }
 
 const stackOf = (error: unknown): string | undefined => (error instanceof Error ? error.stack : undefined);
-
-/** Says that a call has failed: the answer, or an error. */
-type Failed = (rpc: RpcName, error: unknown) => Uint8Array;
-
-function thrown(_rpc: RpcName, error: unknown): never {
-  if (error instanceof DbError) throw error;
-  throw new DbError('internal', 'internal error; the log has the details', { cause: error });
-}
 
 function failure(rpc: RpcName, error: unknown): Uint8Array {
   const status = statusOf(error);

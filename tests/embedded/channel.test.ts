@@ -11,7 +11,7 @@ type Answer = (call: IncomingCall) => Promise<Uint8Array>;
 /** A client of gRPC whose calls `answer` answers, in this process. */
 const clientOf = (answer: Answer): Client =>
   new Client('unix:/nowhere', credentials.createInsecure(), {
-    channelOverride: new LocalChannel({ grpcAddress: 'unix:/nowhere', call: answer }),
+    channelOverride: new LocalChannel({ grpcAddress: 'unix:/nowhere', calls: { call: answer } }),
   });
 
 const asIs = (bytes: Buffer) => bytes;

@@ -7,17 +7,11 @@ import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusHybridSearchRequest, MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
 import { flattenParams } from '../wire/key-values.ts';
+import { encodeSearchResults } from '../wire/results.ts';
 import { orderText } from './order-by.ts';
 import { fieldIdsOf } from './output.ts';
 import { fusionOf } from './rerank.ts';
-import {
-  encodedAnswer,
-  MAX_HITS,
-  refuseUnserved,
-  refuseWithGroups,
-  searchOf,
-  searchOutput,
-} from './search.ts';
+import { hitsToTell, MAX_HITS, refuseUnserved, refuseWithGroups, searchOf, searchOutput } from './search.ts';
 import { decimalsOf, type Grouping, groupingOf, isTrue, type Page, pageOf } from './search-params.ts';
 import { timesOf } from './time-zones.ts';
 
@@ -139,7 +133,7 @@ export async function hybridSearch(body: Uint8Array, call: CallContext): Promise
     offset: page.offset,
     outputFields: fieldIdsOf(output),
   });
-  return encodedAnswer(answered, result);
+  return encodeSearchResults(await hitsToTell(answered, result));
 }
 
 /** The partitions of the whole go for every search that names none. */

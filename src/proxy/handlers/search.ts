@@ -12,7 +12,7 @@ import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
 import { flattenParams, fromProperties, integerParam } from '../wire/key-values.ts';
 import { decodePlaceholders } from '../wire/placeholder.ts';
-import { encodeSearchResults, type Highlight } from '../wire/results.ts';
+import { encodeSearchResults, type Highlight, type Hits } from '../wire/results.ts';
 import { checkedFilter } from './filters.ts';
 import { bm25Of, type Searched, searchQueries } from './full-text.ts';
 import { highlightedIds, highlightingOf, highlightsOf } from './highlighter.ts';
@@ -256,10 +256,11 @@ export interface Answered {
   readonly highlights?: readonly Highlight[];
 }
 
-export async function encodedAnswer(
+/** The hits as they are told. */
+export async function hitsToTell(
   { info, output, grouping, limit, decimals, times, highlights = [] }: Answered,
   result: SearchResult,
-): Promise<Uint8Array> {
+): Promise<Hits> {
   const { collection } = info;
   const { groupValues, counts } = result;
   const group =
@@ -270,7 +271,7 @@ export async function encodedAnswer(
           { rowCount: result.scores.length, columns: new Map([[grouping.fieldId, groupValues]]) },
           times,
         );
-  return encodeSearchResults({
+  return {
     collectionName: collection.name,
     primaryField: primaryKeyOf(collection.schema).name,
     outputNames: output.names,
@@ -285,11 +286,14 @@ export async function encodedAnswer(
     group,
     sessionTs: result.readTs,
     next: result.next,
-  });
+  };
 }
 
-export async function search(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
-  const request = decodeRequest('Search', body);
+export const search = async (body: Uint8Array, call: CallContext): Promise<Uint8Array> =>
+  encodeSearchResults(await searched(decodeRequest('Search', body), call));
+
+/** A search whose request has been read. */
+export async function searched(request: MilvusSearchRequest, call: CallContext): Promise<Hits> {
   const params = flattenParams(request.search_params);
   refuseUnserved(request, params);
   const at = collectionAt(call, request);
@@ -318,5 +322,5 @@ export async function search(body: Uint8Array, call: CallContext): Promise<Uint8
   };
   const result = await call.queryNode.search(whole);
   const highlights = await highlightsOf(call, highlighting, result);
-  return encodedAnswer({ ...answered, highlights }, result);
+  return hitsToTell({ ...answered, highlights }, result);
 }

@@ -12,7 +12,7 @@ import {
 import { decodeMessage } from '../proxy/wire/descriptor.ts';
 import { dataTypeFromWire, dataTypeToWire } from '../proxy/wire/enums.ts';
 import { BytesList, FixedList } from '../proxy/wire/lists.ts';
-import { join, nested, type Part, part, rawBytes, text, toBytes, uint } from '../proxy/wire/parts.ts';
+import { join, nested, type Part, part, rawBytes, text, uint } from '../proxy/wire/parts.ts';
 import { WireReader } from '../proxy/wire/reader.ts';
 import type { RunningServer } from '../server.ts';
 import { type ColumnField, fieldData, rowsIn, valuesOf } from './column-values.ts';
@@ -137,48 +137,37 @@ function requireRows(field: ColumnField, values: ColumnValues, rowCount: number)
     );
 }
 
-/** What a request has that says nothing. */
-const silent = {
-  dsl_type: 1,
-  travel_timestamp: 0n,
-  guarantee_timestamp: 0n,
-  not_return_all_meta: false,
-  consistency_level: 0,
-  use_default_consistency: false,
-  search_by_primary_keys: false,
-  sub_reqs: [],
-  expr_template_values: {},
-  function_chains: [],
-} as const;
-
 function searchRequest(
   db_name: string,
   collection_name: string,
-  {
-    data,
-    limit,
-    field,
-    filter = '',
-    outputFields = [],
-    offset = 0,
-    partitions = [],
-    params = {},
-  }: SearchOptions,
+  options: SearchOptions,
 ): MilvusSearchRequest {
+  const { data, limit, field, filter, outputFields, offset, partitions, params } = options;
   const queries = (Array.isArray(data) ? data : [data]) as readonly Query[];
-  const settings = { ...params, topk: limit, offset, ...(field !== undefined && { anns_field: field }) };
+  const search_params = [{ key: 'topk', value: String(limit) }];
+  if (offset !== undefined) search_params.push({ key: 'offset', value: String(offset) });
+  if (field !== undefined) search_params.push({ key: 'anns_field', value: field });
+  for (const key in params) search_params.push({ key, value: String(params[key]) });
   return {
-    ...silent,
-    sub_reqs: [],
-    function_chains: [],
     db_name,
     collection_name,
-    partition_names: [...partitions],
-    dsl: filter,
-    placeholder_group: toBytes(nested(1, placeholder(queries))),
-    output_fields: [...outputFields],
-    search_params: Object.entries(settings).map(([key, value]) => ({ key, value: String(value) })),
+    partition_names: partitions === undefined ? [] : [...partitions],
+    dsl: filter ?? '',
+    dsl_type: 1,
+    placeholder_group: ownBytes(nested(1, placeholder(queries))),
+    output_fields: outputFields === undefined ? [] : [...outputFields],
+    search_params,
     nq: BigInt(queries.length),
+    // What says nothing.
+    travel_timestamp: 0n,
+    guarantee_timestamp: 0n,
+    not_return_all_meta: false,
+    consistency_level: 0,
+    use_default_consistency: false,
+    search_by_primary_keys: false,
+    sub_reqs: [],
+    expr_template_values: {},
+    function_chains: [],
   };
 }
 

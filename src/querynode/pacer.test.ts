@@ -33,3 +33,27 @@ test('work that waits for its turn ends when it is told to', async () => {
   stop.abort(new Error('enough'));
   await assert.rejects(async () => waiting, /enough/);
 });
+
+test('of those who wait, small steps go on together in one turn, large ones one at a time', async () => {
+  const { signal } = new AbortController();
+  /** In how many turns each of eight that wait goes on, when their steps are of this size. */
+  const turnsTaken = async (units: number): Promise<number> => {
+    const turns = new Turns({ turnUnits: 100 });
+    void turns.spend(100);
+    let turn = 0;
+    let isOver = false;
+    const count = () => {
+      turn++;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const wait = async () => {
+      await new Pacer(turns, signal).spend(units);
+      return turn;
+    };
+    const ends = await Promise.all(Array.from({ length: 8 }, wait));
+    isOver = true;
+    return new Set(ends).size;
+  };
+  assert.deepEqual([await turnsTaken(5), await turnsTaken(40), await turnsTaken(1000)], [1, 4, 8]);
+});

@@ -46,19 +46,22 @@ ${table(['error', 'code', 'error_code', 'retriable', "caller's input", 'what to 
 `;
 }
 
-/** The end-to-end tests, each file with what it is about, its sentences and its text. */
-const endToEnd = readdirSync(join(root, 'tests/e2e'))
-  .filter((file) => file.endsWith('.test.ts'))
-  .sort()
-  .map((file) => {
-    const text = readFileSync(join(root, 'tests/e2e', file), 'utf8');
-    const titles = (call) =>
-      [...text.matchAll(new RegExp(`\\b${call}\\(\\s*(['"\`])(.+?)\\1[,)]`, 'g'))].map(([, , title]) =>
-        title.replaceAll(/\$\{[^}]*\}/g, '…').replaceAll("\\'", "'"),
-      );
-    const name = file.replace('.test.ts', '');
-    return { name, text, about: titles('describe'), sentences: titles('test') };
-  });
+/** The tests of a folder, each file with what it is about, its sentences and its text. `call`: what a test begins with. */
+const testsIn = (folder, call) =>
+  readdirSync(join(root, folder))
+    .filter((file) => file.endsWith('.test.ts'))
+    .sort()
+    .map((file) => {
+      const text = readFileSync(join(root, folder, file), 'utf8');
+      const titles = (begun) =>
+        [...text.matchAll(new RegExp(`\\b(?:${begun})\\(\\s*(['"\`])(.+?)\\1[,)]`, 'g'))].map(([, , title]) =>
+          title.replaceAll(/\$\{[^}]*\}/g, '…').replaceAll("\\'", "'"),
+        );
+      const name = file.replace('.test.ts', '');
+      return { name, text, about: titles('describe'), sentences: titles(call) };
+    });
+const endToEnd = testsIn('tests/e2e', 'test');
+const inProcess = testsIn('tests/embedded', 'test|embedded|withCollection');
 
 /** Calls of the official Node client that are named otherwise than their RPC. */
 const methods = {
@@ -103,7 +106,12 @@ ${table(['RPC', 'served', 'remark', 'tests'], rows)}
 
 Each is a file of \`tests/e2e\`, each line a test of it.
 
-${endToEnd.map(told).join('\n')}`;
+${endToEnd.map(told).join('\n')}
+## In the process of a program
+
+Files of \`tests/embedded\`: \`npm test -- embedded\` runs them. What they are about: [embedding.md](embedding.md).
+
+${inProcess.map(told).join('\n')}`;
 }
 
 const documents = {

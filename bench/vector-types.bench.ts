@@ -11,9 +11,10 @@ import { searchSparse } from '../src/querynode/sparse-search.ts';
 import { seededRandom } from '../src/support/random.ts';
 import { VectorArena } from '../src/vector-index/arena.ts';
 import { scanScratchBytes, scanTopK } from '../src/vector-index/flat.ts';
-import { buildBlocks, SparseIndex } from '../src/vector-index/sparse.ts';
+import { SparseIndex } from '../src/vector-index/sparse.ts';
+import { buildBlocks } from '../src/vector-index/sparse-block.ts';
 import { type SparseRows, termsOf } from '../src/vector-index/sparse-rows.ts';
-import { addScores, blockTerms } from '../src/vector-index/sparse-scores.ts';
+import { addScores, BlockTerms } from '../src/vector-index/sparse-scores.ts';
 import { bitmapOf } from '../tests/vectors.ts';
 
 const { values: flags } = parseArgs({ options: { rows: { type: 'string' } } });
@@ -106,7 +107,8 @@ async function benchSparse(): Promise<void> {
     const plain = await medianMs(50, (run) => {
       const terms = termsOf(queryOf(run), 0);
       for (const block of blocks) {
-        const found = blockTerms(block, terms);
+        const found = new BlockTerms(terms.dims.length);
+        found.fill(block, terms);
         postings += found.postings;
         addScores(block, found, sums, undefined);
         sums.fill(0);

@@ -4,7 +4,7 @@
  */
 import type { FieldId } from '../model/ids.ts';
 import type { BytesColumn } from '../model/rows.ts';
-import { find, PAIR_BYTES, type SparseRows, wordsOf } from '../vector-index/sparse-rows.ts';
+import { find, wordsOf } from '../vector-index/sparse-rows.ts';
 import type { Bm25 } from '../vector-index/sparse-scores.ts';
 import type { Pacer } from './pacer.ts';
 import type { UnitView } from './unit.ts';
@@ -18,7 +18,6 @@ export interface Bm25Params {
 /** Terms looked up in one slice. */
 const TERMS_PER_SLICE = 512;
 const COST_PER_LOOKUP = 30;
-const COST_PER_ROW = 10;
 
 /** The queries with their terms weighted, and the scorer they are for. */
 export async function weightedQueries(
@@ -83,24 +82,13 @@ async function corpusOf(
     // A unit that is older than the field has no rows of it.
     if (index === undefined || column?.layout !== 'bytes') continue;
     rows += rowCount;
-    length += index.totalLength(column, rowCount);
-    const loose = Math.max(0, rowCount - index.rowCount);
-    await pacer.spend(COST_PER_ROW * (index.blocks.length + loose));
+    length += index.totalLength(rowCount);
     for (let from = 0; from < dims.length; from += TERMS_PER_SLICE) {
       const some = dims.subarray(from, from + TERMS_PER_SLICE);
-      addTo(frequencies, from, index.frequencies(some, column, rowCount));
-      await pacer.spend(
-        some.length * index.blocks.length * COST_PER_LOOKUP + costOfLoose(column, index.rowCount, rowCount),
-      );
+      index.addFrequencies(some, rowCount, frequencies, from);
+      const more = pacer.spend(some.length * (index.blocks.length + 1) * COST_PER_LOOKUP);
+      if (more !== undefined) await more;
     }
   }
   return { rowCount: rows, length, frequencies };
 }
-
-function addTo(sums: Float64Array, from: number, counts: Uint32Array): void {
-  for (let i = 0; i < counts.length; i++) sums[from + i] = (sums[from + i] as number) + (counts[i] as number);
-}
-
-/** Rows in no block yet are gone through one by one. */
-const costOfLoose = ({ offsets }: SparseRows, from: number, to: number): number =>
-  from >= to ? 0 : ((offsets[to] ?? 0) - (offsets[from] ?? 0)) / PAIR_BYTES + (to - from) * COST_PER_ROW;

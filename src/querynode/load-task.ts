@@ -8,7 +8,7 @@ import {
   loadTasks,
 } from '../segment/load.ts';
 import type { WorkerTasks } from '../support/workers.ts';
-import { buffersOfBlock, buildBlocks, type SparseBlock } from '../vector-index/sparse.ts';
+import { buffersOfBlock, buildBlocks, type SparseBlock } from '../vector-index/sparse-block.ts';
 
 export const LOAD_SPARSE_SEGMENT = 'load-sparse-segment';
 

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { bitmapOf } from '../../tests/vectors.ts';
 import { type Random, seededRandom } from '../support/random.ts';
-import { buildBlock, buildBlocks, SparseIndex } from '../vector-index/sparse.ts';
+import { SparseIndex } from '../vector-index/sparse.ts';
+import { buildBlock, buildBlocks } from '../vector-index/sparse-block.ts';
 import type { SparseRows } from '../vector-index/sparse-rows.ts';
 import type { Bm25, SparseScorer } from '../vector-index/sparse-scores.ts';
 import { Pacer, Turns } from './pacer.ts';
@@ -89,9 +90,11 @@ async function check(
   );
 }
 
-/** Blocks of odd sizes over the first rows; the rest is scored row by row. */
+/** Blocks of odd sizes over the first rows; the rest is behind them. */
 function blocksOver(rows: SparseRows, ends: readonly number[]): SparseIndex {
-  return new SparseIndex(ends.map((end, i) => buildBlock(rows, ends[i - 1] ?? 0, end)));
+  const index = new SparseIndex(ends.map((end, i) => buildBlock(rows, ends[i - 1] ?? 0, end)));
+  index.extend(rows, rows.offsets.length - 1);
+  return index;
 }
 
 test('posting lists give the rows and the very scores of a plain reading, however rows lie in blocks, for any filter, range, limit and scorer', () =>
@@ -121,17 +124,18 @@ test('posting lists give the rows and the very scores of a plain reading, howeve
     { numRuns: 150, includeErrorInReport: true },
   ));
 
-test('a segment of many blocks, a growing one that is cut into blocks as it grows, and no blocks at all give one answer', async () => {
+test('a flushed segment, a growing one whose blocks are merged as it grows, and one that got all of its rows at once give one answer', async () => {
   const random = seededRandom(5);
   const vectors = Array.from({ length: 40_000 }, () => randomVector(random, 3000, 8));
   const rows = columnOf(vectors);
   const queries = [randomVector(random, 3000, 300), randomVector(random, 30, 30)];
   const flushed = new SparseIndex(buildBlocks(rows, vectors.length));
-  assert.equal(flushed.blocks.length, 2);
+  assert.equal(flushed.blocks.length, 1);
   const growing = new SparseIndex();
   for (let rowCount = 0; rowCount <= vectors.length; rowCount += 250) growing.extend(rows, rowCount);
-  assert.equal(growing.blocks.length, Math.floor(rows.data.length / 8 / 65_536));
-  for (const index of [flushed, growing, new SparseIndex()])
+  const atOnce = new SparseIndex();
+  atOnce.extend(rows, vectors.length);
+  for (const index of [flushed, growing, atOnce])
     for (const [keep, k] of [
       [() => true, 10],
       [(row: number) => row % 1000 === 1, 100],
@@ -144,16 +148,77 @@ test('a segment of many blocks, a growing one that is cut into blocks as it grow
     (total, vector) => total + Math.fround([...vector.values()].reduce((sum, value) => sum + value, 0)),
     0,
   );
-  for (const index of [flushed, growing, new SparseIndex()]) {
-    assert.deepEqual([...index.frequencies(dims, rows, vectors.length)], counted);
-    assert.equal(index.totalLength(rows, vectors.length), length);
+  for (const index of [flushed, growing, atOnce]) {
+    const counts = new Float64Array(dims.length);
+    index.addFrequencies(dims, vectors.length, counts, 0);
+    assert.deepEqual([...counts], counted);
+    assert.equal(index.totalLength(vectors.length), length);
   }
+});
+
+test('blocks of a growing segment are merged: a write more takes a bounded share of it, few are left, and they are those of the rows together', () => {
+  const random = seededRandom(6);
+  const vectors = Array.from({ length: 60_000 }, () => randomVector(random, 400, 14));
+  const rows = columnOf(vectors);
+  const growing = new SparseIndex();
+  let most = 0;
+  for (let rowCount = 0; rowCount <= vectors.length; rowCount += 100) {
+    growing.extend(rows, rowCount);
+    most = Math.max(most, growing.blocks.length);
+  }
+  assert.ok(rows.data.length / 8 > 5 * 65_536);
+  assert.ok(most > 3 && most <= 7, `${most} blocks`);
+  assert.ok(growing.blocks.some((block) => block.rows.length > 4 * 65_536));
+  for (const block of growing.blocks)
+    assert.deepEqual(block, buildBlock(rows, block.firstRow, block.firstRow + block.rowCount));
+  const ends = growing.blocks.map(({ firstRow, rowCount }) => firstRow + rowCount);
+  assert.deepEqual([...growing.blocks.map(({ firstRow }) => firstRow), growing.tail.firstRow], [0, ...ends]);
+  assert.equal(growing.tail.firstRow + growing.tail.rowCount, vectors.length);
+});
+
+/** Numbers that meet in one place of the tail's table. */
+function colliding(count: number): number[] {
+  const found: number[] = [];
+  for (let dim = 0; found.length < count; dim++) {
+    const mixed = Math.imul(dim ^ (dim >>> 15), 0x9e3779b1);
+    if (((mixed ^ (mixed >>> 15)) & 0xffff) === 0) found.push(dim);
+  }
+  return found;
+}
+
+test('dimensions chosen to meet in one place of a table cost little, and are found', async () => {
+  const dims = colliding(400);
+  const vectors = Array.from({ length: 50 }, (_, row) => {
+    const some = dims.slice((row * 8) % 300, ((row * 8) % 300) + (row === 20 ? 100 : 6));
+    return new Map(some.map((dim) => [dim, row + 1]));
+  });
+  const rows = columnOf(vectors);
+  const index = new SparseIndex();
+  for (let rowCount = 0; rowCount <= vectors.length; rowCount++) index.extend(rows, rowCount);
+  assert.ok(index.blocks.length > 0);
+  const queries = [0, 5, 20, 49].map((row) => vectors[row]!);
+  await check(index, vectors, queries, { keep: () => true, k: 60, rowCount: vectors.length });
+});
+
+test('a row of more values than a block of a growing segment has is a block by itself', async () => {
+  const wide = new Map(Array.from({ length: 70_000 }, (_, dim) => [dim, 1] as const));
+  const vectors = [new Map([[3, 2]]), wide, new Map([[3, 4]])];
+  const rows = columnOf(vectors);
+  const index = new SparseIndex();
+  for (let rowCount = 0; rowCount <= vectors.length; rowCount++) index.extend(rows, rowCount);
+  await check(index, vectors, [new Map([[3, 1]]), wide], { keep: () => true, k: 5, rowCount: 3 });
 });
 
 test('rows written after a read began are not in its answer, though posting lists have them', async () => {
   const vectors = Array.from({ length: 10 }, (_, row) => new Map([[3, row + 1]]));
-  const index = blocksOver(columnOf(vectors), [10]);
-  await check(index, vectors, [new Map([[3, 1]])], { keep: () => true, k: 3, rowCount: 4 });
+  for (const ends of [[10], [2], []]) {
+    const index = blocksOver(columnOf(vectors), ends);
+    await check(index, vectors, [new Map([[3, 1]])], { keep: () => true, k: 3, rowCount: 4 });
+    const counts = new Float64Array(1);
+    index.addFrequencies(Uint32Array.of(3), 4, counts, 0);
+    assert.deepEqual([...counts], [4]);
+    assert.equal(index.totalLength(4), 10);
+  }
 });
 
 test('bytes that begin anywhere in memory are read', async () => {

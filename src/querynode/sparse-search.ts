@@ -1,15 +1,22 @@
-/** Best rows of a unit for sparse queries: block by block in slices, or row by row where few rows count. */
+/** Best rows of a unit for sparse queries: block by block, then the rows behind the blocks; or row by row where few rows count. */
 import { DbError } from '../errors/db-error.ts';
-import { MAX_BLOCK_ROWS, type SparseBlock, type SparseIndex } from '../vector-index/sparse.ts';
-import { type SparseRows, type SparseTerms, termsOf } from '../vector-index/sparse-rows.ts';
+import type { SparseIndex } from '../vector-index/sparse.ts';
+import { MAX_BLOCK_ROWS, type SparseBlock } from '../vector-index/sparse-block.ts';
+import { PAIR_BYTES, type SparseRows, type SparseTerms, termsOf } from '../vector-index/sparse-rows.ts';
 import {
   addScores,
-  type BlockTerms,
-  blockTerms,
+  addTailScores,
+  BlockTerms,
   highestScore,
+  type Offers,
+  offerScores,
+  offerSums,
+  offerTail,
+  postingsAt,
   type SparseScorer,
   scoreRow,
 } from '../vector-index/sparse-scores.ts';
+import type { SparseTail } from '../vector-index/sparse-tail.ts';
 import type { TopK } from '../vector-index/top-k.ts';
 import { TopScores } from '../vector-index/top-scores.ts';
 import { forEachRow } from './bitmap.ts';
@@ -36,15 +43,15 @@ export interface SparseRequest {
 
 /** Postings that are summed in the time of one unit of the pacer. */
 const POSTINGS_PER_UNIT = 6;
-/** Terms of a query looked up and summed in one slice. */
-const TERMS_PER_SLICE = 512;
+/** Postings that are summed in one slice: a few milliseconds. */
+const POSTINGS_PER_SLICE = 2 ** 20;
+/** Terms of a query looked up in the tail and summed in one slice. */
+const TERMS_PER_SLICE = 4096;
 /** Words of the bitmap looked through in one slice. */
 const WORDS_PER_SLICE = 128;
 /** A pair of a row that is scored by itself costs as much as so many postings. */
 const PAIR_COST = 6;
-/** Postings of a share of the rows below one to so many are gone through twice rather than all rows once. */
-const FEW_POSTINGS = 8;
-/** Looking a term up in a block costs as much as so many postings. */
+/** Looking a term up costs as much as so many postings. */
 const LOOKUP_COST = 20;
 
 /** The query adds to a row only by a dimension that both have: others are no hits, nor are rows whose products cancel out. */
@@ -57,6 +64,7 @@ export async function searchSparse(
   if (radius !== undefined && rangeFilter !== undefined && rangeFilter <= radius)
     throw new DbError('parameter-invalid', 'range_filter must be above radius');
   const search = new SparseSearch(index, rows, request);
+  if (queryCount === 1) return search.nearest(termsOf(request.queries, 0));
   const answers: TopK[] = [];
   for (let query = 0; query < queryCount; query++)
     answers.push(await search.nearest(termsOf(request.queries, query)));
@@ -67,109 +75,133 @@ class SparseSearch {
   readonly #index: SparseIndex;
   readonly #rows: SparseRows;
   readonly #request: SparseRequest;
-  /** Bytes of an average row. */
+  /** Of an average row. */
   readonly #pairsPerRow: number;
-  readonly #above: number;
-  readonly #most: number;
-  #sums: Float32Array | undefined;
+  #found = new BlockTerms(8);
 
   constructor(index: SparseIndex, rows: SparseRows, request: SparseRequest) {
     this.#index = index;
     this.#rows = rows;
     this.#request = request;
-    this.#pairsPerRow = (rows.offsets[request.rowCount] ?? 0) / 8 / Math.max(1, request.rowCount);
-    this.#above = request.radius ?? Number.NEGATIVE_INFINITY;
-    this.#most = request.rangeFilter ?? Number.POSITIVE_INFINITY;
+    this.#pairsPerRow = (rows.offsets[request.rowCount] ?? 0) / PAIR_BYTES / Math.max(1, request.rowCount);
   }
 
   async nearest(terms: SparseTerms): Promise<TopK> {
-    const { k, rowCount } = this.#request;
-    const best = new TopScores(k);
-    let done = 0;
-    for (const block of this.#index.blocks) {
-      if (block.firstRow >= rowCount) break;
-      await this.#searchBlock(block, terms, best);
-      done = Math.min(rowCount, block.firstRow + block.rowCount);
+    // Of one moment: the tail may be given up for a block while the blocks are looked through.
+    const { blocks, tail } = this.#index;
+    const best = new BestRows(this.#request);
+    if (this.#found.places.length < terms.dims.length) this.#found = new BlockTerms(terms.dims.length);
+    for (const block of blocks) {
+      if (block.firstRow >= this.#request.rowCount) break;
+      const more = this.#searchBlock(block, terms, best);
+      if (more !== undefined) await more;
     }
-    await this.#scoreRows(done, rowCount, terms, best);
-    const { rows, scores } = best.drain();
-    return { counts: Uint32Array.of(rows.length), rows, scores };
+    const more = this.#searchTail(tail, terms, best);
+    if (more !== undefined) await more;
+    return best.drain();
   }
 
-  async #searchBlock(block: SparseBlock, terms: SparseTerms, best: TopScores): Promise<void> {
+  /** Undefined: done. Otherwise to be awaited. */
+  #searchBlock(block: SparseBlock, terms: SparseTerms, best: BestRows): Promise<void> | undefined {
     const { allowedCount, rowCount, pacer, scorer } = this.#request;
-    const found = blockTerms(block, terms);
-    await pacer.spend((Math.min(terms.dims.length, block.dims.length) * LOOKUP_COST) / POSTINGS_PER_UNIT);
-    if (found.postings === 0) return;
-    if (highestScore(block, found, scorer) < Math.max(best.threshold, this.#above)) return;
+    const found = this.#found;
+    found.fill(block, terms);
+    const lookups = Math.min(terms.dims.length, block.dims.length) * LOOKUP_COST;
+    if (found.postings === 0 || highestScore(block, found, scorer) < best.least)
+      return pacer.spend(lookups / POSTINGS_PER_UNIT);
     const allowedHere = (allowedCount / rowCount) * block.rowCount;
     const pairs = allowedHere * (this.#pairsPerRow + terms.dims.length / 8);
-    if (pairs * PAIR_COST < found.postings) {
-      const end = Math.min(rowCount, block.firstRow + block.rowCount);
-      return this.#scoreRows(block.firstRow, end, terms, best);
+    if (pairs * PAIR_COST < found.postings) return this.#scoreRows(block, terms, best);
+    if (found.postings > POSTINGS_PER_SLICE) return this.#searchSliced(block, best);
+    offerScores(block, found, scorer, best);
+    return pacer.spend((lookups + 2 * found.postings) / POSTINGS_PER_UNIT);
+  }
+
+  async #searchSliced(block: SparseBlock, best: BestRows): Promise<void> {
+    const { pacer, scorer } = this.#request;
+    const found = this.#found;
+    const sums = new Float32Array(block.rowCount);
+    for (let from = 0; from < found.count; ) {
+      let to = from;
+      let postings = 0;
+      while (to < found.count && postings < POSTINGS_PER_SLICE / 4)
+        postings += postingsAt(block, found, to++);
+      addScores(block, found, sums, scorer, from, to);
+      const more = pacer.spend(postings / POSTINGS_PER_UNIT);
+      if (more !== undefined) await more;
+      from = to;
     }
-    await this.#sum(block, found);
-    if (found.postings * FEW_POSTINGS < block.rowCount) this.#collectFew(block, found, best);
-    else this.#collect(block, best);
+    offerSums(sums, block.firstRow, block.rowCount, best);
     await pacer.spend((2 * block.rowCount) / POSTINGS_PER_UNIT);
   }
 
-  async #sum(block: SparseBlock, found: BlockTerms): Promise<void> {
-    const { pacer, scorer } = this.#request;
-    this.#sums ??= new Float32Array(MAX_BLOCK_ROWS);
-    const count = found.places.length;
-    for (let from = 0; from < count; from += TERMS_PER_SLICE) {
-      const to = Math.min(count, from + TERMS_PER_SLICE);
-      addScores(block, found, this.#sums, scorer, from, to);
-      await pacer.spend((found.postings * (to - from)) / count / POSTINGS_PER_UNIT);
+  /** Rows behind the blocks. */
+  #searchTail(tail: SparseTail, terms: SparseTerms, best: BestRows): Promise<void> | undefined {
+    const { rowCount, pacer, scorer } = this.#request;
+    if (tail.firstRow >= rowCount) return undefined;
+    if (terms.dims.length > TERMS_PER_SLICE) return this.#searchTailSliced(tail, terms, best);
+    const postings = offerTail(tail, terms, scorer, best);
+    return pacer.spend((terms.dims.length * LOOKUP_COST + 2 * postings) / POSTINGS_PER_UNIT);
+  }
+
+  async #searchTailSliced(tail: SparseTail, terms: SparseTerms, best: BestRows): Promise<void> {
+    const { rowCount, pacer, scorer } = this.#request;
+    // Rows that come meanwhile are summed, too, and not offered.
+    const sums = new Float32Array(MAX_BLOCK_ROWS);
+    for (let from = 0; from < terms.dims.length; from += TERMS_PER_SLICE) {
+      const to = Math.min(terms.dims.length, from + TERMS_PER_SLICE);
+      const postings = addTailScores(tail, terms, sums, scorer, from, to);
+      await pacer.spend(((to - from) * LOOKUP_COST + postings) / POSTINGS_PER_UNIT);
     }
+    offerSums(sums, tail.firstRow, rowCount - tail.firstRow, best);
   }
 
-  /** Offers the sums of a block and makes them zero again. */
-  #collect({ firstRow, rowCount }: SparseBlock, best: TopScores): void {
-    const sums = this.#sums ?? new Float32Array(0);
-    const { allowed } = this.#request;
-    const end = Math.min(rowCount, this.#request.rowCount - firstRow);
-    let { threshold } = best;
-    for (let i = 0; i < end; i++) {
-      const score = sums[i] as number;
-      if (score === 0 || score <= threshold || score <= this.#above || score > this.#most) continue;
-      const row = firstRow + i;
-      if ((((allowed[row >>> 5] as number) >>> (row & 31)) & 1) === 0) continue;
-      best.offer(score, row);
-      ({ threshold } = best);
-    }
-    sums.fill(0, 0, rowCount);
-  }
-
-  /** The same, looking only where something was added. */
-  #collectFew({ firstRow, rows, starts }: SparseBlock, { places }: BlockTerms, best: TopScores): void {
-    const sums = this.#sums ?? new Float32Array(0);
-    const { allowed, rowCount } = this.#request;
-    for (const place of places)
-      for (let p = starts[place] as number; p < (starts[place + 1] as number); p++) {
-        const i = rows[p] as number;
-        const score = sums[i] as number;
-        const row = firstRow + i;
-        sums[i] = 0;
-        if (score === 0 || score <= this.#above || score > this.#most || row >= rowCount) continue;
-        if ((((allowed[row >>> 5] as number) >>> (row & 31)) & 1) === 1) best.offer(score, row);
-      }
-  }
-
-  async #scoreRows(from: number, to: number, terms: SparseTerms, best: TopScores): Promise<void> {
-    const { allowed, pacer, scorer } = this.#request;
+  /** Row by row, where few count. */
+  async #scoreRows(block: SparseBlock, terms: SparseTerms, best: BestRows): Promise<void> {
+    const { allowed, pacer, scorer, rowCount } = this.#request;
+    const from = block.firstRow;
+    const to = Math.min(rowCount, from + block.rowCount);
     const offer = (row: number): void => {
-      if (row < from || row >= to) return;
-      const score = scoreRow(this.#rows, row, terms, scorer);
-      if (score !== 0 && score > this.#above && score <= this.#most) best.offer(score, row);
+      if (row >= from && row < to) best.offer(scoreRow(this.#rows, row, terms, scorer), row);
     };
     const cost = ((this.#pairsPerRow + terms.dims.length / 8) * PAIR_COST) / POSTINGS_PER_UNIT;
     const last = Math.ceil(to / 32);
     for (let word = from >>> 5; word < last; word += WORDS_PER_SLICE) {
       const end = Math.min(last, word + WORDS_PER_SLICE);
       forEachRow(allowed, word, end, offer);
-      await pacer.spend((end - word) * 32 * (cost + 4));
+      const more = pacer.spend((end - word) * 32 * (cost + 4));
+      if (more !== undefined) await more;
     }
+  }
+}
+
+/** The best of the rows that count. */
+class BestRows implements Offers {
+  readonly #request: SparseRequest;
+  readonly #best: TopScores;
+  readonly #above: number;
+  readonly #most: number;
+  least: number;
+
+  constructor(request: SparseRequest) {
+    const { k, radius = Number.NEGATIVE_INFINITY, rangeFilter = Number.POSITIVE_INFINITY } = request;
+    this.#request = request;
+    this.#best = new TopScores(k);
+    this.#above = radius;
+    this.#most = rangeFilter;
+    this.least = radius;
+  }
+
+  offer(score: number, row: number): void {
+    const { allowed, rowCount } = this.#request;
+    if (score < this.least || score <= this.#above || score > this.#most || score === 0) return;
+    if (row >= rowCount || (((allowed[row >>> 5] as number) >>> (row & 31)) & 1) === 0) return;
+    this.#best.offer(score, row);
+    this.least = Math.max(this.#best.threshold, this.#above);
+  }
+
+  drain(): TopK {
+    const { rows, scores } = this.#best.drain();
+    return { counts: Uint32Array.of(rows.length), rows, scores };
   }
 }

@@ -1,227 +1,158 @@
 /**
- * Posting lists over sparse vectors, in blocks of rows that follow one another.
+ * The posting lists of one unit: blocks, which never change, and behind them the rows of a growing segment that are in none yet. Blocks of
+ * a growing segment are merged as they become many, a step with each write.
  */
-import { assert } from '../support/assert.ts';
-import { eachMatch, find, lengthOf, PAIR_BYTES, type SparseRows, wordsOf } from './sparse-rows.ts';
-
-export interface SparseBlock {
-  readonly firstRow: number;
-  readonly rowCount: number;
-  /** Rising. */
-  readonly dims: Uint32Array;
-  /** Postings of dimension `dims[i]` stand from `starts[i]` to `starts[i + 1]`. */
-  readonly starts: Uint32Array;
-  /** Behind `firstRow`; rising within a dimension. */
-  readonly rows: Uint16Array;
-  readonly values: Float32Array;
-  /** The highest and the lowest value of each dimension. */
-  readonly highest: Float32Array;
-  readonly lowest: Float32Array;
-  /** The sum of the values of each row. */
-  readonly lengths: Float32Array;
-}
-
-/** For moving a block between threads. */
-export const buffersOfBlock = (block: SparseBlock): ArrayBuffer[] =>
-  [block.dims, block.starts, block.rows, block.values, block.highest, block.lowest, block.lengths].map(
-    ({ buffer }) => {
-      assert(buffer instanceof ArrayBuffer, 'posting lists are not in shared memory');
-      return buffer;
-    },
-  );
-
-/** Rows of a block of a flushed segment, unless its pairs are too many. */
-const BLOCK_ROWS = 32_768;
-const BLOCK_PAIRS = 2 ** 21;
-export const MAX_BLOCK_ROWS = 65_536;
-
-/** Orders `keys`, equal ones as they stand: the places of the keys, lowest first. */
-function radixOrder(keys: Uint32Array): Uint32Array {
-  let order = Uint32Array.from(keys, (_, i) => i);
-  let other = new Uint32Array(keys.length);
-  let used = 0;
-  for (let i = 0; i < keys.length; i++) used |= keys[i] as number;
-  const counts = new Uint32Array(2048);
-  for (const [shift, mask] of [
-    [0, 2047],
-    [11, 2047],
-    [22, 1023],
-  ] as const) {
-    if (((used >>> shift) & mask) === 0) continue;
-    counts.fill(0);
-    for (let i = 0; i < keys.length; i++) {
-      const digit = ((keys[i] as number) >>> shift) & mask;
-      counts[digit] = (counts[digit] as number) + 1;
-    }
-    let at = 0;
-    for (let digit = 0; digit <= mask; digit++) {
-      const count = counts[digit] as number;
-      counts[digit] = at;
-      at += count;
-    }
-    for (let i = 0; i < order.length; i++) {
-      const place = order[i] as number;
-      const digit = ((keys[place] as number) >>> shift) & mask;
-      const to = counts[digit] as number;
-      counts[digit] = to + 1;
-      other[to] = place;
-    }
-    [order, other] = [other, order];
-  }
-  return order;
-}
-
-/** The postings of rows `from` to `to`. */
-export function buildBlock(rows: SparseRows, from: number, to: number): SparseBlock {
-  assert(to - from <= MAX_BLOCK_ROWS, 'rows of a block fit 16 bits');
-  const { offsets } = rows;
-  const firstByte = offsets[from] ?? 0;
-  const words = wordsOf(rows, firstByte, offsets[to] ?? 0);
-  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  const pairs = words.length / 2;
-  const keys = new Uint32Array(pairs);
-  const rowOf = new Uint16Array(pairs);
-  const lengths = new Float32Array(to - from);
-  for (let row = from; row < to; row++) {
-    const end = ((offsets[row + 1] ?? 0) - firstByte) / PAIR_BYTES;
-    let length = 0;
-    for (let i = ((offsets[row] ?? 0) - firstByte) / PAIR_BYTES; i < end; i++) {
-      keys[i] = words[2 * i] as number;
-      rowOf[i] = row - from;
-      length += floats[2 * i + 1] as number;
-    }
-    lengths[row - from] = length;
-  }
-  const order = radixOrder(keys);
-  const postings = { rows: new Uint16Array(pairs), values: new Float32Array(pairs) };
-  const dims: number[] = [];
-  const starts: number[] = [];
-  for (let i = 0; i < pairs; i++) {
-    const place = order[i] as number;
-    const dim = keys[place] as number;
-    if (dims.length === 0 || dims[dims.length - 1] !== dim) {
-      dims.push(dim);
-      starts.push(i);
-    }
-    postings.rows[i] = rowOf[place] as number;
-    postings.values[i] = floats[2 * place + 1] as number;
-  }
-  starts.push(pairs);
-  const shape = { dims: Uint32Array.from(dims), starts: Uint32Array.from(starts) };
-  return {
-    firstRow: from,
-    rowCount: to - from,
-    ...shape,
-    ...postings,
-    ...extremes(shape.starts, postings.values),
-    lengths,
-  };
-}
-
-function extremes(starts: Uint32Array, values: Float32Array): Pick<SparseBlock, 'highest' | 'lowest'> {
-  const highest = new Float32Array(starts.length - 1);
-  const lowest = new Float32Array(starts.length - 1);
-  for (let i = 0; i < highest.length; i++) {
-    let high = Number.NEGATIVE_INFINITY;
-    let low = Number.POSITIVE_INFINITY;
-    for (let p = starts[i] as number; p < (starts[i + 1] as number); p++) {
-      const value = values[p] as number;
-      if (value > high) high = value;
-      if (value < low) low = value;
-    }
-    highest[i] = high;
-    lowest[i] = low;
-  }
-  return { highest, lowest };
-}
-
-/** Where the block of a flushed segment that begins at `from` ends. */
-export function blockEnd({ offsets }: SparseRows, from: number, rowCount: number): number {
-  const most = (offsets[from] ?? 0) + BLOCK_PAIRS * PAIR_BYTES;
-  let to = Math.min(rowCount, from + BLOCK_ROWS);
-  while (to > from + 1 && (offsets[to] ?? 0) > most) to = from + ((to - from) >> 1);
-  return to;
-}
-
-/** All blocks of a flushed segment. Takes the thread for as long as it lasts. */
-export function buildBlocks(rows: SparseRows, rowCount: number): SparseBlock[] {
-  const blocks: SparseBlock[] = [];
-  for (let from = 0; from < rowCount; ) {
-    const to = blockEnd(rows, from, rowCount);
-    blocks.push(buildBlock(rows, from, to));
-    from = to;
-  }
-  return blocks;
-}
-
-/** Of whole blocks, which never change. */
-const blockLengths = new WeakMap<SparseBlock, number>();
-
-/** The sum of all values of the block's first rows. */
-function lengthOfBlock(block: SparseBlock, rows: number): number {
-  const { lengths } = block;
-  const isWhole = rows >= lengths.length;
-  const known = isWhole ? blockLengths.get(block) : undefined;
-  if (known !== undefined) return known;
-  let total = 0;
-  for (let i = 0; i < lengths.length && i < rows; i++) total += lengths[i] as number;
-  if (isWhole) blockLengths.set(block, total);
-  return total;
-}
+import { BLOCK_PAIRS, buildBlock, MAX_BLOCK_ROWS, type SparseBlock } from './sparse-block.ts';
+import { mergingBlocks } from './sparse-merge.ts';
+import { find, PAIR_BYTES, type SparseRows } from './sparse-rows.ts';
+import { SparseTail } from './sparse-tail.ts';
 
 /** Pairs of a growing segment that make a block: one or two milliseconds of work. */
 const GROWING_PAIRS = 65_536;
+/** Blocks of about one size that are merged. */
+const MERGED = 4;
+/** Steps of a merge with a write, and one more for so many pairs that it brings: a merge ends before the next one is due. */
+const PAIRS_PER_STEP = 4096;
 
-/** The blocks of one unit, and how many of its rows they hold; rows behind them are scored one by one. */
+interface Merging {
+  readonly blocks: readonly SparseBlock[];
+  readonly steps: Generator<void, SparseBlock>;
+}
+
+/** What a reader takes at once: all rows of the unit are in one of the blocks or in the tail. */
+export interface SparseParts {
+  readonly blocks: readonly SparseBlock[];
+  readonly tail: SparseTail;
+}
+
 export class SparseIndex {
-  readonly #blocks: SparseBlock[];
+  #blocks: readonly SparseBlock[];
+  #tail: SparseTail;
+  #merging: Merging | undefined;
 
   constructor(blocks: readonly SparseBlock[] = []) {
-    this.#blocks = [...blocks];
+    this.#blocks = blocks;
+    const last = blocks.at(-1);
+    this.#tail = new SparseTail(last === undefined ? 0 : last.firstRow + last.rowCount);
   }
 
+  /** Replaced, never changed. */
   get blocks(): readonly SparseBlock[] {
     return this.#blocks;
   }
 
-  get rowCount(): number {
-    const last = this.#blocks.at(-1);
-    return last === undefined ? 0 : last.firstRow + last.rowCount;
+  /** Holds all rows behind the blocks. */
+  get tail(): SparseTail {
+    return this.#tail;
   }
 
-  /** Takes rows up to `rowCount` into blocks, as soon as they are worth one. They are never changed afterwards. */
+  /** Takes rows up to `rowCount`. */
   extend(rows: SparseRows, rowCount: number): void {
     const { offsets } = rows;
-    for (let from = this.rowCount; from < rowCount; from = this.rowCount) {
-      if ((offsets[rowCount] ?? 0) - (offsets[from] ?? 0) < GROWING_PAIRS * PAIR_BYTES) return;
-      const most = (offsets[from] ?? 0) + GROWING_PAIRS * PAIR_BYTES;
-      let to = Math.min(rowCount, from + MAX_BLOCK_ROWS);
-      while (to > from + 1 && (offsets[to - 1] ?? 0) >= most) to--;
-      this.#blocks.push(buildBlock(rows, from, to));
+    const known = this.#tail.firstRow + this.#tail.rowCount;
+    const pairs = ((offsets[rowCount] ?? 0) - (offsets[known] ?? 0)) / PAIR_BYTES;
+    while (this.#tail.firstRow + this.#tail.rowCount < rowCount) {
+      const from = this.#tail.firstRow;
+      const to = growingEnd(rows, from, rowCount);
+      if (to < rowCount || isFull(rows, from, to)) this.#cut(rows, to);
+      else {
+        this.#tail.extend(rows, rowCount);
+        const end = this.#tail.firstRow + this.#tail.rowCount;
+        if (end < rowCount) this.#cut(rows, Math.max(end, from + 1));
+      }
     }
+    this.#merge(1 + Math.floor(pairs / PAIRS_PER_STEP));
   }
 
   /** The sum of all values of the first `rowCount` rows. For BM25's average length. */
-  totalLength(rows: SparseRows, rowCount: number): number {
+  totalLength(rowCount: number): number {
     let total = 0;
-    for (const block of this.#blocks) total += lengthOfBlock(block, rowCount - block.firstRow);
-    for (let row = this.rowCount; row < rowCount; row++) total += lengthOf(rows, row);
-    return total;
+    for (const block of this.#blocks) {
+      const rows = rowCount - block.firstRow;
+      total += rows >= block.rowCount ? block.totalLength : firstLengths(block, rows);
+    }
+    return total + this.#tail.totalLength(rowCount - this.#tail.firstRow);
   }
 
-  /** How many of the first `rowCount` rows have each of the dimensions, which rise. For BM25's idf. */
-  frequencies(dims: Uint32Array, rows: SparseRows, rowCount: number): Uint32Array {
-    const counts = new Uint32Array(dims.length);
-    for (const { dims: known, starts } of this.#blocks)
+  /** Adds to `counts`, from `at` on, how many of the first `rowCount` rows have each of the dimensions. For BM25's idf. */
+  addFrequencies(dims: Uint32Array, rowCount: number, counts: Float64Array, at: number): void {
+    for (const block of this.#blocks)
       for (let i = 0; i < dims.length; i++) {
-        const at = find(known, dims[i] as number);
-        if (at >= 0) counts[i] = (counts[i] as number) + (starts[at + 1] as number) - (starts[at] as number);
+        const place = find(block.dims, dims[i] as number);
+        if (place >= 0) counts[at + i] = (counts[at + i] as number) + rowsWith(block, place, rowCount);
       }
-    const terms = { dims, weights: new Float32Array(dims.length) };
-    for (let row = this.rowCount; row < rowCount; row++)
-      eachMatch(rows, row, terms, (i) => {
-        counts[i] = (counts[i] as number) + 1;
-      });
-    return counts;
+    const inTail = rowCount - this.#tail.firstRow;
+    if (inTail <= 0) return;
+    for (let i = 0; i < dims.length; i++)
+      counts[at + i] = (counts[at + i] as number) + this.#tail.frequency(dims[i] as number, inTail);
   }
+
+  #cut(rows: SparseRows, to: number): void {
+    this.#blocks = [...this.#blocks, buildBlock(rows, this.#tail.firstRow, to)];
+    this.#tail = new SparseTail(to);
+  }
+
+  #merge(steps: number): void {
+    for (let i = 0; i < steps; i++) {
+      this.#merging ??= dueOf(this.#blocks);
+      if (this.#merging === undefined) return;
+      const { done, value } = this.#merging.steps.next();
+      if (done !== true) continue;
+      const { blocks } = this.#merging;
+      const from = this.#blocks.indexOf(blocks[0] as SparseBlock);
+      this.#blocks = [...this.#blocks.slice(0, from), value, ...this.#blocks.slice(from + blocks.length)];
+      this.#merging = undefined;
+    }
+  }
+}
+
+const isFull = ({ offsets }: SparseRows, from: number, to: number): boolean =>
+  (offsets[to] ?? 0) - (offsets[from] ?? 0) >= GROWING_PAIRS * PAIR_BYTES || to - from >= MAX_BLOCK_ROWS;
+
+/** Behind the row that makes the rows from `from` on worth a block, but not behind `rowCount`. */
+function growingEnd({ offsets }: SparseRows, from: number, rowCount: number): number {
+  const most = (offsets[from] ?? 0) + GROWING_PAIRS * PAIR_BYTES;
+  let to = Math.min(rowCount, from + MAX_BLOCK_ROWS);
+  while (to > from + 1 && (offsets[to - 1] ?? 0) >= most) to--;
+  return to;
+}
+
+/** Grows by one when the pairs are four times as many. */
+const levelOf = ({ rows }: SparseBlock): number => Math.floor(Math.log2(rows.length + 1) / 2);
+
+/** The last run of blocks of one size that is long enough, those behind a larger one taken for as large. */
+function dueOf(blocks: readonly SparseBlock[]): Merging | undefined {
+  for (let end = blocks.length, level = 0; end > 0; ) {
+    level = Math.max(level, levelOf(blocks[end - 1] as SparseBlock));
+    let from = end - 1;
+    while (from > 0 && levelOf(blocks[from - 1] as SparseBlock) <= level) from--;
+    const due = blocks.slice(from, from + MERGED);
+    if (end - from >= MERGED && isMergeable(due)) return { blocks: due, steps: mergingBlocks(due) };
+    end = from;
+  }
+  return undefined;
+}
+
+const isMergeable = (blocks: readonly SparseBlock[]): boolean =>
+  blocks.reduce((sum, { rows }) => sum + rows.length, 0) <= BLOCK_PAIRS &&
+  blocks.reduce((sum, { rowCount }) => sum + rowCount, 0) <= MAX_BLOCK_ROWS;
+
+/** Of a reader that began before the block was full. */
+function firstLengths({ lengths }: SparseBlock, rows: number): number {
+  let total = 0;
+  for (let i = 0; i < rows; i++) total += lengths[i] as number;
+  return total;
+}
+
+/** How many of the first `rowCount` rows of the unit have the dimension. */
+function rowsWith(
+  { firstRow, rowCount: own, rows, starts }: SparseBlock,
+  place: number,
+  rowCount: number,
+): number {
+  const start = starts[place] as number;
+  let end = starts[place + 1] as number;
+  if (firstRow + own > rowCount)
+    while (end > start && firstRow + (rows[end - 1] as number) >= rowCount) end--;
+  return end - start;
 }

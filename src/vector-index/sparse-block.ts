@@ -1,0 +1,161 @@
+/** Posting lists over sparse vectors, in blocks of rows that follow one another. */
+import { assert } from '../support/assert.ts';
+import { PAIR_BYTES, type SparseRows, wordsOf } from './sparse-rows.ts';
+
+export interface SparseBlock {
+  readonly firstRow: number;
+  readonly rowCount: number;
+  /** Rising. */
+  readonly dims: Uint32Array;
+  /** Postings of dimension `dims[i]` stand from `starts[i]` to `starts[i + 1]`. */
+  readonly starts: Uint32Array;
+  /** Behind `firstRow`; rising within a dimension. */
+  readonly rows: Uint16Array;
+  readonly values: Float32Array;
+  /** The highest and the lowest value of each dimension. */
+  readonly highest: Float32Array;
+  readonly lowest: Float32Array;
+  /** The sum of the values of each row. */
+  readonly lengths: Float32Array;
+  /** Of all rows together. */
+  readonly totalLength: number;
+}
+
+/** For moving a block between threads. */
+export const buffersOfBlock = (block: SparseBlock): ArrayBuffer[] =>
+  [block.dims, block.starts, block.rows, block.values, block.highest, block.lowest, block.lengths].map(
+    ({ buffer }) => {
+      assert(buffer instanceof ArrayBuffer, 'posting lists are not in shared memory');
+      return buffer;
+    },
+  );
+
+/** Rows of a block of a flushed segment, unless its pairs are too many. */
+export const MAX_BLOCK_ROWS = 65_536;
+export const BLOCK_PAIRS = 3 * 2 ** 20;
+
+/** Orders `keys`, equal ones as they stand: the places of the keys, lowest first. */
+function radixOrder(keys: Uint32Array): Uint32Array {
+  let order = Uint32Array.from(keys, (_, i) => i);
+  let other = new Uint32Array(keys.length);
+  let used = 0;
+  for (let i = 0; i < keys.length; i++) used |= keys[i] as number;
+  const counts = new Uint32Array(2048);
+  for (const [shift, mask] of [
+    [0, 2047],
+    [11, 2047],
+    [22, 1023],
+  ] as const) {
+    if (((used >>> shift) & mask) === 0) continue;
+    counts.fill(0);
+    for (let i = 0; i < keys.length; i++) {
+      const digit = ((keys[i] as number) >>> shift) & mask;
+      counts[digit] = (counts[digit] as number) + 1;
+    }
+    let at = 0;
+    for (let digit = 0; digit <= mask; digit++) {
+      const count = counts[digit] as number;
+      counts[digit] = at;
+      at += count;
+    }
+    for (let i = 0; i < order.length; i++) {
+      const place = order[i] as number;
+      const digit = ((keys[place] as number) >>> shift) & mask;
+      const to = counts[digit] as number;
+      counts[digit] = to + 1;
+      other[to] = place;
+    }
+    [order, other] = [other, order];
+  }
+  return order;
+}
+
+/** The postings of rows `from` to `to`. */
+export function buildBlock(rows: SparseRows, from: number, to: number): SparseBlock {
+  assert(to - from <= MAX_BLOCK_ROWS, 'rows of a block fit 16 bits');
+  const { offsets } = rows;
+  const firstByte = offsets[from] ?? 0;
+  const words = wordsOf(rows, firstByte, offsets[to] ?? 0);
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
+  const pairs = words.length / 2;
+  const keys = new Uint32Array(pairs);
+  const rowOf = new Uint16Array(pairs);
+  const lengths = new Float32Array(to - from);
+  for (let row = from; row < to; row++) {
+    const end = ((offsets[row + 1] ?? 0) - firstByte) / PAIR_BYTES;
+    let length = 0;
+    for (let i = ((offsets[row] ?? 0) - firstByte) / PAIR_BYTES; i < end; i++) {
+      keys[i] = words[2 * i] as number;
+      rowOf[i] = row - from;
+      length += floats[2 * i + 1] as number;
+    }
+    lengths[row - from] = length;
+  }
+  const order = radixOrder(keys);
+  const postings = { rows: new Uint16Array(pairs), values: new Float32Array(pairs) };
+  const dims: number[] = [];
+  const starts: number[] = [];
+  for (let i = 0; i < pairs; i++) {
+    const place = order[i] as number;
+    const dim = keys[place] as number;
+    if (dims.length === 0 || dims[dims.length - 1] !== dim) {
+      dims.push(dim);
+      starts.push(i);
+    }
+    postings.rows[i] = rowOf[place] as number;
+    postings.values[i] = floats[2 * place + 1] as number;
+  }
+  starts.push(pairs);
+  const shape = { dims: Uint32Array.from(dims), starts: Uint32Array.from(starts) };
+  return {
+    firstRow: from,
+    rowCount: to - from,
+    ...shape,
+    ...postings,
+    ...extremes(shape.starts, postings.values),
+    lengths,
+    totalLength: sumOf(lengths),
+  };
+}
+
+function sumOf(values: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] as number;
+  return sum;
+}
+
+function extremes(starts: Uint32Array, values: Float32Array): Pick<SparseBlock, 'highest' | 'lowest'> {
+  const highest = new Float32Array(starts.length - 1);
+  const lowest = new Float32Array(starts.length - 1);
+  for (let i = 0; i < highest.length; i++) {
+    let high = Number.NEGATIVE_INFINITY;
+    let low = Number.POSITIVE_INFINITY;
+    for (let p = starts[i] as number; p < (starts[i + 1] as number); p++) {
+      const value = values[p] as number;
+      if (value > high) high = value;
+      if (value < low) low = value;
+    }
+    highest[i] = high;
+    lowest[i] = low;
+  }
+  return { highest, lowest };
+}
+
+/** Where the block of a flushed segment that begins at `from` ends. */
+export function blockEnd({ offsets }: SparseRows, from: number, rowCount: number): number {
+  const most = (offsets[from] ?? 0) + BLOCK_PAIRS * PAIR_BYTES;
+  let to = Math.min(rowCount, from + MAX_BLOCK_ROWS);
+  while (to > from + 1 && (offsets[to] ?? 0) > most) to = from + ((to - from) >> 1);
+  return to;
+}
+
+/** All blocks of a flushed segment. Takes the thread for as long as it lasts. */
+export function buildBlocks(rows: SparseRows, rowCount: number): SparseBlock[] {
+  const blocks: SparseBlock[] = [];
+  for (let from = 0; from < rowCount; ) {
+    const to = blockEnd(rows, from, rowCount);
+    blocks.push(buildBlock(rows, from, to));
+    from = to;
+  }
+  return blocks;
+}

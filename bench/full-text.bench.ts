@@ -1,7 +1,7 @@
 /**
  * Searches by BM25 without client and transport: processor microseconds of this thread a query, from the request's bytes to those of the
  * answer, and of that the query node alone; and what it takes to make rows of texts.
- * Run: `node .build/bench/full-text.bench.js [--rows 25000,300000] [--queries 300] [--rounds 5] [--ways one,several,growing]`.
+ * Run: `node .build/bench/full-text.bench.js [--rows 25000,300000] [--queries 300] [--rounds 5] [--ways one,several,growing] [--parts whole,alone]`.
  */
 import { parseArgs } from 'node:util';
 import type { CollectionInfo, Coordinator } from '../src/coordinator/api.ts';
@@ -34,6 +34,8 @@ const { values: flags } = parseArgs({
     queries: { type: 'string', default: '300' },
     rounds: { type: 'string', default: '5' },
     ways: { type: 'string', default: 'one,several,growing' },
+    // For a profiler.
+    parts: { type: 'string', default: 'whole,alone' },
   },
   strict: false,
 }) as { values: Record<string, string> };
@@ -240,7 +242,8 @@ const bodyOf = (text: string): Uint8Array =>
   });
 
 /** The lowest of the rounds: other work of the machine only adds. */
-async function perQuery(rounds: number, queries: readonly unknown[], one: (i: number) => Promise<unknown>) {
+async function perQuery(part: string, queries: readonly unknown[], one: (i: number) => Promise<unknown>) {
+  if (!(flags['parts'] ?? '').includes(part)) return 0;
   let best = Number.POSITIVE_INFINITY;
   for (let warm = 0; warm < 3; warm++) for (const i of queries.keys()) await one(i);
   for (let round = 0; round < rounds; round++) {
@@ -268,8 +271,8 @@ for (const rows of (flags['rows'] ?? '').split(',').map(Number))
       };
       const call = callOf(node);
       for (const body of bodies) await search(body, callOf(spy));
-      const whole = await perQuery(rounds, bodies, (i) => search(bodies[i] as Uint8Array, call));
-      const alone = await perQuery(rounds, requests, (i) =>
+      const whole = await perQuery('whole', bodies, (i) => search(bodies[i] as Uint8Array, call));
+      const alone = await perQuery('alone', requests, (i) =>
         node.search(requests[i] as (typeof requests)[number]),
       );
       cells.push([rows, way, terms, whole.toFixed(1), alone.toFixed(1)]);

@@ -56,10 +56,15 @@ export async function gatherKeys(
   keyField: FieldSchema,
   options: GatherOptions,
 ): Promise<PrimaryKeys> {
-  const column = await new Gatherer(views, refs, options).column(keyField);
+  return primaryKeysOf(await new Gatherer(views, refs, options).column(keyField));
+}
+
+/** A whole gathered column. */
+export function primaryKeysOf(column: Column): PrimaryKeys {
   if (column.layout === 'bytes') {
-    const values = Array.from(refs.rows, (_, i) =>
-      decoder.decode(column.data.subarray(column.offsets[i], column.offsets[i + 1])),
+    const { data, offsets } = column;
+    const values = Array.from({ length: offsets.length - 1 }, (_, i) =>
+      decoder.decode(data.subarray(offsets[i], offsets[i + 1])),
     );
     return { type: 'VarChar', values };
   }
@@ -116,7 +121,8 @@ class Gatherer {
         const source = sources[units[at] ?? 0];
         if (source !== undefined) visit(source, rows[at] ?? 0, at);
       }
-      await this.#options.pacer.spend((to - from) * cost);
+      const more = this.#options.pacer.spend((to - from) * cost);
+      if (more !== undefined) await more;
     }
   }
 

@@ -10,6 +10,7 @@ import { queryValues } from '../vector-index/lists.ts';
 import { isBinaryMetric, type ScanMetric } from '../vector-index/metric.ts';
 import type { SparseScorer } from '../vector-index/sparse-scores.ts';
 import type { SearchRequest } from './api.ts';
+import type { Floors } from './floors.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
 import { searchSparse } from './sparse-search.ts';
@@ -77,6 +78,7 @@ export async function nearest(
   field: FieldSchema,
   queries: Queries,
   { view, rows, count }: Selection,
+  floors?: Floors,
 ): Promise<NearestRows> {
   const { unit, rowCount } = view;
   const { fieldId, queryCount, radius, rangeFilter, elementBits } = request;
@@ -84,22 +86,34 @@ export async function nearest(
   // The field is younger than the segment: no row has a vector.
   if (column === undefined) return nothing(queryCount);
   const allowed = column.valid === undefined ? rows : withValue(rows, column.valid, rowCount);
+  const k = Math.min(request.topK, rowCount);
+  if (queries.kind === 'sparse') {
+    const index = unit.sparse.get(fieldId);
+    assert(column.layout === 'bytes' && index !== undefined, 'sparse vectors have posting lists');
+    return searchSparse(index, column, {
+      queries: queries.column,
+      queryCount,
+      scorer: queries.scorer,
+      rowCount,
+      allowed,
+      allowedCount: count,
+      k,
+      radius,
+      rangeFilter,
+      pacer,
+      floors: floors && { floors, keys: unit.keys },
+    });
+  }
   const wanted = {
     queryCount,
     rowCount,
     ...(count < rowCount || allowed !== rows ? { allowed } : {}),
     allowedCount: count,
-    k: Math.min(request.topK, rowCount),
+    k,
     radius,
     rangeFilter,
     pacer,
   };
-  if (queries.kind === 'sparse') {
-    const index = unit.sparse.get(fieldId);
-    assert(column.layout === 'bytes' && index !== undefined, 'sparse vectors have posting lists');
-    const { column: terms, scorer } = queries;
-    return searchSparse(index, column, { ...wanted, allowed, queries: terms, scorer });
-  }
   if (queries.kind === 'lists') {
     assert(column.layout === 'list' && isListMetric(request.metric), 'a list field has lists');
     return engine.scanLists(column, { ...wanted, metric: request.metric, queries: queries.column });

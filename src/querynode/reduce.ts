@@ -41,6 +41,12 @@ const scoreAt = ({ hits, at }: Cursor): number => hits.scores[at] ?? 0;
  * (score, key, item) first makes the answer independent of how rows are spread over units.
  */
 export function reduceHits(lists: readonly UnitHits[], options: ReduceOptions): Hit[] {
+  const [only] = lists;
+  if (only !== undefined && lists.length === 1 && isPage(only)) return pageOf(only, options);
+  return mergedHits(lists, options);
+}
+
+function mergedHits(lists: readonly UnitHits[], options: ReduceOptions): Hit[] {
   const sign = options.isLargerBetter ? -1 : 1;
   const heap = new MergeHeap(sign);
   for (const list of lists) if (list.rows.length > 0) heap.push({ hits: orderTies(list), at: 0 });
@@ -62,6 +68,29 @@ export function reduceHits(lists: readonly UnitHits[], options: ReduceOptions): 
     heap.advance();
   }
   return hits.slice(options.offset);
+}
+
+/** Nothing is to be merged, and nothing left out. */
+const isPage = (list: UnitHits): boolean => list.elements === undefined && !hasTwins(list);
+
+function pageOf(list: UnitHits, { offset, limit }: ReduceOptions): Hit[] {
+  const { unit, rows, scores } = orderTies(list);
+  const hits: Hit[] = [];
+  for (let i = offset; i < rows.length && i < offset + limit; i++)
+    hits.push({ unit, row: rows[i] as number, score: scores[i] as number });
+  return hits;
+}
+
+/** So few rows are compared in pairs. */
+const FEW = 24;
+
+/** Whether two of the rows have one key. */
+export function hasTwins({ rows, keys }: Pick<UnitHits, 'rows' | 'keys'>): boolean {
+  if (rows.length > FEW) return new Set(Array.from(rows, (row) => seenKey(keys, row))).size < rows.length;
+  for (let i = 1; i < rows.length; i++)
+    for (let j = 0; j < i; j++)
+      if (compareKeys(keys, rows[i] as number, keys, rows[j] as number) === 0) return true;
+  return false;
 }
 
 /** What tells primary keys apart in a set. */

@@ -7,7 +7,8 @@ import { present } from '../support/assert.ts';
 import { mapLimited } from '../support/limiter.ts';
 import type { OrderField, SearchRequest, SearchResult } from './api.ts';
 import { weightedQueries } from './bm25.ts';
-import { gatherKeys, gatherRows, type RowRefs } from './gather.ts';
+import { Floors } from './floors.ts';
+import { gatherKeys, gatherRows, primaryKeysOf, type RowRefs } from './gather.ts';
 import { type Group, nearestGroups } from './groups.ts';
 import { checkQueries, nearest, type Queries } from './nearest.ts';
 import type { Selection } from './order.ts';
@@ -79,8 +80,11 @@ export async function* nearestHits(
   const isLargerBetter = !isSmallerBetter(request.metric);
   const boosts = request.rerank?.boosts;
   const boosted = boosts === undefined ? undefined : boosting(context, boosts, isLargerBetter);
+  // What is boosted may rise above others.
+  const floors =
+    boosted === undefined && selections.length > 1 ? new Floors(request.queryCount, request.topK) : undefined;
   const found = await mapLimited(selections, context.parallelUnits, async (selection) => {
-    const rows = await nearest(context, request, field, queries, selection);
+    const rows = await nearest(context, request, field, queries, selection, floors);
     return boosted === undefined ? rows : boosted(selection, rows);
   });
   const starts = new Uint32Array(found.length);
@@ -89,15 +93,17 @@ export async function* nearestHits(
       const list = listOf(rows, query, starts[unit] ?? 0);
       starts[unit] = (starts[unit] ?? 0) + list.rows.length;
       const { keys } = present(selections[unit], 'selection').view.unit;
-      return { ...list, unit: places[unit] ?? 0, keys };
+      return { rows: list.rows, scores: list.scores, elements: list.elements, unit: places[unit] ?? 0, keys };
     });
     yield reduceHits(lists, { offset: 0, limit: request.topK, isLargerBetter });
-    await context.pacer.spend(request.topK * COST_PER_HIT);
+    const more = context.pacer.spend(request.topK * COST_PER_HIT);
+    if (more !== undefined) await more;
   }
 }
 
 /** The hits of one query in one unit. */
 function listOf({ counts, rows, scores, elements }: NearestRows, query: number, from: number) {
+  if (counts.length === 1) return { rows, scores, elements };
   const to = from + (counts[query] ?? 0);
   return {
     rows: rows.subarray(from, to),
@@ -181,11 +187,16 @@ export async function gatherHits(
 ): Promise<Found> {
   const { schema, views } = context;
   const outputs = outputFields.map((fieldId) => requireField(schema, fieldId));
-  const hits = lists.flat();
-  const refs: RowRefs = {
-    units: Uint32Array.from(hits, ({ unit }) => unit),
-    rows: Uint32Array.from(hits, ({ row }) => row),
-  };
+  const hits = lists.length === 1 ? (lists[0] ?? []) : lists.flat();
+  const refs: RowRefs = { units: new Uint32Array(hits.length), rows: new Uint32Array(hits.length) };
+  const scores = new Float32Array(hits.length);
+  // Loops: iterators take three times as long, and every search comes by here.
+  for (let i = 0; i < hits.length; i++) {
+    const { unit, row, score } = hits[i] as Hit;
+    refs.units[i] = unit;
+    refs.rows[i] = row;
+    scores[i] = score;
+  }
   const elements = hits.some(({ element }) => element !== undefined)
     ? { elements: Uint32Array.from(hits, ({ element = 0 }) => element) }
     : {};
@@ -196,13 +207,25 @@ export async function gatherHits(
   return {
     counts: Uint32Array.from(lists, ({ length }) => length),
     ...elements,
-    scores: Float32Array.from(hits, ({ score }) => score),
-    keys: await gatherKeys(views, refs, keyFieldOf(schema), context),
-    rows: await gatherRows(views, refs, outputs, context),
+    scores,
+    ...(await keysAndRows(context, refs, outputs)),
     ...(groups === undefined || groupField === undefined
       ? {}
       : { groupValues: present(groups.columns.get(groupField), 'the group field') }),
   };
+}
+
+async function keysAndRows(
+  context: ReadContext,
+  refs: RowRefs,
+  outputs: readonly FieldSchema[],
+): Promise<Pick<Found, 'keys' | 'rows'>> {
+  const keyField = keyFieldOf(context.schema);
+  const rows = await gatherRows(context.views, refs, outputs, context);
+  const column = rows.columns.get(keyField.fieldId);
+  const keys =
+    column === undefined ? await gatherKeys(context.views, refs, keyField, context) : primaryKeysOf(column);
+  return { keys, rows };
 }
 
 /** BM25 weighs the terms of its queries by the whole corpus. */

@@ -1,5 +1,6 @@
 /** Best rows of a unit for sparse queries: block by block, then the rows behind the blocks; or row by row where few rows count. */
 import { DbError } from '../errors/db-error.ts';
+import type { KeyColumn } from '../segment/key-column.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import { MAX_BLOCK_ROWS, type SparseBlock } from '../vector-index/sparse-block.ts';
 import { PAIR_BYTES, type SparseRows, type SparseTerms, termsOf } from '../vector-index/sparse-rows.ts';
@@ -20,6 +21,7 @@ import type { SparseTail } from '../vector-index/sparse-tail.ts';
 import type { TopK } from '../vector-index/top-k.ts';
 import { TopScores } from '../vector-index/top-scores.ts';
 import { forEachRow } from './bitmap.ts';
+import type { Floors } from './floors.ts';
 import { joined } from './list-scans.ts';
 import type { Pacer } from './pacer.ts';
 import type { NearestRows } from './vectors.ts';
@@ -39,6 +41,8 @@ export interface SparseRequest {
   /** Inclusive. */
   readonly rangeFilter?: number | undefined;
   readonly pacer: Pacer;
+  /** What other units know, and learn from this one. */
+  readonly floors?: { readonly floors: Floors; readonly keys: KeyColumn } | undefined;
 }
 
 /** Postings that are summed in the time of one unit of the pacer. */
@@ -64,10 +68,9 @@ export async function searchSparse(
   if (radius !== undefined && rangeFilter !== undefined && rangeFilter <= radius)
     throw new DbError('parameter-invalid', 'range_filter must be above radius');
   const search = new SparseSearch(index, rows, request);
-  if (queryCount === 1) return search.nearest(termsOf(request.queries, 0));
+  if (queryCount === 1) return search.nearest(0);
   const answers: TopK[] = [];
-  for (let query = 0; query < queryCount; query++)
-    answers.push(await search.nearest(termsOf(request.queries, query)));
+  for (let query = 0; query < queryCount; query++) answers.push(await search.nearest(query));
   return joined(answers);
 }
 
@@ -86,19 +89,23 @@ class SparseSearch {
     this.#pairsPerRow = (rows.offsets[request.rowCount] ?? 0) / PAIR_BYTES / Math.max(1, request.rowCount);
   }
 
-  async nearest(terms: SparseTerms): Promise<TopK> {
+  async nearest(query: number): Promise<TopK> {
+    const { queries, floors, rowCount } = this.#request;
+    const terms = termsOf(queries, query);
     // Of one moment: the tail may be given up for a block while the blocks are looked through.
     const { blocks, tail } = this.#index;
-    const best = new BestRows(this.#request);
+    const best = new BestRows(this.#request, floors?.floors.of(query));
     if (this.#found.places.length < terms.dims.length) this.#found = new BlockTerms(terms.dims.length);
     for (const block of blocks) {
-      if (block.firstRow >= this.#request.rowCount) break;
+      if (block.firstRow >= rowCount) break;
       const more = this.#searchBlock(block, terms, best);
       if (more !== undefined) await more;
     }
     const more = this.#searchTail(tail, terms, best);
     if (more !== undefined) await more;
-    return best.drain();
+    const found = best.drain();
+    floors?.floors.learn(query, found, floors.keys);
+    return found;
   }
 
   /** Undefined: done. Otherwise to be awaited. */
@@ -181,15 +188,18 @@ class BestRows implements Offers {
   readonly #best: TopScores;
   readonly #above: number;
   readonly #most: number;
+  /** Lower scores are of no use. */
+  readonly #floor: number;
   least: number;
 
-  constructor(request: SparseRequest) {
+  constructor(request: SparseRequest, floor = Number.NEGATIVE_INFINITY) {
     const { k, radius = Number.NEGATIVE_INFINITY, rangeFilter = Number.POSITIVE_INFINITY } = request;
     this.#request = request;
     this.#best = new TopScores(k);
     this.#above = radius;
     this.#most = rangeFilter;
-    this.least = radius;
+    this.#floor = Math.max(floor, radius);
+    this.least = this.#floor;
   }
 
   offer(score: number, row: number): void {
@@ -197,7 +207,7 @@ class BestRows implements Offers {
     if (score < this.least || score <= this.#above || score > this.#most || score === 0) return;
     if (row >= rowCount || (((allowed[row >>> 5] as number) >>> (row & 31)) & 1) === 0) return;
     this.#best.offer(score, row);
-    this.least = Math.max(this.#best.threshold, this.#above);
+    this.least = Math.max(this.#best.threshold, this.#floor);
   }
 
   drain(): TopK {

@@ -11,11 +11,14 @@ export interface TermCounts {
   readonly counts: Uint32Array;
 }
 
-export function termCounts(tokens: readonly Token[]): TermCounts {
+/** Of each token, as they follow one another. */
+export function termHashes(tokens: readonly Token[]): Uint32Array {
   const all = new Uint32Array(tokens.length);
   for (let i = 0; i < all.length; i++) all[i] = termHash((tokens[i] as Token).text);
-  return countsOf(all);
+  return all;
 }
+
+export const termCounts = (tokens: readonly Token[]): TermCounts => countsOf(termHashes(tokens));
 
 /** `all` is put in order. */
 export function countsOf(all: Uint32Array): TermCounts {

@@ -4,6 +4,7 @@ import type { RowBatch } from '../../model/rows.ts';
 import type { CollectionSchema, FunctionSchema } from '../../model/schema.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
 import { analyzerOf } from '../../text/analyzer.ts';
+import { termHashes } from '../../text/bm25-rows.ts';
 import { fieldAnalyzer, multiAnalyzer } from '../../text/field-analyzers.ts';
 import { withFunctionOutputs } from '../../text/function-rows.ts';
 import { ELEMENT_BITS } from '../../text/minhash.ts';
@@ -23,6 +24,7 @@ const BYTES_OF_A_ROW = 4;
 
 /** Names of the worker tasks. */
 const ANALYZE = 'analyze-texts';
+const HASH = 'hash-terms';
 const WRITE_OUTPUTS = 'function-outputs';
 
 export interface AnalyzedToken extends Token {
@@ -35,6 +37,12 @@ export interface AnalyzedToken extends Token {
 interface AnalyzeInput {
   /** Of each text. */
   readonly params: readonly string[];
+  readonly texts: readonly string[];
+}
+
+interface TermsInput {
+  /** Of all texts. */
+  readonly params: string;
   readonly texts: readonly string[];
 }
 
@@ -56,9 +64,15 @@ function analyzed({ params, texts }: AnalyzeInput): AnalyzedToken[][] {
   });
 }
 
+const hashed = ({ params, texts }: TermsInput): Uint32Array[] => {
+  const analyzer = analyzerOf(params);
+  return texts.map((text) => termHashes(analyzer.analyze(text)));
+};
+
 /** What a worker thread can do for the proxy. */
 export const analysisTasks = (): WorkerTasks => ({
   [ANALYZE]: async (input: AnalyzeInput) => ({ output: analyzed(input), transfer: [] }),
+  [HASH]: async (input: TermsInput) => ({ output: hashed(input), transfer: [] }),
   [WRITE_OUTPUTS]: async ({ schema, batch }: OutputsInput) => ({
     output: withFunctionOutputs(schema, batch),
     transfer: [],
@@ -74,6 +88,14 @@ export async function analyzeTexts(
   const length = input.texts.reduce((sum, text) => sum + text.length, 0);
   if (workers === undefined || (!isSlow && length < OFFLOAD_FROM_LENGTH)) return analyzed(input);
   return workers.run(ANALYZE, input);
+}
+
+/** The hashes of the terms of each text, as they follow one another. Throws `parameter-invalid`, `unimplemented`. */
+export async function termsOfTexts({ workers }: CallContext, input: TermsInput): Promise<Uint32Array[]> {
+  const length = input.texts.reduce((sum, text) => sum + text.length, 0);
+  if (workers === undefined || (!analyzerOf(input.params).isHeavy && length < OFFLOAD_FROM_LENGTH))
+    return hashed(input);
+  return workers.run(HASH, input);
 }
 
 /** From so many bytes of a request on the columns that functions write are a worker's. */

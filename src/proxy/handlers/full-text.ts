@@ -11,7 +11,7 @@ import type { CallContext } from '../context.ts';
 import { textColumn } from '../wire/dynamic.ts';
 import { numberParam } from '../wire/key-values.ts';
 import { type Placeholders, placeholderTexts, queriesFor } from '../wire/placeholder.ts';
-import { analyzeTexts, functionOutputs } from './analysis.ts';
+import { functionOutputs, termsOfTexts } from './analysis.ts';
 
 /** One search, as it was asked for. */
 export interface Searched {
@@ -98,6 +98,6 @@ async function termQueries(
       `please provide varchar/text for BM25 Function based search, field ${field.name} is searched by text`,
     );
   const own = analyzerParamsOf(inputOf(schema, field), params['analyzer_name']);
-  const tokens = await analyzeTexts(call, { params: texts.map(() => own), texts });
-  return sparseColumn(tokens.map((each) => countsOf(Uint32Array.from(each, ({ hash }) => hash))));
+  const terms = await termsOfTexts(call, { params: own, texts });
+  return sparseColumn(terms.map(countsOf));
 }

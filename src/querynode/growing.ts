@@ -24,6 +24,9 @@ const MAX_VECTOR_BYTES = 16 * 2 ** 20;
 /** A unit that holds so many bytes of text takes no more rows. */
 const MAX_TEXT_BYTES = 32 * 2 ** 20;
 
+/** Rows for which the posting lists of full units are merged by one step more: they are one before the next unit is full. */
+const ROWS_PER_STEP = 256;
+
 interface Chunk {
   readonly unit: Unit;
   readonly timestamps: BigInt64Array;
@@ -36,6 +39,8 @@ export class GrowingSegment {
   readonly place: UnitPlace;
   readonly #engine: VectorEngine;
   readonly #chunks: Chunk[] = [];
+  /** Posting lists of full units that are still to be put together. */
+  readonly #unmerged: SparseIndex[] = [];
 
   constructor(place: UnitPlace, engine: VectorEngine) {
     this.place = place;
@@ -74,6 +79,7 @@ export class GrowingSegment {
       chunk.unit.reveal(start + to - from, deletes);
       from = to;
     }
+    this.#merge(1 + (end - first) / ROWS_PER_STEP);
   }
 
   release(): void {
@@ -86,9 +92,22 @@ export class GrowingSegment {
     const hasRoom = last !== undefined && last.unit.rowCount < last.unit.capacity;
     if (hasRoom && last.textBytes < MAX_TEXT_BYTES && knowsFields(last, schema)) return last;
     const before = this.#chunks.reduce((sum, { unit }) => sum + unit.capacity, 0);
+    if (last !== undefined) this.#finish(last);
     const chunk = this.#open(schema, Math.max(MIN_ROWS, before, rows));
     this.#chunks.push(chunk);
     return chunk;
+  }
+
+  #finish({ sparse, writers }: Chunk): void {
+    for (const [fieldId, index] of sparse) {
+      index.finish(sparseRows(writers.get(fieldId)?.writer));
+      this.#unmerged.push(index);
+    }
+  }
+
+  #merge(steps: number): void {
+    for (let i = 0; i < steps && this.#unmerged.length > 0; i++)
+      if (this.#unmerged[0]?.advance() === false) this.#unmerged.shift();
   }
 
   #open(schema: CollectionSchema, wantedRows: number): Chunk {

@@ -34,40 +34,59 @@ export const buffersOfBlock = (block: SparseBlock): ArrayBuffer[] =>
 export const MAX_BLOCK_ROWS = 65_536;
 export const BLOCK_PAIRS = 3 * 2 ** 20;
 
-/** Orders `keys`, equal ones as they stand: the places of the keys, lowest first. */
-function radixOrder(keys: Uint32Array): Uint32Array {
-  let order = Uint32Array.from(keys, (_, i) => i);
-  let other = new Uint32Array(keys.length);
+interface Ordered {
+  readonly keys: Uint32Array;
+  /** Where each key stood. */
+  readonly places: Uint32Array;
+}
+
+const DIGITS = [
+  [0, 2047],
+  [11, 2047],
+  [22, 1023],
+] as const;
+
+/** `keys` lowest first, equal ones as they stand. Takes over what it is given. */
+function radixOrder(keys: Uint32Array): Ordered {
+  const places = new Uint32Array(keys.length);
   let used = 0;
-  for (let i = 0; i < keys.length; i++) used |= keys[i] as number;
-  const counts = new Uint32Array(2048);
-  for (const [shift, mask] of [
-    [0, 2047],
-    [11, 2047],
-    [22, 1023],
-  ] as const) {
-    if (((used >>> shift) & mask) === 0) continue;
-    counts.fill(0);
-    for (let i = 0; i < keys.length; i++) {
-      const digit = ((keys[i] as number) >>> shift) & mask;
-      counts[digit] = (counts[digit] as number) + 1;
-    }
-    let at = 0;
-    for (let digit = 0; digit <= mask; digit++) {
-      const count = counts[digit] as number;
-      counts[digit] = at;
-      at += count;
-    }
-    for (let i = 0; i < order.length; i++) {
-      const place = order[i] as number;
-      const digit = ((keys[place] as number) >>> shift) & mask;
-      const to = counts[digit] as number;
-      counts[digit] = to + 1;
-      other[to] = place;
-    }
-    [order, other] = [other, order];
+  for (let i = 0; i < keys.length; i++) {
+    places[i] = i;
+    used |= keys[i] as number;
   }
-  return order;
+  let from: Ordered = { keys, places };
+  let to: Ordered = { keys: new Uint32Array(keys.length), places: new Uint32Array(keys.length) };
+  const counts = new Uint32Array(2048);
+  for (const [shift, mask] of DIGITS) {
+    if (((used >>> shift) & mask) === 0) continue;
+    orderByDigit(from, to, shift, mask, counts);
+    [from, to] = [to, from];
+  }
+  return from;
+}
+
+/** Keys are moved with their places: to look them up costs more. */
+function orderByDigit(from: Ordered, to: Ordered, shift: number, mask: number, counts: Uint32Array): void {
+  const { keys, places } = from;
+  counts.fill(0);
+  for (let i = 0; i < keys.length; i++) {
+    const digit = ((keys[i] as number) >>> shift) & mask;
+    counts[digit] = (counts[digit] as number) + 1;
+  }
+  let at = 0;
+  for (let digit = 0; digit <= mask; digit++) {
+    const count = counts[digit] as number;
+    counts[digit] = at;
+    at += count;
+  }
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i] as number;
+    const digit = (key >>> shift) & mask;
+    const target = counts[digit] as number;
+    counts[digit] = target + 1;
+    to.keys[target] = key;
+    to.places[target] = places[i] as number;
+  }
 }
 
 /** The postings of rows `from` to `to`. */
@@ -91,22 +110,14 @@ export function buildBlock(rows: SparseRows, from: number, to: number): SparseBl
     }
     lengths[row - from] = length;
   }
-  const order = radixOrder(keys);
+  const { keys: ordered, places } = radixOrder(keys);
   const postings = { rows: new Uint16Array(pairs), values: new Float32Array(pairs) };
-  const dims: number[] = [];
-  const starts: number[] = [];
+  const shape = runsOf(ordered);
   for (let i = 0; i < pairs; i++) {
-    const place = order[i] as number;
-    const dim = keys[place] as number;
-    if (dims.length === 0 || dims[dims.length - 1] !== dim) {
-      dims.push(dim);
-      starts.push(i);
-    }
+    const place = places[i] as number;
     postings.rows[i] = rowOf[place] as number;
     postings.values[i] = floats[2 * place + 1] as number;
   }
-  starts.push(pairs);
-  const shape = { dims: Uint32Array.from(dims), starts: Uint32Array.from(starts) };
   return {
     firstRow: from,
     rowCount: to - from,
@@ -116,6 +127,21 @@ export function buildBlock(rows: SparseRows, from: number, to: number): SparseBl
     lengths,
     totalLength: sumOf(lengths),
   };
+}
+
+/** Where runs of equal keys start, and the end. */
+function runsOf(ordered: Uint32Array): Pick<SparseBlock, 'dims' | 'starts'> {
+  let count = 0;
+  for (let i = 0; i < ordered.length; i++) if (i === 0 || ordered[i] !== ordered[i - 1]) count++;
+  const dims = new Uint32Array(count);
+  const starts = new Uint32Array(count + 1);
+  for (let i = 0, run = 0; i < ordered.length; i++)
+    if (i === 0 || ordered[i] !== ordered[i - 1]) {
+      dims[run] = ordered[i] as number;
+      starts[run++] = i;
+    }
+  starts[count] = ordered.length;
+  return { dims, starts };
 }
 
 function sumOf(values: Float32Array): number {

@@ -7,8 +7,8 @@ import { mergingBlocks } from './sparse-merge.ts';
 import { find, PAIR_BYTES, type SparseRows } from './sparse-rows.ts';
 import { SparseTail } from './sparse-tail.ts';
 
-/** Pairs of a growing segment that make a block: one or two milliseconds of work. */
-const GROWING_PAIRS = 65_536;
+/** Pairs of a growing segment that make a block: less than a millisecond of work. */
+const GROWING_PAIRS = 16_384;
 /** Blocks of about one size that are merged. */
 const MERGED = 4;
 /** Steps of a merge with a write, and one more for so many pairs that it brings: a merge ends before the next one is due. */
@@ -29,6 +29,7 @@ export class SparseIndex {
   #blocks: readonly SparseBlock[];
   #tail: SparseTail;
   #merging: Merging | undefined;
+  #isFinished = false;
 
   constructor(blocks: readonly SparseBlock[] = []) {
     this.#blocks = blocks;
@@ -61,7 +62,26 @@ export class SparseIndex {
         if (end < rowCount) this.#cut(rows, Math.max(end, from + 1));
       }
     }
-    this.#merge(1 + Math.floor(pairs / PAIRS_PER_STEP));
+    for (let steps = 1 + Math.floor(pairs / PAIRS_PER_STEP); steps > 0 && this.advance(); ) steps--;
+  }
+
+  /** No more rows will come: all that are there go into as few blocks as can be, by `advance`. */
+  finish(rows: SparseRows): void {
+    this.#isFinished = true;
+    if (this.#tail.rowCount > 0) this.#cut(rows, this.#tail.firstRow + this.#tail.rowCount);
+  }
+
+  /** Goes on with the merging of blocks. False: there is nothing to do. */
+  advance(): boolean {
+    this.#merging ??= this.#isFinished ? remainingOf(this.#blocks) : dueOf(this.#blocks);
+    if (this.#merging === undefined) return false;
+    const { blocks, steps } = this.#merging;
+    const { done, value } = steps.next();
+    if (done !== true) return true;
+    const from = this.#blocks.indexOf(blocks[0] as SparseBlock);
+    this.#blocks = [...this.#blocks.slice(0, from), value, ...this.#blocks.slice(from + blocks.length)];
+    this.#merging = undefined;
+    return true;
   }
 
   /** The sum of all values of the first `rowCount` rows. For BM25's average length. */
@@ -91,19 +111,6 @@ export class SparseIndex {
     this.#blocks = [...this.#blocks, buildBlock(rows, this.#tail.firstRow, to)];
     this.#tail = new SparseTail(to);
   }
-
-  #merge(steps: number): void {
-    for (let i = 0; i < steps; i++) {
-      this.#merging ??= dueOf(this.#blocks);
-      if (this.#merging === undefined) return;
-      const { done, value } = this.#merging.steps.next();
-      if (done !== true) continue;
-      const { blocks } = this.#merging;
-      const from = this.#blocks.indexOf(blocks[0] as SparseBlock);
-      this.#blocks = [...this.#blocks.slice(0, from), value, ...this.#blocks.slice(from + blocks.length)];
-      this.#merging = undefined;
-    }
-  }
 }
 
 const isFull = ({ offsets }: SparseRows, from: number, to: number): boolean =>
@@ -129,6 +136,17 @@ function dueOf(blocks: readonly SparseBlock[]): Merging | undefined {
     const due = blocks.slice(from, from + MERGED);
     if (end - from >= MERGED && isMergeable(due)) return { blocks: due, steps: mergingBlocks(due) };
     end = from;
+  }
+  return undefined;
+}
+
+/** The first blocks that fit into one. */
+function remainingOf(blocks: readonly SparseBlock[]): Merging | undefined {
+  for (let from = 0; from < blocks.length; from++) {
+    let end = from + 1;
+    while (end < blocks.length && isMergeable(blocks.slice(from, end + 1))) end++;
+    const due = blocks.slice(from, end);
+    if (due.length > 1) return { blocks: due, steps: mergingBlocks(due) };
   }
   return undefined;
 }

@@ -13,8 +13,9 @@ import { VectorArena } from '../src/vector-index/arena.ts';
 import { scanScratchBytes, scanTopK } from '../src/vector-index/flat.ts';
 import { SparseIndex } from '../src/vector-index/sparse.ts';
 import { buildBlocks } from '../src/vector-index/sparse-block.ts';
+import { BlockTerms } from '../src/vector-index/sparse-bounds.ts';
 import { type SparseRows, termsOf } from '../src/vector-index/sparse-rows.ts';
-import { addScores, BlockTerms } from '../src/vector-index/sparse-scores.ts';
+import { addScores } from '../src/vector-index/sparse-scores.ts';
 import { bitmapOf } from '../tests/vectors.ts';
 
 const { values: flags } = parseArgs({ options: { rows: { type: 'string' } } });
@@ -108,7 +109,7 @@ async function benchSparse(): Promise<void> {
       const terms = termsOf(queryOf(run), 0);
       for (const block of blocks) {
         const found = new BlockTerms(terms.dims.length);
-        found.fill(block, terms);
+        found.fill(block, terms, undefined);
         postings += found.postings;
         addScores(block, found, sums, undefined);
         sums.fill(0);

@@ -4,8 +4,8 @@
  */
 import type { FieldId } from '../model/ids.ts';
 import type { BytesColumn } from '../model/rows.ts';
+import type { Bm25 } from '../vector-index/sparse-bounds.ts';
 import { find, wordsOf } from '../vector-index/sparse-rows.ts';
-import type { Bm25 } from '../vector-index/sparse-scores.ts';
 import type { Pacer } from './pacer.ts';
 import type { UnitView } from './unit.ts';
 

@@ -8,7 +8,7 @@ import { assert } from '../support/assert.ts';
 import type { QueryValues } from '../vector-index/flat.ts';
 import { queryValues } from '../vector-index/lists.ts';
 import { isBinaryMetric, type ScanMetric } from '../vector-index/metric.ts';
-import type { SparseScorer } from '../vector-index/sparse-scores.ts';
+import type { SparseScorer } from '../vector-index/sparse-bounds.ts';
 import type { SearchRequest } from './api.ts';
 import type { Floors } from './floors.ts';
 import type { Selection } from './order.ts';

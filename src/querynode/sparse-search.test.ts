@@ -5,8 +5,8 @@ import { bitmapOf } from '../../tests/vectors.ts';
 import { type Random, seededRandom } from '../support/random.ts';
 import { SparseIndex } from '../vector-index/sparse.ts';
 import { buildBlock, buildBlocks } from '../vector-index/sparse-block.ts';
+import type { Bm25, SparseScorer } from '../vector-index/sparse-bounds.ts';
 import type { SparseRows } from '../vector-index/sparse-rows.ts';
-import type { Bm25, SparseScorer } from '../vector-index/sparse-scores.ts';
 import { Pacer, Turns } from './pacer.ts';
 import { type SparseRequest, searchSparse } from './sparse-search.ts';
 
@@ -122,6 +122,38 @@ test('posting lists give the rows and the very scores of a plain reading, howeve
       },
     ),
     { numRuns: 150, includeErrorInReport: true },
+  ));
+
+test('postings that are passed over because they cannot be good enough change no answer: common and rare terms, several blocks, known maxima, another average length', () =>
+  fc.assert(
+    fc.asyncProperty(fc.nat(), fc.boolean(), async (seed, isBm25) => {
+      const random = seededRandom(seed);
+      const shares = Array.from({ length: 8 }, (_, dim) => 2 ** -(dim * (0.5 + random.next())));
+      const vectors = Array.from({ length: 6000 }, () => {
+        const pairs: [number, number][] = [];
+        for (const [dim, share] of shares.entries())
+          if (random.next() < share) pairs.push([dim * 5, 1 + random.below(1 + random.below(9))]);
+        return new Map(
+          isBm25 ? pairs : pairs.map(([dim, value]) => [dim, Math.fround(value - random.next())]),
+        );
+      });
+      const index = blocksOver(columnOf(vectors), [1500, 1600, 4500]);
+      const weights = () => Math.fround((random.next() - (isBm25 ? 0 : 0.2)) * 10 ** random.below(3));
+      const queries = Array.from({ length: 6 }, (_, i) => {
+        const dims = [...shares.keys()].filter(() => random.below(4) <= i % 3);
+        return new Map(dims.map((dim) => [dim * 5, weights()]));
+      });
+      const keep = random.below(2) === 0 ? () => true : (row: number) => row % 7 !== 3;
+      const k = 1 + random.below(20);
+      for (const averageLength of [8, 8, 8.5, 7.5, 20])
+        await check(index, vectors, queries, {
+          keep,
+          k,
+          rowCount: vectors.length - random.below(2) * 700,
+          scorer: isBm25 ? { k1: 1.2, b: 0.75, averageLength } : undefined,
+        });
+    }),
+    { numRuns: 6, includeErrorInReport: true },
   ));
 
 test('a flushed segment, a growing one whose blocks are merged as it grows, and one that got all of its rows at once give one answer', async () => {

@@ -3,20 +3,10 @@ import { DbError } from '../errors/db-error.ts';
 import type { KeyColumn } from '../segment/key-column.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import { MAX_BLOCK_ROWS, type SparseBlock } from '../vector-index/sparse-block.ts';
+import { BlockTerms, postingsAt, type SparseScorer } from '../vector-index/sparse-bounds.ts';
+import { type Offers, offerScores, offerSums, offerTail } from '../vector-index/sparse-offers.ts';
 import { PAIR_BYTES, type SparseRows, type SparseTerms, termsOf } from '../vector-index/sparse-rows.ts';
-import {
-  addScores,
-  addTailScores,
-  BlockTerms,
-  highestScore,
-  type Offers,
-  offerScores,
-  offerSums,
-  offerTail,
-  postingsAt,
-  type SparseScorer,
-  scoreRow,
-} from '../vector-index/sparse-scores.ts';
+import { addScores, addTailScores, scoreRow } from '../vector-index/sparse-scores.ts';
 import type { SparseTail } from '../vector-index/sparse-tail.ts';
 import type { TopK } from '../vector-index/top-k.ts';
 import { TopScores } from '../vector-index/top-scores.ts';
@@ -112,10 +102,9 @@ class SparseSearch {
   #searchBlock(block: SparseBlock, terms: SparseTerms, best: BestRows): Promise<void> | undefined {
     const { allowedCount, rowCount, pacer, scorer } = this.#request;
     const found = this.#found;
-    found.fill(block, terms);
+    const most = found.fill(block, terms, scorer);
     const lookups = Math.min(terms.dims.length, block.dims.length) * LOOKUP_COST;
-    if (found.postings === 0 || highestScore(block, found, scorer) < best.least)
-      return pacer.spend(lookups / POSTINGS_PER_UNIT);
+    if (found.postings === 0 || most < best.least) return pacer.spend(lookups / POSTINGS_PER_UNIT);
     const allowedHere = (allowedCount / rowCount) * block.rowCount;
     const pairs = allowedHere * (this.#pairsPerRow + terms.dims.length / 8);
     if (pairs * PAIR_COST < found.postings) return this.#scoreRows(block, terms, best);

@@ -19,6 +19,8 @@ export interface SparseBlock {
   readonly lengths: Float32Array;
   /** Of all rows together. */
   readonly totalLength: number;
+  /** No row with a posting is shorter. */
+  readonly shortest: number;
 }
 
 /** For moving a block between threads. */
@@ -100,6 +102,7 @@ export function buildBlock(rows: SparseRows, from: number, to: number): SparseBl
   const keys = new Uint32Array(pairs);
   const rowOf = new Uint16Array(pairs);
   const lengths = new Float32Array(to - from);
+  let shortest = Number.POSITIVE_INFINITY;
   for (let row = from; row < to; row++) {
     const end = ((offsets[row + 1] ?? 0) - firstByte) / PAIR_BYTES;
     let length = 0;
@@ -109,6 +112,7 @@ export function buildBlock(rows: SparseRows, from: number, to: number): SparseBl
       length += floats[2 * i + 1] as number;
     }
     lengths[row - from] = length;
+    if (offsets[row + 1] !== offsets[row]) shortest = Math.min(shortest, lengths[row - from] as number);
   }
   const { keys: ordered, places } = radixOrder(keys);
   const postings = { rows: new Uint16Array(pairs), values: new Float32Array(pairs) };
@@ -126,6 +130,7 @@ export function buildBlock(rows: SparseRows, from: number, to: number): SparseBl
     ...extremes(shape.starts, postings.values),
     lengths,
     totalLength: sumOf(lengths),
+    shortest,
   };
 }
 

@@ -73,6 +73,7 @@ class Merger {
       lowest: this.#lowest.slice(0, count),
       lengths,
       totalLength: blocks.reduce((sum, { totalLength }) => sum + totalLength, 0),
+      shortest: Math.min(...blocks.map(({ shortest }) => shortest)),
     };
   }
 

@@ -5,81 +5,10 @@
  * A scorer says what a term adds to a row. IP multiplies; BM25 takes the stored value for the term's frequency and the row's sum of
  * values for its length, the query's value for everything that is the same for all rows (idf and the term's weight in the query).
  */
-import { MAX_BLOCK_ROWS, type SparseBlock } from './sparse-block.ts';
-import { eachMatch, find, lengthOf, type SparseRows, type SparseTerms } from './sparse-rows.ts';
+import type { SparseBlock } from './sparse-block.ts';
+import { type BlockTerms, bm25Factors, type SparseScorer } from './sparse-bounds.ts';
+import { eachMatch, lengthOf, type SparseRows, type SparseTerms } from './sparse-rows.ts';
 import type { SparseTail } from './sparse-tail.ts';
-
-export interface Bm25 {
-  readonly k1: number;
-  readonly b: number;
-  /** Over all rows of the collection, not of one segment. */
-  readonly averageLength: number;
-}
-
-/** Absent: inner product. */
-export type SparseScorer = Bm25 | undefined;
-
-/** The dimensions that a block and a query share: their places in the block, their weights, dimensions rising. Filled again for each block. */
-export class BlockTerms {
-  readonly places: Uint32Array;
-  readonly weights: Float32Array;
-  count = 0;
-  /** Of all of them. */
-  postings = 0;
-
-  /** For queries of so many dimensions. */
-  constructor(capacity: number) {
-    this.places = new Uint32Array(capacity);
-    this.weights = new Float32Array(capacity);
-  }
-
-  fill({ dims, starts }: SparseBlock, terms: SparseTerms): void {
-    this.count = 0;
-    this.postings = 0;
-    const isShort = terms.dims.length <= dims.length;
-    const [few, many] = isShort ? [terms.dims, dims] : [dims, terms.dims];
-    for (let i = 0; i < few.length; i++) {
-      const at = find(many, few[i] as number);
-      if (at < 0) continue;
-      const [place, term] = isShort ? [at, i] : [i, at];
-      this.places[this.count] = place;
-      this.weights[this.count++] = terms.weights[term] as number;
-      this.postings += (starts[place + 1] as number) - (starts[place] as number);
-    }
-  }
-}
-
-/** Postings of the i-th of the terms. */
-export const postingsAt = ({ starts }: SparseBlock, { places }: BlockTerms, i: number): number => {
-  const place = places[i] as number;
-  return (starts[place + 1] as number) - (starts[place] as number);
-};
-
-/** No row of the block has a higher score. */
-export function highestScore(
-  { highest, lowest }: SparseBlock,
-  { places, weights, count }: BlockTerms,
-  scorer: SparseScorer,
-): number {
-  let sum = 0;
-  for (let i = 0; i < count; i++) {
-    const place = places[i] as number;
-    const weight = weights[i] as number;
-    sum += Math.max(
-      0,
-      bound(weight, highest[place] as number, scorer),
-      bound(weight, lowest[place] as number, scorer),
-    );
-  }
-  // Sums of rounded floats may lie above the sum of their bounds.
-  return sum * (1 + 1e-5 * (1 + count / 100));
-}
-
-const bound = (weight: number, value: number, scorer: SparseScorer): number => {
-  if (scorer === undefined) return weight * value;
-  const saturation = value + scorer.k1 * (1 - scorer.b);
-  return saturation > 0 ? (weight * value * (scorer.k1 + 1)) / saturation : 0;
-};
 
 /** Adds the terms from `from` to `to` to the sums of the block's rows. */
 export function addScores(
@@ -137,103 +66,35 @@ export function addTailScores(
   return count;
 }
 
-/** Who is looking for the best rows. */
-export interface Offers {
-  /** Nothing below is wanted. Rises with what is offered. */
-  readonly least: number;
-  offer(score: number, row: number): void;
-}
-
-/** Sums of rows, zeros between any two calls of what follows here: none of it waits. */
-const scratch = new Float32Array(MAX_BLOCK_ROWS);
-
-/** Offers the rows of a block that have a term. */
-export function offerScores(
-  block: SparseBlock,
-  found: BlockTerms,
+/** The score that `addScores` would give a row of the block. */
+export function scoreInBlock(
+  { starts, rows, values, lengths }: SparseBlock,
+  { places, weights, count }: BlockTerms,
+  row: number,
   scorer: SparseScorer,
-  offers: Offers,
-): void {
-  if (found.count === 1) {
-    offerTerm(block, found, scorer, offers);
-    return;
-  }
-  addScores(block, found, scratch, scorer);
-  const { firstRow, rowCount, starts, rows } = block;
-  if (found.postings > rowCount) {
-    offerSums(scratch, firstRow, rowCount, offers);
-    scratch.fill(0, 0, rowCount);
-    return;
-  }
-  for (let i = 0; i < found.count; i++) {
-    const place = found.places[i] as number;
-    const end = starts[place + 1] as number;
-    for (let p = starts[place] as number; p < end; p++) {
-      const row = rows[p] as number;
-      const score = scratch[row] as number;
-      scratch[row] = 0;
-      if (score >= offers.least && score !== 0) offers.offer(score, firstRow + row);
-    }
-  }
-}
-
-/** One term needs no sums. */
-function offerTerm(
-  { firstRow, starts, rows, values, lengths }: SparseBlock,
-  { places, weights }: BlockTerms,
-  scorer: SparseScorer,
-  offers: Offers,
-): void {
+): number {
   const { k1, constant, slope } = bm25Factors(scorer);
-  const place = places[0] as number;
-  const weight = weights[0] as number;
-  const end = starts[place + 1] as number;
-  for (let p = starts[place] as number; p < end; p++) {
-    const row = rows[p] as number;
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const place = places[i] as number;
+    const p = findRow(rows, row, starts[place] as number, starts[place + 1] as number);
+    if (p < 0) continue;
     const value = values[p] as number;
     const length = lengths[row] as number;
     const share = scorer === undefined ? value : (value * (k1 + 1)) / (value + constant + slope * length);
-    const score = Math.fround(weight * share);
-    if (score >= offers.least) offers.offer(score, firstRow + row);
+    sum = Math.fround(sum + (weights[i] as number) * share);
   }
+  return sum;
 }
 
-/** Offers the sums of so many rows. */
-export function offerSums(sums: Float32Array, firstRow: number, rowCount: number, offers: Offers): void {
-  for (let i = 0; i < rowCount; i++) {
-    const score = sums[i] as number;
-    if (score >= offers.least && score !== 0) offers.offer(score, firstRow + i);
+function findRow(rows: Uint16Array, row: number, from: number, end: number): number {
+  let low = from;
+  for (let high = end; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if ((rows[middle] as number) < row) low = middle + 1;
+    else high = middle;
   }
-}
-
-/** Offers the rows of the tail that have a term. Returns how many postings there are. */
-export function offerTail(
-  tail: SparseTail,
-  terms: SparseTerms,
-  scorer: SparseScorer,
-  offers: Offers,
-): number {
-  const { dims } = terms;
-  const count = addTailScores(tail, terms, scratch, scorer, 0, dims.length);
-  const { before, rows } = tail.postings;
-  for (let i = 0; i < dims.length; i++)
-    for (let p = tail.last(dims[i] as number); p >= 0; p = before[p] as number) {
-      const row = rows[p] as number;
-      const score = scratch[row] as number;
-      scratch[row] = 0;
-      if (score >= offers.least && score !== 0) offers.offer(score, tail.firstRow + row);
-    }
-  return count;
-}
-
-function bm25Factors(scorer: SparseScorer): {
-  readonly k1: number;
-  readonly constant: number;
-  readonly slope: number;
-} {
-  if (scorer === undefined) return { k1: 0, constant: 0, slope: 0 };
-  const { k1, b, averageLength } = scorer;
-  return { k1, constant: k1 * (1 - b), slope: averageLength > 0 ? (k1 * b) / averageLength : 0 };
+  return low < end && rows[low] === row ? low : -1;
 }
 
 const one = new Float32Array(1);

@@ -25,8 +25,6 @@ export function bm25Factors(scorer: SparseScorer): {
 
 /** Terms of longer queries are all summed. */
 const MAX_SPLIT = 32;
-/** Looking a row up in the postings of a term costs as much as so many postings. */
-const LOOKUP_COST = 8;
 
 /** The dimensions that a block and a query share, dimensions rising. Filled again for each block. */
 export class BlockTerms {
@@ -37,6 +35,8 @@ export class BlockTerms {
   readonly bounds: Float64Array;
   /** 0: only rows that have another term need to be looked up for it. */
   readonly isEssential: Uint8Array;
+  /** Postings before them were passed by while rows rose. */
+  readonly cursors: Uint32Array;
   count = 0;
   /** Of all of them. */
   postings = 0;
@@ -52,6 +52,7 @@ export class BlockTerms {
     this.weights = new Float32Array(capacity);
     this.bounds = new Float64Array(capacity);
     this.isEssential = new Uint8Array(capacity);
+    this.cursors = new Uint32Array(capacity);
   }
 
   /** Returns a score that no row of the block exceeds. */
@@ -96,7 +97,20 @@ export class BlockTerms {
       this.essentialCount--;
       postings -= postingsAt(block, this, i);
     }
-    return postings * (1 + LOOKUP_COST * (this.count - this.essentialCount)) < this.postings;
+    return postings + this.#costOfLookups(block, postings) < this.postings;
+  }
+
+  /** Rows that are looked up will rise from the first on. */
+  rewind({ starts }: SparseBlock): void {
+    for (let i = 0; i < this.count; i++) this.cursors[i] = starts[this.places[i] as number] as number;
+  }
+
+  /** Of so many rows in the terms that are not essential, in postings: the steps by which their cursors are moved on. */
+  #costOfLookups(block: SparseBlock, rows: number): number {
+    let cost = 0;
+    for (let i = 0; i < this.count; i++)
+      if (this.isEssential[i] === 0) cost += rows * (2 + Math.log2(1 + postingsAt(block, this, i) / rows));
+    return cost;
   }
 
   /** No term takes from a row what others gave it. */

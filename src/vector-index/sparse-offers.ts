@@ -61,6 +61,7 @@ function offerByEssential(block: SparseBlock, found: BlockTerms, scorer: SparseS
     if (isEssential[i] === 0) continue;
     const place = places[i] as number;
     const end = starts[place + 1] as number;
+    found.rewind(block);
     for (let p = starts[place] as number; p < end; p++) {
       const row = rows[p] as number;
       const sum = scratch[row] as number;
@@ -82,6 +83,7 @@ function offerByTerm(
   const place = found.places[term] as number;
   const from = block.starts[place] as number;
   const end = block.starts[place + 1] as number;
+  found.rewind(block);
   const scan = new TermScan(block, found, term, scorer, offers);
   if (end - from < MIN_POSTINGS || !((found.weights[term] as number) > 0)) {
     scan.offerRun(from, end);

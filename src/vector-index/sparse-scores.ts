@@ -66,19 +66,20 @@ export function addTailScores(
   return count;
 }
 
-/** The score that `addScores` would give a row of the block. */
+/** The score that `addScores` would give a row of the block. Of no row before one that was asked for since the cursors were rewound. */
 export function scoreInBlock(
   { starts, rows, values, lengths }: SparseBlock,
-  { places, weights, count }: BlockTerms,
+  { places, weights, cursors, count }: BlockTerms,
   row: number,
   scorer: SparseScorer,
 ): number {
   const { k1, constant, slope } = bm25Factors(scorer);
   let sum = 0;
   for (let i = 0; i < count; i++) {
-    const place = places[i] as number;
-    const p = findRow(rows, row, starts[place] as number, starts[place + 1] as number);
-    if (p < 0) continue;
+    const end = starts[(places[i] as number) + 1] as number;
+    const p = seek(rows, row, cursors[i] as number, end);
+    cursors[i] = p;
+    if (p === end || rows[p] !== row) continue;
     const value = values[p] as number;
     const length = lengths[row] as number;
     const share = scorer === undefined ? value : (value * (k1 + 1)) / (value + constant + slope * length);
@@ -87,14 +88,20 @@ export function scoreInBlock(
   return sum;
 }
 
-function findRow(rows: Uint16Array, row: number, from: number, end: number): number {
+/** The first place from `from` on that has no lower row, in steps that double: it is mostly near. */
+function seek(rows: Uint16Array, row: number, from: number, end: number): number {
   let low = from;
-  for (let high = end; low < high; ) {
+  let step = 1;
+  while (low + step <= end && (rows[low + step - 1] as number) < row) {
+    low += step;
+    step *= 2;
+  }
+  for (let high = Math.min(low + step - 1, end); low < high; ) {
     const middle = (low + high) >>> 1;
     if ((rows[middle] as number) < row) low = middle + 1;
     else high = middle;
   }
-  return low < end && rows[low] === row ? low : -1;
+  return low;
 }
 
 const one = new Float32Array(1);

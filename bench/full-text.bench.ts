@@ -20,7 +20,7 @@ import type { SegmentFiles } from '../src/querynode/loader.ts';
 import { LocalQueryNode } from '../src/querynode/querynode.ts';
 import { seededRandom } from '../src/support/random.ts';
 import { systemClock } from '../src/support/system-clock.ts';
-import { withFunctionOutputs } from '../src/text/bm25-rows.ts';
+import { withFunctionOutputs } from '../src/text/function-rows.ts';
 import { VectorArena } from '../src/vector-index/arena.ts';
 import { SparseIndex } from '../src/vector-index/sparse.ts';
 import { buildBlocks } from '../src/vector-index/sparse-block.ts';

@@ -1,10 +1,14 @@
 /** From analyzer parameters to tokens. */
+import { lowercase } from './filters.ts';
 import { parseParams, pipelineOf } from './params.ts';
 import type { Token } from './token.ts';
+import { standardTokenizer } from './tokenizers.ts';
 
 export interface Analyzer {
   /** Its first text, or some texts, take long: it is for worker threads. */
   readonly isHeavy: boolean;
+  /** It does what `PlainTerms` does. */
+  readonly isPlain: boolean;
   analyze(text: string): Token[];
 }
 
@@ -19,6 +23,7 @@ export function analyzerOf(params: string): Analyzer {
   const { tokenizer, filters, isHeavy } = pipelineOf(parseParams(params));
   const analyzer: Analyzer = {
     isHeavy,
+    isPlain: tokenizer === standardTokenizer && filters.length === 1 && filters[0] === lowercase,
     analyze: (text) => filters.reduce<Token[]>((tokens, filter) => filter(tokens), tokenizer(text)),
   };
   if (analyzers.size >= MAX_ANALYZERS) analyzers.clear();

@@ -1,5 +1,7 @@
 /** The column that a BM25 function writes: how often each row has each of its terms. */
 import type { BytesColumn, Column } from '../model/rows.ts';
+import type { Analyzer } from './analyzer.ts';
+import { PlainTerms } from './plain-terms.ts';
 import type { RowTexts } from './row-texts.ts';
 import { type Token, termHash } from './token.ts';
 
@@ -16,6 +18,16 @@ export function termHashes(tokens: readonly Token[]): Uint32Array {
   const all = new Uint32Array(tokens.length);
   for (let i = 0; i < all.length; i++) all[i] = termHash((tokens[i] as Token).text);
   return all;
+}
+
+/** The same of a text. */
+export function hashesOf(analyzer: Analyzer, text: string): Uint32Array {
+  if (analyzer.isPlain) {
+    const bytes = Buffer.from(text);
+    const plain = new PlainTerms();
+    if (plain.read(bytes, 0, bytes.length)) return plain.hashes;
+  }
+  return termHashes(analyzer.analyze(text));
 }
 
 export const termCounts = (tokens: readonly Token[]): TermCounts => countsOf(termHashes(tokens));
@@ -51,11 +63,83 @@ export function sparseColumn(rows: readonly TermCounts[]): BytesColumn {
 }
 
 /** Of rows `from` to `to`. */
-export function bm25Column({ textAt, analyzerAt }: RowTexts, from: number, to: number): Column {
-  const rows: TermCounts[] = [];
+export function bm25Column({ column, textAt, analyzerAt }: RowTexts, from: number, to: number): Column {
+  const plain = new PlainTerms();
+  const rows = new TermRows(to - from);
   for (let row = from; row < to; row++) {
-    const text = textAt(row);
-    rows.push(termCounts(text === '' ? [] : analyzerAt(row).analyze(text)));
+    const analyzer = analyzerAt(row);
+    const [start, end] = [column?.offsets[row] ?? 0, column?.offsets[row + 1] ?? 0];
+    if (analyzer.isPlain && column !== undefined && plain.read(column.data, start, end))
+      rows.add(plain.hashes);
+    else {
+      const text = textAt(row);
+      rows.add(text === '' ? NO_TERMS : termHashes(analyzer.analyze(text)));
+    }
   }
-  return sparseColumn(rows);
+  return rows.column();
+}
+
+const NO_TERMS = new Uint32Array(0);
+/** Pairs for a row, to begin with. */
+const PAIRS_PER_ROW = 32;
+
+/** Sparse vectors of term counts, row by row. */
+class TermRows {
+  readonly #offsets: Uint32Array;
+  #rows = 0;
+  /** A hash, then the bits of a float. */
+  #words: Uint32Array;
+  #floats: Float32Array;
+  #length = 0;
+
+  constructor(rowCount: number) {
+    this.#offsets = new Uint32Array(rowCount + 1);
+    this.#words = new Uint32Array(2 * PAIRS_PER_ROW * rowCount);
+    this.#floats = new Float32Array(this.#words.buffer);
+  }
+
+  /** `all` is put in order. */
+  add(all: Uint32Array): void {
+    inOrder(all);
+    if (this.#length + 2 * all.length > this.#words.length) this.#grow(this.#length + 2 * all.length);
+    let at = this.#length;
+    for (let i = 0; i < all.length; ) {
+      const hash = all[i] as number;
+      const first = i;
+      while (i < all.length && all[i] === hash) i++;
+      this.#words[at] = hash;
+      this.#floats[at + 1] = i - first;
+      at += 2;
+    }
+    this.#length = at;
+    this.#offsets[++this.#rows] = 4 * at;
+  }
+
+  column(): BytesColumn {
+    const data = new Uint8Array(this.#words.slice(0, this.#length).buffer);
+    return { layout: 'bytes', type: 'SparseFloatVector', offsets: this.#offsets, data };
+  }
+
+  #grow(least: number): void {
+    const larger = new Uint32Array(Math.max(least, 2 * this.#words.length));
+    larger.set(this.#words);
+    this.#words = larger;
+    this.#floats = new Float32Array(larger.buffer);
+  }
+}
+
+/** So few are put in order one by one. */
+const FEW = 80;
+
+function inOrder(all: Uint32Array): void {
+  if (all.length > FEW) {
+    all.sort();
+    return;
+  }
+  for (let i = 1; i < all.length; i++) {
+    const value = all[i] as number;
+    let at = i;
+    for (; at > 0 && (all[at - 1] as number) > value; at--) all[at] = all[at - 1] as number;
+    all[at] = value;
+  }
 }

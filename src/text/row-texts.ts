@@ -1,11 +1,13 @@
 /** The texts that a function reads, and the analyzer of each. */
-import type { Column, RowBatch } from '../model/rows.ts';
+import type { BytesColumn, Column, RowBatch } from '../model/rows.ts';
 import type { CollectionSchema, FieldSchema } from '../model/schema.ts';
 import { assert, present } from '../support/assert.ts';
 import { type Analyzer, analyzerOf } from './analyzer.ts';
 import { fieldAnalyzer, multiAnalyzer } from './field-analyzers.ts';
 
 export interface RowTexts {
+  /** Where the texts stand; undefined when the rows are older than the field. */
+  readonly column: BytesColumn | undefined;
   /** Null is the empty text. */
   textAt(row: number): string;
   analyzerAt(row: number): Analyzer;
@@ -17,7 +19,12 @@ export function rowTexts(
   input: FieldSchema,
   { columns }: RowBatch,
 ): RowTexts {
-  return { textAt: textsOf(input, columns), analyzerAt: analyzersOf(schema, input, columns) };
+  const column = columns.get(input.fieldId);
+  return {
+    column: column?.layout === 'bytes' ? column : undefined,
+    textAt: textsOf(input, columns),
+    analyzerAt: analyzersOf(schema, input, columns),
+  };
 }
 
 /** The analyzer of each row. */

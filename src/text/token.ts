@@ -45,25 +45,36 @@ const unitBytes = (unit: number): number => (unit < 0x80 ? 1 : unit < 0x800 ? 2 
  * MurmurHash3. Stored with the rows: it may never change. Below 2^32 - 1.
  */
 export function termHash(term: string): number {
-  let hash = 0x811c9dc5;
+  let hash = hashStart;
   for (let i = 0; i < term.length; i++) {
     const unit = term.charCodeAt(i);
-    if (unit < 0x80) hash = Math.imul(hash ^ unit, 0x01000193);
+    if (unit < 0x80) hash = hashByte(hash, unit);
     else if (unit < 0x800) {
-      hash = Math.imul(hash ^ (0xc0 | (unit >> 6)), 0x01000193);
-      hash = Math.imul(hash ^ (0x80 | (unit & 63)), 0x01000193);
+      hash = hashByte(hash, 0xc0 | (unit >> 6));
+      hash = hashByte(hash, 0x80 | (unit & 63));
     } else {
       const code = term.codePointAt(i) ?? 0;
       if (code > 0xffff) {
         i++;
-        hash = Math.imul(hash ^ (0xf0 | (code >> 18)), 0x01000193);
-        hash = Math.imul(hash ^ (0x80 | ((code >> 12) & 63)), 0x01000193);
-      } else hash = Math.imul(hash ^ (0xe0 | (code >> 12)), 0x01000193);
-      hash = Math.imul(hash ^ (0x80 | ((code >> 6) & 63)), 0x01000193);
-      hash = Math.imul(hash ^ (0x80 | (code & 63)), 0x01000193);
+        hash = hashByte(hash, 0xf0 | (code >> 18));
+        hash = hashByte(hash, 0x80 | ((code >> 12) & 63));
+      } else hash = hashByte(hash, 0xe0 | (code >> 12));
+      hash = hashByte(hash, 0x80 | ((code >> 6) & 63));
+      hash = hashByte(hash, 0x80 | (code & 63));
     }
   }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return mixedHash(hash);
+}
+
+/** Of no byte. */
+export const hashStart = 0x811c9dc5;
+
+/** Takes one byte more of a term. */
+export const hashByte = (hash: number, byte: number): number => Math.imul(hash ^ byte, 0x01000193);
+
+/** When all bytes are taken. */
+export function mixedHash(taken: number): number {
+  let hash = Math.imul(taken ^ (taken >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return Math.min((hash ^ (hash >>> 16)) >>> 0, 0xffff_fffe);
 }

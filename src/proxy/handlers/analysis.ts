@@ -4,7 +4,7 @@ import type { RowBatch } from '../../model/rows.ts';
 import type { CollectionSchema, FunctionSchema } from '../../model/schema.ts';
 import type { WorkerTasks } from '../../support/workers.ts';
 import { analyzerOf } from '../../text/analyzer.ts';
-import { termHashes } from '../../text/bm25-rows.ts';
+import { hashesOf } from '../../text/bm25-rows.ts';
 import { fieldAnalyzer, multiAnalyzer } from '../../text/field-analyzers.ts';
 import { withFunctionOutputs } from '../../text/function-rows.ts';
 import { ELEMENT_BITS } from '../../text/minhash.ts';
@@ -66,7 +66,7 @@ function analyzed({ params, texts }: AnalyzeInput): AnalyzedToken[][] {
 
 const hashed = ({ params, texts }: TermsInput): Uint32Array[] => {
   const analyzer = analyzerOf(params);
-  return texts.map((text) => termHashes(analyzer.analyze(text)));
+  return texts.map((text) => hashesOf(analyzer, text));
 };
 
 /** What a worker thread can do for the proxy. */

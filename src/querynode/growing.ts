@@ -85,6 +85,7 @@ export class GrowingSegment {
   release(): void {
     for (const { unit } of this.#chunks) unit.release();
     this.#chunks.length = 0;
+    this.#unmerged.length = 0;
   }
 
   #chunkFor(schema: CollectionSchema, rows: number): Chunk {

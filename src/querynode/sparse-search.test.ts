@@ -188,7 +188,7 @@ test('a flushed segment, a growing one whose blocks are merged as it grows, and 
   }
 });
 
-test('blocks of a growing segment are merged: a write more takes a bounded share of it, few are left, and they are those of the rows together', () => {
+test('blocks of a growing segment are merged as it grows, few are left, one when it is full, and they are those of the rows together', () => {
   const random = seededRandom(6);
   const vectors = Array.from({ length: 60_000 }, () => randomVector(random, 400, 14));
   const rows = columnOf(vectors);
@@ -198,14 +198,26 @@ test('blocks of a growing segment are merged: a write more takes a bounded share
     growing.extend(rows, rowCount);
     most = Math.max(most, growing.blocks.length);
   }
-  assert.ok(rows.data.length / 8 > 5 * 65_536);
-  assert.ok(most > 3 && most <= 7, `${most} blocks`);
-  assert.ok(growing.blocks.some((block) => block.rows.length > 4 * 65_536));
-  for (const block of growing.blocks)
-    assert.deepEqual(block, buildBlock(rows, block.firstRow, block.firstRow + block.rowCount));
-  const ends = growing.blocks.map(({ firstRow, rowCount }) => firstRow + rowCount);
-  assert.deepEqual([...growing.blocks.map(({ firstRow }) => firstRow), growing.tail.firstRow], [0, ...ends]);
-  assert.equal(growing.tail.firstRow + growing.tail.rowCount, vectors.length);
+  const checkBlocks = () => {
+    let row = 0;
+    for (const block of growing.blocks) {
+      assert.equal(block.firstRow, row);
+      row += block.rowCount;
+      assert.deepEqual(block, buildBlock(rows, block.firstRow, row));
+    }
+    assert.equal(growing.tail.firstRow, row);
+    assert.equal(row + growing.tail.rowCount, vectors.length);
+  };
+  assert.ok(rows.data.length / 8 > 22 * 16_384);
+  assert.ok(most >= 8 && most <= 12, `${most} blocks`);
+  checkBlocks();
+  growing.finish(rows);
+  assert.equal(growing.tail.rowCount, 0);
+  let steps = 0;
+  while (growing.advance()) steps++;
+  assert.ok(steps > 5 && steps < 60, `${steps} steps`);
+  assert.equal(growing.blocks.length, 1);
+  checkBlocks();
 });
 
 /** Numbers that meet in one place of the tail's table. */

@@ -10,7 +10,7 @@ import { SparseTail } from './sparse-tail.ts';
 /** Pairs of a growing segment that make a block: less than a millisecond of work. */
 const GROWING_PAIRS = 16_384;
 /** Blocks of about one size that are merged. */
-const MERGED = 4;
+const MERGED = 8;
 /** Steps of a merge with a write, and one more for so many pairs that it brings: a merge ends before the next one is due. */
 const PAIRS_PER_STEP = 4096;
 
@@ -124,8 +124,9 @@ function growingEnd({ offsets }: SparseRows, from: number, rowCount: number): nu
   return to;
 }
 
-/** Grows by one when the pairs are four times as many. */
-const levelOf = ({ rows }: SparseBlock): number => Math.floor(Math.log2(rows.length + 1) / 2);
+/** Grows by one when the pairs are so many times as many as are merged. */
+const levelOf = ({ rows }: SparseBlock): number =>
+  Math.floor(Math.log2(rows.length + 1) / Math.log2(MERGED) + 0.1);
 
 /** The last run of blocks of one size that is long enough, those behind a larger one taken for as large. */
 function dueOf(blocks: readonly SparseBlock[]): Merging | undefined {

@@ -6,11 +6,13 @@ import type { CollectionSchema } from '../../src/model/schema.ts';
 import { highlightingOf } from '../../src/proxy/handlers/highlighter.ts';
 import { parseJson } from '../../src/support/json.ts';
 import { analyzerOf } from '../../src/text/analyzer.ts';
+import { termHashes } from '../../src/text/bm25-rows.ts';
 import { multiAnalyzer } from '../../src/text/field-analyzers.ts';
 import { highlighted } from '../../src/text/highlight.ts';
 import { MatchQuery } from '../../src/text/match.ts';
 import { minHashRules } from '../../src/text/minhash.ts';
 import { signatureColumn } from '../../src/text/minhash-rows.ts';
+import { PlainTerms } from '../../src/text/plain-terms.ts';
 import { regexTest } from '../../src/text/regex.ts';
 import { buildTextBlock } from '../../src/text/text-block.ts';
 import { byteOffsets } from '../../src/text/token.ts';
@@ -238,7 +240,7 @@ const signatures: Decoder = {
     const output = { name: 'bits', dim: 128 };
     const analyzer = analyzerOf('');
     const sign = (text: string, params: Record<string, string>): Buffer => {
-      const rows = { textAt: () => text, analyzerAt: () => analyzer };
+      const rows = { column: undefined, textAt: () => text, analyzerAt: () => analyzer };
       const { values } = signatureColumn(rows, minHashRules({ name: 'f', params }, output), 0, 1);
       assert.equal(values.length, 16);
       return Buffer.from(values.buffer);
@@ -253,7 +255,26 @@ const signatures: Decoder = {
   refuses: isTyped,
 };
 
+/** ASCII as the standard analyzer cuts it; nothing else. */
+const plainTexts: Decoder = {
+  name: 'plain-terms',
+  covers: ['text/plain-terms.ts'],
+  corpus: ["it's 1,000.5 o'clock: U.S.A. a.1 _ __x_", 'a b', 'caf\u00e9', ''].map(utf8),
+  words: ['.', "'", ':', ',', ';', '_', 'a', '0', 'Z', '\u00e9'],
+  decode: (bytes) => {
+    const plain = new PlainTerms();
+    if (plain.read(bytes, 0, bytes.length))
+      assert.deepEqual(
+        [...plain.hashes],
+        [...termHashes(analyzerOf('').analyze(Buffer.from(bytes).toString('latin1')))],
+      );
+    else assert.ok(bytes.some((byte) => byte >= 0x80));
+  },
+  refuses: () => false,
+};
+
 export const textDecoders: readonly Decoder[] = [
+  plainTexts,
   params,
   several,
   expressions,

@@ -245,7 +245,7 @@ const bodyOf = (text: string): Uint8Array =>
 async function perQuery(part: string, queries: readonly unknown[], one: (i: number) => Promise<unknown>) {
   if (!(flags['parts'] ?? '').includes(part)) return 0;
   let best = Number.POSITIVE_INFINITY;
-  for (let warm = 0; warm < 3; warm++) for (const i of queries.keys()) await one(i);
+  for (let warm = 0; warm < 8; warm++) for (const i of queries.keys()) await one(i);
   for (let round = 0; round < rounds; round++) {
     const start = process.cpuUsage();
     for (const i of queries.keys()) await one(i);

@@ -85,7 +85,6 @@ class SparseSearch {
     // Of one moment: the tail may be given up for a block while the blocks are looked through.
     const { blocks, tail } = this.#index;
     const best = new BestRows(this.#request, floors?.floors.of(query));
-    if (this.#found.places.length < terms.dims.length) this.#found = new BlockTerms(terms.dims.length);
     for (const block of blocks) {
       if (block.firstRow >= rowCount) break;
       const more = this.#searchBlock(block, terms, best);
@@ -101,9 +100,11 @@ class SparseSearch {
   /** Undefined: done. Otherwise to be awaited. */
   #searchBlock(block: SparseBlock, terms: SparseTerms, best: BestRows): Promise<void> | undefined {
     const { allowedCount, rowCount, pacer, scorer } = this.#request;
+    const shared = Math.min(terms.dims.length, block.dims.length);
+    if (this.#found.places.length < shared) this.#found = new BlockTerms(shared);
     const found = this.#found;
     const most = found.fill(block, terms, scorer);
-    const lookups = Math.min(terms.dims.length, block.dims.length) * LOOKUP_COST;
+    const lookups = shared * LOOKUP_COST;
     if (found.postings === 0 || most < best.least) return pacer.spend(lookups / POSTINGS_PER_UNIT);
     const allowedHere = (allowedCount / rowCount) * block.rowCount;
     const pairs = allowedHere * (this.#pairsPerRow + terms.dims.length / 8);

@@ -26,6 +26,9 @@ export function bm25Factors(scorer: SparseScorer): {
 /** Terms of longer queries are all summed. */
 const MAX_SPLIT = 32;
 
+/** From one of so many dimensions on all are gone through, rather than each looked for: a hundred thousand lookups take too long at once. */
+const WIDE = 64;
+
 /** The dimensions that a block and a query share, dimensions rising. Filled again for each block. */
 export class BlockTerms {
   /** In the block. */
@@ -57,27 +60,59 @@ export class BlockTerms {
 
   /** Returns a score that no row of the block exceeds. */
   fill(block: SparseBlock, terms: SparseTerms, scorer: SparseScorer): number {
-    const { dims, starts } = block;
+    const { length } = terms.dims;
+    const few = Math.min(length, block.dims.length);
+    this.count = 0;
+    this.postings = 0;
+    const most =
+      few * WIDE > Math.max(length, block.dims.length)
+        ? this.#fillSideBySide(block, terms, scorer)
+        : this.#fillByLookups(block, terms, scorer);
+    this.slack = 1 + 1e-5 * (1 + this.count / 100);
+    return most * this.slack;
+  }
+
+  #fillByLookups(block: SparseBlock, terms: SparseTerms, scorer: SparseScorer): number {
+    const { dims } = block;
     const isShort = terms.dims.length <= dims.length;
     const [few, many] = isShort ? [terms.dims, dims] : [dims, terms.dims];
-    let count = 0;
     let sum = 0;
-    this.postings = 0;
     for (let i = 0; i < few.length; i++) {
       const at = find(many, few[i] as number);
-      if (at < 0) continue;
-      const [place, term] = isShort ? [at, i] : [i, at];
-      const weight = terms.weights[term] as number;
-      const most = boundOf(block, place, weight, scorer);
-      this.places[count] = place;
-      this.weights[count] = weight;
-      this.bounds[count++] = most;
-      this.postings += (starts[place + 1] as number) - (starts[place] as number);
-      sum += most;
+      if (at >= 0)
+        sum += isShort ? this.#add(block, at, terms, i, scorer) : this.#add(block, i, terms, at, scorer);
     }
-    this.count = count;
-    this.slack = 1 + 1e-5 * (1 + count / 100);
-    return sum * this.slack;
+    return sum;
+  }
+
+  #fillSideBySide(block: SparseBlock, terms: SparseTerms, scorer: SparseScorer): number {
+    const { dims } = block;
+    let sum = 0;
+    for (let term = 0, place = 0; term < terms.dims.length && place < dims.length; ) {
+      const wanted = terms.dims[term] as number;
+      const here = dims[place] as number;
+      if (wanted === here) sum += this.#add(block, place, terms, term, scorer);
+      if (wanted <= here) term++;
+      if (here <= wanted) place++;
+    }
+    return sum;
+  }
+
+  #add(
+    block: SparseBlock,
+    place: number,
+    { weights }: SparseTerms,
+    term: number,
+    scorer: SparseScorer,
+  ): number {
+    const weight = weights[term] as number;
+    const most = boundOf(block, place, weight, scorer);
+    const at = this.count++;
+    this.places[at] = place;
+    this.weights[at] = weight;
+    this.bounds[at] = most;
+    this.postings += (block.starts[place + 1] as number) - (block.starts[place] as number);
+    return most;
   }
 
   /**

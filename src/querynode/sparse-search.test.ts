@@ -265,6 +265,87 @@ test('rows written after a read began are not in its answer, though posting list
   }
 });
 
+test('rows that come while a search waits, and the blocks that are made of them and merged, change nothing of its answer', async () => {
+  const random = seededRandom(8);
+  const vectors = Array.from({ length: 24_000 }, () => randomVector(random, 60, 14));
+  const rows = columnOf(vectors);
+  const queries = columnOf([randomVector(random, 60, 30), randomVector(random, 60, 12), new Map([[7, 1]])]);
+  // Waits after every block, and after every term of a wide query's tail.
+  const patient = new Pacer(new Turns({ turnUnits: 1 }), new AbortController().signal);
+  const asked = { queries, queryCount: 3, k: 50 };
+  let rowCount = 4000;
+  const index = new SparseIndex();
+  index.extend(rows, rowCount);
+  let changes = 0;
+  for (; rowCount < 22_000; rowCount += 1700) {
+    const seen = {
+      rowCount,
+      allowed: bitmapOf(vectors.length, (row) => row < rowCount),
+      allowedCount: rowCount,
+    };
+    const still = new SparseIndex();
+    still.extend(rows, rowCount);
+    const { blocks, tail } = index;
+    const searched = searchSparse(index, rows, { ...asked, ...seen, pacer: patient });
+    for (let more = rowCount + 100; more <= rowCount + 1700; more += 100) {
+      index.extend(rows, more);
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    if (index.tail !== tail && index.blocks !== blocks) changes++;
+    assert.deepEqual(await searched, await searchSparse(still, rows, { ...asked, ...seen, pacer }));
+  }
+  assert.ok(changes > 5, `${changes}`);
+  index.finish(rows);
+  while (index.advance());
+  assert.ok(index.blocks.length < 3);
+});
+
+test('what is too much for one slice, by postings or by terms of the query, is summed in several and gives the same', async () => {
+  const [rowCount, perRow] = [24_000, 50];
+  const words = new Uint32Array(2 * rowCount * perRow);
+  const floats = new Float32Array(words.buffer);
+  for (let i = 0; i < rowCount * perRow; i++) {
+    // Every row has the first dimensions, and some of its own.
+    const place = i % perRow;
+    words[2 * i] = place < 46 ? place : 100 + ((i * 7919) % 9000) * perRow + place;
+    floats[2 * i + 1] = 1 + ((i * 31) % 17);
+  }
+  const offsets = Uint32Array.from({ length: rowCount + 1 }, (_, row) => row * perRow * 8);
+  const rows = { offsets, data: new Uint8Array(words.buffer) };
+  const query = (dims: readonly number[]) => new Map(dims.map((dim) => [dim, 1 + (dim % 3)]));
+  const common = Array.from({ length: 50 }, (_, dim) => dim);
+  const wide = [...common, ...Array.from({ length: 8000 }, (_, i) => 100 + i * 57)];
+  const queries = columnOf([query(common), query(wide)]);
+  const request = {
+    queries,
+    queryCount: 2,
+    rowCount,
+    allowed: bitmapOf(rowCount, () => true),
+    allowedCount: rowCount,
+    k: 30,
+    scorer: { k1: 1.2, b: 0.75, averageLength: 400 },
+  };
+  const one = new SparseIndex(buildBlocks(rows, rowCount));
+  assert.deepEqual([one.blocks.length, one.blocks[0]!.rows.length > 2 ** 20], [1, true]);
+  const small = blocksOver(
+    rows,
+    Array.from({ length: 11 }, (_, i) => (i + 1) * 2160),
+  );
+  assert.ok(small.tail.rowCount > 200);
+  const slices = async (index: SparseIndex) => {
+    let spent = 0;
+    const counting = Object.create(pacer, {
+      spend: { value: () => void spent++ },
+    }) as Pacer;
+    return { found: await searchSparse(index, rows, { ...request, pacer: counting }), spent };
+  };
+  const [whole, parts] = [await slices(one), await slices(small)];
+  assert.deepEqual(whole.found, parts.found);
+  assert.ok(whole.spent > 8 && parts.spent > 2 * 12, `${whole.spent} and ${parts.spent} slices`);
+});
+
 test('bytes that begin anywhere in memory are read', async () => {
   const vectors = [new Map([[1, 2]]), new Map([[1, 3]])];
   const { offsets, data } = columnOf(vectors);

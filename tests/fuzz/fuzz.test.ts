@@ -42,6 +42,7 @@ const others: ReadonlyMap<string, string> = new Map([
   ['support/json.ts', 'the wrapper itself'],
   ['support/system-random.ts', 'random bytes'],
   ['proxy/wire/field-data-encode.ts', 'writes what was checked when it came'],
+  ['embedded/column-values.ts', 'reads rows whose JSON was checked when it came'],
   ['cli/admin-client.ts', 'reads the own server; JSON only, and every error is a ServerError'],
 ]);
 

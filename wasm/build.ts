@@ -1,7 +1,8 @@
-// Building the graph, row after row, in the place it is stored.
+// Building the graph in the place it is stored, some rows a step: first each row's own links are chosen, then those it chose are
+// linked back. Within either half the order of the work makes no difference, so threads may share it and the bytes stay the same.
 import {
-  OUTSIDE, NONE, batchKeys, batchRows, capacityOf, descend, ignoreChains, keysOf4, levelOf, linksOf, M, maxLevel, entryRow, measure,
-  normOf, padRows, resultCount, results, setEntry, use, vectorOf, walk,
+  OUTSIDE, NONE, batchKeys, batchRows, capacityOf, descend, entryRow, ignoreChains, keep, keysOf4, levelOf, linksOf, M, maxLevel,
+  measure, normOf, padRows, resultCount, results, use, vectorOf, walk,
 } from './graph';
 import { dotx2 } from './distance';
 import { keyOf, pack, rowOf, sortMax } from './heap';
@@ -68,35 +69,85 @@ function addLink(row: u32, next: u32, level: u32): void {
   writeLinks(list, choose(sorted, count + 1, capacity), capacity);
 }
 
-function insert(table: usize, row: u32, efConstruction: u32): void {
-  const level = levelOf(row);
-  if (level == OUTSIDE) return;
-  if (entryRow == NONE) {
-    setEntry(table, row, level);
-    return;
+/** Offers rows [from, to) of `level` to the results of the walk before. */
+function offer(query: usize, inverse: f32, from: u32, to: u32, level: u32): void {
+  const room: u32 = 2 * M;
+  for (let next = from; next < to; ) {
+    let count: u32 = 0;
+    for (; next < to && count < room; next++) {
+      const its = levelOf(next);
+      if (its == OUTSIDE || its < level) continue;
+      store<u32>(batchRows + (<usize>count << 2), next);
+      count++;
+    }
+    measure(query, inverse, count);
+    for (let i: u32 = 0; i < count; i++)
+      keep(pack(load<f32>(batchKeys + (<usize>i << 2)), load<u32>(batchRows + (<usize>i << 2))));
   }
-  const query = vectorOf(row);
-  const inverse = normOf(row);
-  let start = descend(query, inverse, maxLevel, min(level, maxLevel));
-  for (let at = <i32>min(level, maxLevel); at >= 0; at--) {
-    walk(query, inverse, start, at, efConstruction, 0, -Infinity, NONE);
-    sortMax(results, resultCount);
-    start = load<u64>(results);
-    const list = linksOf(row, at);
-    const taken = choose(results, resultCount, M);
-    writeLinks(list, taken, capacityOf(at));
-    for (let i: u32 = 0; i < taken; i++) addLink(load<u32>(list + (<usize>i << 2)), row, at);
-  }
-  if (level > maxLevel) setEntry(table, row, level);
 }
 
-/** Inserts rows [from, to); all link lists hold NONE before the first. The table's entry row is NONE then. */
-export function insertRows(table: usize, from: u32, to: u32, efConstruction: u32, sortedAt: usize, chosenAt: usize): void {
+function nearestResult(): u64 {
+  let nearest = load<u64>(results);
+  for (let at = results + 8, end = results + (<usize>resultCount << 3); at < end; at += 8) nearest = min(nearest, load<u64>(at));
+  return nearest;
+}
+
+/**
+ * Chooses the links of `row` on every level up to the graph's highest, from what a walk finds and from the rows [first, row), which are
+ * not linked yet, and writes them to its lists and to `proposal`, `M` words a level from 0 up. Reads no list of rows from `first`
+ * on and writes none but the row's: rows of one step may be proposed in any order, by several threads. True: on level 0 the `M`
+ * nearest are within `blur`, too near for their order to be told.
+ */
+export function proposeLinks(
+  table: usize, row: u32, first: u32, efConstruction: u32, chosenAt: usize, proposal: usize, blur: f32,
+): bool {
+  use(table);
+  ignoreChains();
+  chosen = chosenAt;
+  const level = levelOf(row);
+  if (level == OUTSIDE || entryRow == NONE) return false;
+  const query = vectorOf(row);
+  const inverse = normOf(row);
+  const top = min(level, maxLevel);
+  let start = descend(query, inverse, maxLevel, top);
+  let isBlurred = false;
+  for (let at = <i32>top; at >= 0; at--) {
+    walk(query, inverse, start, at, efConstruction, 0, -Infinity, NONE);
+    start = nearestResult();
+    offer(query, inverse, first, row, at);
+    sortMax(results, resultCount);
+    const taken = choose(results, resultCount, M);
+    writeLinks(linksOf(row, at), taken, capacityOf(at));
+    writeLinks(proposal + ((<usize>at * M) << 2), taken, M);
+    if (at == 0 && resultCount >= M) isBlurred = keyOf(load<u64>(results + (<usize>(M - 1) << 3))) < blur;
+  }
+  return isBlurred;
+}
+
+/**
+ * Links the rows that were proposed to by rows [from, to) back to these, as far as they belong to `shard` of `shards`: no other list
+ * is touched, and each gets its links in the order of the rows, whoever does it. `slots`: of each row where in `proposals` its
+ * levels begin, in units of `M` words.
+ */
+export function linkBack(
+  table: usize, from: u32, to: u32, shard: u32, shards: u32, sortedAt: usize, chosenAt: usize, slots: usize, proposals: usize,
+): void {
   use(table);
   ignoreChains();
   sorted = sortedAt;
   chosen = chosenAt;
-  for (let row = from; row < to; row++) insert(table, row, efConstruction);
+  if (entryRow == NONE) return;
+  for (let row = from; row < to; row++) {
+    const level = levelOf(row);
+    if (level == OUTSIDE) continue;
+    let list = proposals + ((<usize>load<u32>(slots + (<usize>(row - from) << 2)) * M) << 2);
+    for (let at: u32 = 0, top = min(level, maxLevel); at <= top; at++, list += <usize>M << 2)
+      for (let i: u32 = 0; i < M; i++) {
+        const next = load<u32>(list + (<usize>i << 2));
+        if (next == NONE) break;
+        if (next % shards == shard) addLink(next, row, at);
+      }
+  }
 }
 
 /**

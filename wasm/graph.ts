@@ -2,11 +2,14 @@
 // Source: Malkov & Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small
 // World graphs", arXiv 1603.09320. Own: batches of four rows, tie order by row, identical rows kept out of the graph.
 import { dotx4, l2x4 } from './distance';
+import { gridx4 } from './grid';
 import { keyOf, pack, popMin, pushMax, pushMin, replaceMax, rowOf } from './heap';
 
 export const NONE: u32 = 0xffffffff;
 /** Level of a row that is not in the graph: identical to an earlier one, whose chain leads to it, or not finite. */
 export const OUTSIDE: u32 = 255;
+/** As `metric` while building over points of the grid: `vectors` are points, `dim` their 16-bit numbers. */
+export const GRID: u32 = 3;
 
 // Offsets of the sections in this memory, and counts; `use` takes them from a table of words written by the caller.
 export let vectors: usize = 0;
@@ -51,20 +54,12 @@ export function use(table: usize): void {
   results = load<u32>(table, 64);
   batchRows = load<u32>(table, 68);
   batchKeys = load<u32>(table, 72);
-  stride = <usize>dim << 2;
+  stride = <usize>dim << (metric == GRID ? 1 : 2);
 }
 
 /** Until the next `use`, identical rows are not found through each other: only rows of the graph are linked. */
 export function ignoreChains(): void {
   chains = 0;
-}
-
-/** Makes `row` the place where searches begin. */
-export function setEntry(table: usize, row: u32, level: u32): void {
-  entryRow = row;
-  maxLevel = level;
-  store<u32>(table, row, 44);
-  store<u32>(table, level, 48);
 }
 
 // @ts-ignore: decorator
@@ -118,6 +113,7 @@ export function linksOf(row: u32, level: u32): usize {
 @inline
 export function keysOf4(query: usize, inverse: f32, rows: usize): v128 {
   const a = load<u32>(rows), b = load<u32>(rows, 4), c = load<u32>(rows, 8), d = load<u32>(rows, 12);
+  if (metric == GRID) return gridx4(query, vectorOf(a), vectorOf(b), vectorOf(c), vectorOf(d), dim);
   let keys: v128;
   if (metric == 0) keys = l2x4(query, vectorOf(a), vectorOf(b), vectorOf(c), vectorOf(d), dim);
   else {
@@ -200,7 +196,7 @@ let innerKey: f32 = 0;
 
 // @ts-ignore: decorator
 @inline
-function keep(entry: u64): void {
+export function keep(entry: u64): void {
   if (resultCount < width) pushMax(results, resultCount++, entry);
   else if (entry < load<u64>(results)) replaceMax(results, width, entry);
 }

@@ -1,5 +1,6 @@
 export { scanBits } from './bits';
-export { chainDuplicates, insertRows } from './build';
+export { chainDuplicates, linkBack, proposeLinks } from './build';
 export { drain, inverseNorm, readPass, scan, writeInverseNorms } from './flat';
 export { checkGraph, searchGraph } from './graph';
+export { addToMean, farthest, writeGrid } from './grid';
 export { addBestBitKeys, addBestKeys, offerKeys } from './lists';

@@ -195,6 +195,16 @@ export function layGraph(
   return { table, results };
 }
 
+/** As `metric` in the table: points of the grid instead of rows. */
+const GRID = 3;
+
+/** Turns a table to the points of the grid (wasm/grid.ts) at `offset`, `lanes` 16-bit numbers each. */
+export function useGrid(kernels: Kernels, table: number, offset: number, lanes: number): void {
+  const words = kernels.words(table, TABLE_WORDS);
+  words.set([offset, lanes, GRID]);
+  words[9] = 0;
+}
+
 /** What a file must agree with to be this segment's index. */
 export type HnswExpectation = Pick<HnswHeader, 'rowCount' | 'dim' | 'metric'>;
 

@@ -92,13 +92,59 @@ export interface KernelExports {
     slots: number,
     slotMask: number,
   ): number;
-  insertRows(
+  proposeLinks(
+    table: number,
+    row: number,
+    first: number,
+    efConstruction: number,
+    chosen: number,
+    proposal: number,
+    blur: number,
+  ): number;
+  linkBack(
     table: number,
     from: number,
     to: number,
-    efConstruction: number,
+    shard: number,
+    shards: number,
     sorted: number,
     chosen: number,
+    slots: number,
+    proposals: number,
+  ): void;
+  addToMean(
+    vectors: number,
+    dim: number,
+    from: number,
+    to: number,
+    levels: number,
+    inverses: number,
+    heights: number,
+    weight: number,
+    mean: number,
+  ): void;
+  farthest(
+    vectors: number,
+    dim: number,
+    from: number,
+    to: number,
+    levels: number,
+    inverses: number,
+    heights: number,
+    mean: number,
+  ): number;
+  writeGrid(
+    vectors: number,
+    dim: number,
+    from: number,
+    to: number,
+    levels: number,
+    inverses: number,
+    heights: number,
+    mean: number,
+    reach: number,
+    grid: number,
+    lanes: number,
   ): void;
   searchGraph(
     table: number,

@@ -1,0 +1,77 @@
+/**
+ * In which steps a graph is built. The rows of a step choose their links by the graph as it was before it and by each other, then
+ * they are linked in: what a step makes does not depend on who does its work, so that the bytes of an index do not
+ * depend on the number of threads.
+ */
+
+import { NO_ROW } from './hnsw-file.ts';
+
+/** Rows [from, to). */
+export interface BuildStep {
+  readonly from: number;
+  readonly to: number;
+  /** Where searches begin when the step does, and on which level. */
+  readonly entryRow: number;
+  readonly maxLevel: number;
+}
+
+/** More rows leave threads waiting for each other less often, but each is compared with those before it in its step. */
+export const ROWS_PER_STEP = 64;
+const OUTSIDE = 255;
+
+const levelIn = (levels: Uint8Array, row: number): number => {
+  const level = levels[row] ?? OUTSIDE;
+  return level === OUTSIDE ? -1 : level;
+};
+
+/** The first row, and each that rises above all before it, is a step of its own. */
+export function* buildSteps(levels: Uint8Array): Generator<BuildStep> {
+  let entryRow = NO_ROW;
+  let maxLevel = -1;
+  for (let from = 0; from < levels.length; ) {
+    let to = from;
+    while (to < levels.length && to - from < ROWS_PER_STEP && levelIn(levels, to) <= maxLevel) to++;
+    const rises = to === from;
+    if (rises) to++;
+    yield { from, to, entryRow, maxLevel: Math.max(0, maxLevel) };
+    if (rises) {
+      entryRow = from;
+      maxLevel = levelIn(levels, from);
+    }
+    from = to;
+  }
+}
+
+/** Where searches begin when all rows are in. */
+export function entryOf(levels: Uint8Array): {
+  readonly entryRow: number | undefined;
+  readonly maxLevel: number;
+} {
+  let entryRow: number | undefined;
+  let maxLevel = -1;
+  levels.forEach((_, row) => {
+    const level = levelIn(levels, row);
+    if (level <= maxLevel) return;
+    entryRow = row;
+    maxLevel = level;
+  });
+  return { entryRow, maxLevel: Math.max(0, maxLevel) };
+}
+
+/** For the rows of a step, where the proposals of each begin, in lists of links; written to `slots`. Returns the lists in all. */
+export function slotsOf(levels: Uint8Array, { from, to }: BuildStep, slots: Uint32Array): number {
+  let lists = 0;
+  for (let row = from; row < to; row++) {
+    slots[row - from] = lists;
+    lists += levelIn(levels, row) + 1;
+  }
+  return lists;
+}
+
+/** The most lists that any step of these rows proposes. */
+export function mostLists(levels: Uint8Array): number {
+  const slots = new Uint32Array(ROWS_PER_STEP);
+  let most = 0;
+  for (const step of buildSteps(levels)) most = Math.max(most, slotsOf(levels, step, slots));
+  return most;
+}

@@ -38,7 +38,7 @@ import { LocalStore } from './storage/local.ts';
 import { LogStreamingNode } from './streamingnode/streamingnode.ts';
 import type { Log } from './support/log.ts';
 import { backgroundClock, systemClock } from './support/system-clock.ts';
-import { systemMaxFiles } from './support/system-limits.ts';
+import { systemCores, systemMaxFiles } from './support/system-limits.ts';
 import { buildFolder } from './support/system-package.ts';
 import { systemRandom } from './support/system-random.ts';
 import { ThreadWorkers } from './support/system-workers.ts';
@@ -48,6 +48,8 @@ import type { WorkerData } from './worker.ts';
 
 const MB = 2 ** 20;
 const SECOND = 1000;
+/** More threads than this build a graph only when asked to. */
+const MAX_GRAPH_THREADS = 16;
 const WORKER_IDLE_MS = 30 * SECOND;
 const LOOPBACK = '127.0.0.1';
 /** The longest that a timer waits. */
@@ -299,8 +301,8 @@ function openThreads({ script, workerData, maxThreads, idleMs }: Threads, closin
   return workers;
 }
 
-function openWorkers(dir: DataDir, maxThreads: number, closing: Closing): ThreadWorkers {
-  const workerData: WorkerData = { objects: dir.objects, wal: dir.wal };
+function openWorkers(dir: DataDir, maxThreads: number, closing: Closing, graphThreads = 1): ThreadWorkers {
+  const workerData: WorkerData = { objects: dir.objects, wal: dir.wal, graphThreads };
   return openThreads({ script: 'worker.js', workerData, maxThreads }, closing);
 }
 
@@ -311,7 +313,8 @@ function openDataNode(
   log: Log,
   closing: Closing,
 ): LocalDataNode {
-  const workers = openWorkers(dir, config['dataNode.threads'], closing);
+  const graphThreads = config['dataNode.index.threads'] || Math.min(systemCores(), MAX_GRAPH_THREADS);
+  const workers = openWorkers(dir, config['dataNode.threads'], closing, graphThreads);
   const dataNode = new LocalDataNode({
     nodeId: STANDALONE_NODE,
     slots: config['dataNode.slots'],

@@ -70,6 +70,7 @@ export const layers = {
   worker: '*',
   'write-worker': ['support', 'proxy'],
   'catalog-worker': ['support', 'catalog'],
+  'graph-worker': ['support', 'vector-index'],
   main: ['cli'],
   /** What the package exports. */
   index: ['errors', 'embedded'],

@@ -226,6 +226,13 @@ export const options = {
   ),
   'dataNode.slots': number(4, 'tasks', 1, 64, 'Tasks the data node works on at once.'),
   'dataNode.threads': number(1, 'threads', 1, 64, 'Worker threads for flush and index building.'),
+  'dataNode.index.threads': number(
+    0,
+    'threads',
+    0,
+    64,
+    'Threads that build one index together; 0: as many as there are processor cores.',
+  ),
   'queryNode.threads': number(2, 'threads', 1, 64, 'Worker threads for loading and large scans.'),
   'queryNode.memoryLimit': number(16_384, 'MB', 64, 1_048_576, 'Vectors and indexes of loaded collections.'),
 } as const satisfies Record<string, Option<number> | Option<string>>;

@@ -80,9 +80,10 @@ for (const [type, metric] of [
     };
     const rowsFile = await put('rows', encodeRows(schema.fields, [{ ts: 5n as HybridTime, rows: batch }]));
     const context = indexBuildContext(store);
-    const read = await context.readVectors(rowsFile, field, ROWS);
-    assert.deepEqual(read, floatsOf(rows));
-    const image = context.buildGraph(read, DIM, { metric, M: 16, efConstruction: 100 });
+    const graph = context.openGraph(ROWS, DIM, { metric, M: 16, efConstruction: 100 });
+    await context.readVectors(rowsFile, field, ROWS, graph.vectors);
+    assert.deepEqual(Float32Array.from(graph.vectors), floatsOf(rows));
+    const image = await graph.build();
     const segment: SegmentRecord = {
       segmentId: 1n as SegmentId,
       collectionId,

@@ -1,5 +1,6 @@
 /** What the operating system allows this process. */
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 
 /** Files and connections it may have open at once; undefined where that is not told. */
 export async function systemMaxFiles(): Promise<number | undefined> {
@@ -11,3 +12,6 @@ export async function systemMaxFiles(): Promise<number | undefined> {
     return undefined;
   }
 }
+
+/** Processor cores this process may use. */
+export const systemCores = (): number => availableParallelism();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isDbError } from '../../errors/db-error.ts';
+import { DbError, isDbError } from '../../errors/db-error.ts';
 import type { BuildId, CollectionId, FieldId, PartitionId, SegmentId } from '../../model/ids.ts';
 import { MemoryStore } from '../../storage/memory.ts';
 import { crc32 } from '../../support/crc32.ts';
@@ -35,9 +35,16 @@ const work: BuildIndexWork = {
 function workersOver(store: MemoryStore): Workers {
   const tasks = indexBuildTasks({
     store,
-    readVectors: async () => new Float32Array((await store.get('rows')).buffer),
-    buildGraph: (vectors, dim, { M, efConstruction }) =>
-      new Uint8Array(Float32Array.of(dim, M, efConstruction, ...vectors).buffer),
+    async readVectors(_file, _field, _rowCount, into) {
+      const floats = new Float32Array((await store.get('rows')).buffer);
+      if (floats.length !== into.length) throw new DbError('data-integrity', 'rows are missing');
+      into.set(floats);
+    },
+    openGraph(rowCount, dim, { M, efConstruction }) {
+      const vectors = new Float32Array(new SharedArrayBuffer(rowCount * dim * 4));
+      const build = async () => new Uint8Array(Float32Array.of(dim, M, efConstruction, ...vectors).buffer);
+      return { vectors, build };
+    },
   });
   return inlineWorkers(tasks);
 }
@@ -71,7 +78,7 @@ test('a segment without rows gets no index', async () => {
   assert.deepEqual(output, { kind: 'build-index' });
 });
 
-test('a column of the wrong length is refused, nothing is written', async () => {
+test('rows that are not what the record tells are refused, nothing is written', async () => {
   const store = await storeWith(4);
   await assert.rejects(indexBuildExecutor(workersOver(store))(work, context()), (error) =>
     isDbError(error, 'data-integrity'),

@@ -16,12 +16,24 @@ export interface GraphParams {
   readonly efConstruction: number;
 }
 
+/** A graph to be built over vectors that are written into its own memory. */
+export interface OpenGraph {
+  /** `dim` floats a row, zeros until they are written. */
+  readonly vectors: Float32Array<SharedArrayBuffer>;
+  /** The bytes of the index file. Once. */
+  build(): Promise<Uint8Array>;
+}
+
 export interface IndexBuildContext {
   readonly store: ObjectStore;
-  /** The vectors of every row, checksums checked; rows without one are zeros. Throws `data-integrity`, `object-not-found`. */
-  readVectors(rowsFile: SegmentFile, field: FieldSchema, rowCount: number): Promise<Float32Array>;
-  /** The bytes of the index file. */
-  buildGraph(vectors: Float32Array, dim: number, params: GraphParams): Uint8Array;
+  /** Writes the vectors of every row, checksums checked; rows without one are zeros. Throws `data-integrity`, `object-not-found`. */
+  readVectors(
+    rowsFile: SegmentFile,
+    field: FieldSchema,
+    rowCount: number,
+    into: Float32Array<SharedArrayBuffer>,
+  ): Promise<void>;
+  openGraph(rowCount: number, dim: number, params: GraphParams): OpenGraph;
 }
 
 /** Milvus's defaults for a graph whose creator named no numbers. */
@@ -60,13 +72,9 @@ async function buildIndex(context: IndexBuildContext, work: BuildIndexWork): Pro
   const params = graphParamsOf(work.params);
   const dim = field.dim ?? 0;
   if (rowCount === 0) return { kind: 'build-index' };
-  const vectors = await context.readVectors(rowsFile, field, rowCount);
-  if (dim < 1 || vectors.length !== rowCount * dim)
-    throw new DbError(
-      'data-integrity',
-      `'${rowsFile.key}' has ${vectors.length} numbers for ${rowCount} vectors of ${dim}`,
-    );
-  const bytes = context.buildGraph(vectors, dim, params);
+  const graph = context.openGraph(rowCount, dim, params);
+  await context.readVectors(rowsFile, field, rowCount, graph.vectors);
+  const bytes = await graph.build();
   const key = indexKey(place, field.fieldId, buildId);
   const { crc32, etag } = await context.store.put(key, bytes);
   return { kind: 'build-index', file: { kind: 'index', key, sizeBytes: bytes.length, crc32, etag } };

@@ -1,8 +1,8 @@
 // Building the graph in the place it is stored, some rows a step: first each row's own links are chosen, then those it chose are
 // linked back. Within either half the order of the work makes no difference, so threads may share it and the bytes stay the same.
 import {
-  OUTSIDE, NONE, batchKeys, batchRows, capacityOf, descend, entryRow, ignoreChains, keep, keysOf4, levelOf, linksOf, M, maxLevel,
-  measure, normOf, padRows, resultCount, results, use, vectorOf, walk,
+  OUTSIDE, NONE, addNear, batchKeys, batchRows, capacityOf, descend, entryRow, ignoreChains, keysOf4, levelOf, linksOf, M, maxLevel,
+  measure, normOf, padRows, resultCount, results, use, vectorOf, walk, walkNear,
 } from './graph';
 import { dotx2 } from './distance';
 import { keyOf, pack, rowOf, sortMax } from './heap';
@@ -69,7 +69,7 @@ function addLink(row: u32, next: u32, level: u32): void {
   writeLinks(list, choose(sorted, count + 1, capacity), capacity);
 }
 
-/** Offers rows [from, to) of `level` to the results of the walk before. */
+/** Offers rows [from, to) of `level` to the ascending results. */
 function offer(query: usize, inverse: f32, from: u32, to: u32, level: u32): void {
   const room: u32 = 2 * M;
   for (let next = from; next < to; ) {
@@ -82,15 +82,12 @@ function offer(query: usize, inverse: f32, from: u32, to: u32, level: u32): void
     }
     measure(query, inverse, count);
     for (let i: u32 = 0; i < count; i++)
-      keep(pack(load<f32>(batchKeys + (<usize>i << 2)), load<u32>(batchRows + (<usize>i << 2))));
+      addNear(pack(load<f32>(batchKeys + (<usize>i << 2)), load<u32>(batchRows + (<usize>i << 2))));
   }
 }
 
-function nearestResult(): u64 {
-  let nearest = load<u64>(results);
-  for (let at = results + 8, end = results + (<usize>resultCount << 3); at < end; at += 8) nearest = min(nearest, load<u64>(at));
-  return nearest;
-}
+/** Wider walks keep a heap, where an entry costs less than to move half of the others. */
+const MAX_NEAR: u32 = 1024;
 
 /**
  * Chooses the links of `row` on every level up to the graph's highest, from what a walk finds and from the rows [first, row), which are
@@ -112,10 +109,12 @@ export function proposeLinks(
   let start = descend(query, inverse, maxLevel, top);
   let isBlurred = false;
   for (let at = <i32>top; at >= 0; at--) {
-    walk(query, inverse, start, at, efConstruction, 0, -Infinity, NONE);
-    start = nearestResult();
+    if (efConstruction > MAX_NEAR) {
+      walk(query, inverse, start, at, efConstruction, 0, -Infinity, NONE);
+      sortMax(results, resultCount);
+    } else walkNear(query, inverse, start, at, efConstruction);
+    start = load<u64>(results);
     offer(query, inverse, first, row, at);
-    sortMax(results, resultCount);
     const taken = choose(results, resultCount, M);
     writeLinks(linksOf(row, at), taken, capacityOf(at));
     writeLinks(proposal + ((<usize>at * M) << 2), taken, M);

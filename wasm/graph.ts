@@ -196,7 +196,7 @@ let innerKey: f32 = 0;
 
 // @ts-ignore: decorator
 @inline
-export function keep(entry: u64): void {
+function keep(entry: u64): void {
   if (resultCount < width) pushMax(results, resultCount++, entry);
   else if (entry < load<u64>(results)) replaceMax(results, width, entry);
 }
@@ -254,6 +254,65 @@ export function walk(
     }
   }
   return true;
+}
+
+/** Puts an entry in its place among the ascending results; the last of `width` falls out. Returns the place. */
+function place(entry: u64): u32 {
+  let low: u32 = 0, high = resultCount;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (load<u64>(results + (<usize>middle << 3)) < entry) low = middle + 1;
+    else high = middle;
+  }
+  if (resultCount < width) resultCount++;
+  const stop = results + (<usize>low << 3);
+  let at = results + (<usize>(resultCount - 1) << 3);
+  for (; at >= stop + 16; at -= 16) v128.store(at - 8, v128.load(at - 16));
+  if (at > stop) store<u64>(at, load<u64>(at - 8));
+  store<u64>(stop, entry);
+  return low;
+}
+
+/** An entry whose lowest bit tells whether the links of its row were followed; entries order as before. */
+// @ts-ignore: decorator
+@inline
+function marked(key: f32, row: u32): u64 {
+  return (pack(key, 0)) | (<u64>row << 1);
+}
+
+/**
+ * What `walk` finds where all rows count and chains do not, as an ascending array instead of a heap. What is nearest and not yet
+ * followed stands in the array, too, so there is no heap of candidates; with some hundred results moving them is the cheaper way.
+ */
+export function walkNear(query: usize, inverse: f32, start: u64, level: u32, ef: u32): void {
+  memory.fill(visited, 0, <usize>((rowCount + 31) >> 5) << 2);
+  width = ef;
+  const capacity = capacityOf(level);
+  const first = rowOf(start);
+  store<u32>(visited + (<usize>(first >> 5) << 2), <u32>1 << (first & 31));
+  store<u64>(results, marked(keyOf(start), first));
+  resultCount = 1;
+  for (let next: u32 = 0; next < resultCount; ) {
+    const at = results + (<usize>next << 3);
+    const nearest = load<u64>(at);
+    next++;
+    if (nearest & 1) continue;
+    store<u64>(at, nearest | 1);
+    const count = gather(<u32>nearest >> 1, level, capacity);
+    measure(query, inverse, count);
+    for (let i: u32 = 0; i < count; i++) {
+      const entry = marked(load<f32>(batchKeys + (<usize>i << 2)), load<u32>(batchRows + (<usize>i << 2)));
+      if (resultCount == width && entry > load<u64>(results + (<usize>(width - 1) << 3))) continue;
+      next = min(next, place(entry));
+    }
+  }
+  for (let at = results, end = results + (<usize>resultCount << 3); at < end; at += 8)
+    store<u32>(at, load<u32>(at) >> 1);
+}
+
+/** Adds an entry to the ascending results that `walkNear` left, or a sorted `walk`. */
+export function addNear(entry: u64): void {
+  if (resultCount < width || entry < load<u64>(results + (<usize>(width - 1) << 3))) place(entry);
 }
 
 /** Nearest rows among those that count; the size of the heap in `results`, or -1 when `budget` did not suffice. */

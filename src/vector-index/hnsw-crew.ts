@@ -48,11 +48,11 @@ const LINK = 1;
 const OVER = 2;
 
 /** The claim word counts units in its low bits and halves in the others: a thread that slept through a half claims nothing of the next. */
-const UNIT_BITS = 8;
+const UNIT_BITS = 10;
 const UNIT_MASK = (1 << UNIT_BITS) - 1;
 /** As the number of the next unit: there is none. */
 const CLOSED = UNIT_MASK;
-const HALF_MASK = 0x7f_ffff;
+const HALF_MASK = 0x1f_ffff;
 /** Rows are linked back in so many parts. */
 const SHARDS = 32;
 const WAIT_MS = 10;

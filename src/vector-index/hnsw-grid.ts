@@ -25,14 +25,20 @@ export interface GridPlace {
   readonly lanes: number;
 }
 
-/** Writes all points. False: the rows are all alike, or so large that distances overflow, and there are none. */
+/** Squares of smaller numbers lose their digits. */
+const MIN_SQUARE = 1e-30;
+/** The sum of squares is off by less. */
+const ROUNDED_UP = 1.001;
+
+/** Writes all points. False: rows all alike, or so large or small that squares do not hold their distances; then there are none. */
 export function writeGrid(kernels: Kernels, place: GridPlace): boolean {
   const { vectors, dim, rowCount, levels, inverses, heights, mean, offset, lanes } = place;
   const { run } = kernels;
   kernels.floats(mean, dim + 8).fill(0);
   run.addToMean(vectors, dim, 0, rowCount, levels, inverses, heights, 1 / rowCount, mean);
-  const reach = Math.sqrt(run.farthest(vectors, dim, 0, rowCount, levels, inverses, heights, mean));
-  if (!(reach > 0 && Number.isFinite(reach) && Number.isFinite(1 / reach))) return false;
+  const square = run.farthest(vectors, dim, 0, rowCount, levels, inverses, heights, mean);
+  if (!(square > MIN_SQUARE && square < Number.POSITIVE_INFINITY)) return false;
+  const reach = Math.sqrt(square) * ROUNDED_UP;
   run.writeGrid(vectors, dim, 0, rowCount, levels, inverses, heights, mean, reach, offset, lanes);
   return true;
 }

@@ -1,72 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import {
+  builtGraph as built,
+  Fixture,
+  GRAPH_PARAMS as params,
+  recallOf as recall,
+} from '../../tests/graphs.ts';
 import { bitmapOf, clusteredVectors } from '../../tests/vectors.ts';
 import { isDbError } from '../errors/db-error.ts';
 import { crc32 } from '../support/crc32.ts';
 import { seededRandom } from '../support/random.ts';
-import { type Block, bytesOf, floatsOf, VectorArena } from './arena.ts';
-import { scanScratchBytes, scanTopK } from './flat.ts';
-import { HnswIndex, type HnswSearch, prefersScan } from './hnsw.ts';
+import { HnswIndex, prefersScan } from './hnsw.ts';
 import { buildHnsw } from './hnsw-build.ts';
 import { readHnswHeader } from './hnsw-file.ts';
 import type { Metric } from './metric.ts';
-import type { TopK } from './top-k.ts';
 
 const metrics: readonly Metric[] = ['L2', 'IP', 'COSINE'];
-const params = { M: 16, efConstruction: 100 };
-
-/** An index over `vectors`, with the exact search beside it. */
-class Fixture {
-  readonly arena = new VectorArena({ maxBytes: 256 * 1024 * 1024 });
-  readonly vectors: Block;
-  readonly graph: Block;
-  readonly dim: number;
-  readonly metric: Metric;
-  readonly rowCount: number;
-
-  constructor(data: Float32Array, dim: number, metric: Metric, image: Uint8Array) {
-    const [vectors, graph] = this.arena.allocateGroup([data.byteLength, image.byteLength]);
-    assert.ok(vectors !== undefined && graph !== undefined);
-    floatsOf(vectors).set(data);
-    bytesOf(graph).set(image);
-    this.vectors = vectors;
-    this.graph = graph;
-    this.dim = dim;
-    this.metric = metric;
-    this.rowCount = data.length / dim;
-  }
-
-  open(): Promise<HnswIndex> {
-    return HnswIndex.open(this.arena, this.vectors, this.graph, this);
-  }
-
-  exact(search: Omit<HnswSearch, 'ef'>): TopK {
-    const { metric, dim, rowCount } = this;
-    const input = { ...search, metric, dim, from: 0, to: rowCount, vectorsOffset: this.vectors.byteOffset };
-    return scanTopK(this.arena.kernels(this.vectors, scanScratchBytes(input)), input);
-  }
-}
-
-const built = async (data: Float32Array, dim: number, metric: Metric) => {
-  const fixture = new Fixture(data, dim, metric, buildHnsw({ vectors: data, dim, metric, params }));
-  return { fixture, index: await fixture.open() };
-};
-
-/** Share of the exact hits found, over all queries. */
-function recall(found: TopK, exact: TopK): number {
-  let hits = 0;
-  let [foundAt, exactAt] = [0, 0];
-  exact.counts.forEach((count, q) => {
-    const foundCount = found.counts[q] ?? 0;
-    const rows = new Set(found.rows.subarray(foundAt, foundAt + foundCount));
-    for (const row of exact.rows.subarray(exactAt, exactAt + count)) if (rows.has(row)) hits++;
-    foundAt += foundCount;
-    exactAt += count;
-  });
-  return hits / Math.max(1, exact.rows.length);
-}
-
 const dim = 32;
 const rowCount = 6000;
 const data = clusteredVectors(rowCount, dim, { clusters: 60, latent: 12 });

@@ -45,7 +45,7 @@ export interface HnswShape {
   readonly random?: Random;
 }
 
-/** Called every few milliseconds with the rows done; false ends the build with `cancelled`. */
+/** Called before and after every step with the rows done, again from 0 when the grid was too coarse; false ends the build with `cancelled`. */
 export type OnProgress = (rowsDone: number) => boolean;
 
 export interface BuildHnswInput extends Omit<HnswShape, 'rowCount'> {
@@ -316,9 +316,13 @@ export class HnswBuild {
     const { links0, upperRefs } = hnswLayout(this.#header);
     this.#image().fill(0xff, links0, upperRefs);
     crew.begin(what === 'grid');
+    const tell = (rowsDone: number): void => {
+      if (!onProgress(rowsDone)) throw new DbError('cancelled', 'the index build was cancelled');
+    };
+    tell(0);
     for (const step of buildSteps(levels)) {
-      if (!onProgress(step.from)) throw new DbError('cancelled', 'the index build was cancelled');
       yield* crew.step(levels, step);
+      tell(step.to);
       if (crew.blurred * MAX_BLURRED > Math.max(step.to, MIN_JUDGED_ROWS)) return false;
     }
     return true;

@@ -1,7 +1,8 @@
 /**
  * Vector kernels: how near an exact scan is to what memory delivers, how the graph index does against hnswlib-node and usearch, and
- * where a filtered search should scan instead of walk. Run: `node .build/bench/kernels.bench.js [--rows N] [--peers DIR]`;
- * DIR/node_modules holds the peers, which are no dependencies of this project.
+ * where a filtered search should scan instead of walk, and what building a graph costs. Run: `node .build/bench/kernels.bench.js
+ * [--rows N] [--peers DIR] [--words DIR] [--rounds N]`; DIR/node_modules holds the peers, which are no dependencies of this project; the
+ * words are those of bench/peers. `--only builds` leaves out the rest.
  */
 
 import { createRequire } from 'node:module';
@@ -15,8 +16,17 @@ import { buildHnsw } from '../src/vector-index/hnsw-build.ts';
 import { RowNorms } from '../src/vector-index/row-norms.ts';
 import type { TopK } from '../src/vector-index/top-k.ts';
 import { bitmapOf, clusteredVectors } from '../tests/vectors.ts';
+import { benchBuilds } from './graph-builds.ts';
 
-const { values } = parseArgs({ options: { rows: { type: 'string' }, peers: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string' },
+    peers: { type: 'string' },
+    words: { type: 'string', default: join(import.meta.dirname, '../../.cache/words') },
+    rounds: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
+  },
+});
 const rowCount = Number(values.rows ?? 100_000);
 const dim = 128;
 const queryCount = 1000;
@@ -272,6 +282,15 @@ function benchFilters(index: HnswIndex, exactOf: (allowed: Uint32Array) => TopK)
 }
 
 async function main(): Promise<void> {
+  if (values.only !== 'builds') await benchSearch();
+  await benchBuilds({
+    words: values.words,
+    mostRows: Number(values.rows ?? 100_000),
+    rounds: Number(values.rounds),
+  });
+}
+
+async function benchSearch(): Promise<void> {
   benchScan();
   let image = new Uint8Array();
   const buildMs = timeMs(() => {

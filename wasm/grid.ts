@@ -106,14 +106,18 @@ export function farthest(
   return most;
 }
 
-/** Writes the points of rows [from, to), `lanes` numbers each, room for `dim` and a height. */
+/**
+ * Writes the points of places [from, to), `lanes` numbers each, room for `dim` and a height. `rows`: the row of each place, or 0 for
+ * those of the same number. The point of a row that is not in the graph is the origin.
+ */
 export function writeGrid(
-  vectors: usize, dim: u32, from: u32, to: u32, levels: usize, inverses: usize, heights: usize, mean: usize,
+  vectors: usize, dim: u32, from: u32, to: u32, rows: usize, levels: usize, inverses: usize, heights: usize, mean: usize,
   reach: f32, grid: usize, lanes: u32,
 ): void {
   const scale = REACH / reach;
-  for (let row = from; row < to; row++) {
-    const point = grid + <usize>row * (<usize>lanes << 1);
+  for (let place = from; place < to; place++) {
+    const row = rows == 0 ? place : load<u32>(rows + (<usize>place << 2));
+    const point = grid + <usize>place * (<usize>lanes << 1);
     memory.fill(point, 0, <usize>lanes << 1);
     if (load<u8>(levels + <usize>row) == OUTSIDE) continue;
     const at = vectors + <usize>row * (<usize>dim << 2);
@@ -126,5 +130,26 @@ export function writeGrid(
     if (heights == 0) continue;
     const x = load<f32>(heights + (<usize>row << 2)) - load<f32>(mean + (<usize>dim << 2));
     store<i16>(point + (<usize>dim << 1), <i16>nearest(x * scale));
+  }
+}
+
+/** For each point [from, to) of the grid the number of the nearest of `count` others, a multiple of 4, at `nearests`; the first of equal ones. */
+export function nearestPivots(grid: usize, lanes: u32, from: u32, to: u32, pivots: usize, count: u32, nearests: usize): void {
+  const stride = <usize>lanes << 1;
+  for (let place = from; place < to; place++, nearests += 4) {
+    const point = grid + <usize>place * stride;
+    let best: f32 = Infinity;
+    let nearest: u32 = 0;
+    for (let i: u32 = 0; i < count; i += 4) {
+      const a = pivots + <usize>i * stride;
+      const keys = gridx4(point, a, a + stride, a + 2 * stride, a + 3 * stride, lanes);
+      if (!v128.any_true(f32x4.lt(keys, f32x4.splat(best)))) continue;
+      const k0 = f32x4.extract_lane(keys, 0), k1 = f32x4.extract_lane(keys, 1), k2 = f32x4.extract_lane(keys, 2), k3 = f32x4.extract_lane(keys, 3);
+      if (k0 < best) { best = k0; nearest = i; }
+      if (k1 < best) { best = k1; nearest = i + 1; }
+      if (k2 < best) { best = k2; nearest = i + 2; }
+      if (k3 < best) { best = k3; nearest = i + 3; }
+    }
+    store<u32>(nearests, nearest);
   }
 }

@@ -23,8 +23,9 @@ import {
   NO_ROW,
   sealHnsw,
 } from './hnsw-file.ts';
-import { gridLanes, writeGrid } from './hnsw-grid.ts';
-import { buildSteps, entryOf, mostLists, ROWS_PER_STEP } from './hnsw-steps.ts';
+import { gridBytes, gridLanes, writeGrid } from './hnsw-grid.ts';
+import { finishImage, writeLevels } from './hnsw-image.ts';
+import { buildSteps, mostLists, ROWS_PER_STEP } from './hnsw-steps.ts';
 import {
   Kernels,
   MAX_MEMORY_BYTES,
@@ -59,6 +60,7 @@ const LEVEL_SEED = 20;
 const MIN_JUDGED_ROWS = 1024;
 /** One blurred row in so many is let pass. */
 const MAX_BLURRED = 32;
+const NO_GRID = { points: 0, rows: 0, mean: 0, pivots: 0, nearests: 0 };
 const align = (value: number): number => Math.ceil(value / 64) * 64;
 
 /** The index file as bytes of its own. Throws `parameter-invalid`, `resource-exhausted`, `cancelled`. */
@@ -68,6 +70,17 @@ export function buildHnsw({ vectors, onProgress, ...shape }: BuildHnswInput): Ui
   const build = new HnswBuild({ ...shape, rowCount });
   build.vectors.set(vectors);
   return build.run(onProgress);
+}
+
+type GridAreas = Readonly<Record<keyof typeof NO_GRID, number>>;
+
+interface LaidBuild {
+  readonly build: SharedBuild;
+  readonly levels: Uint8Array;
+  /** The row at each place of the grid; undefined: there is no grid. */
+  readonly rows: Uint32Array | undefined;
+  readonly own: Scratch;
+  readonly others: readonly Scratch[];
 }
 
 /** One memory: vectors, then the image in its final form, then scratch. */
@@ -118,32 +131,35 @@ export class HnswBuild {
 
   /** Builds on this thread. Returns the index file as bytes of its own. Throws `cancelled`. Only once. */
   run(onProgress: OnProgress = () => true): Uint8Array<ArrayBuffer> {
-    const levels = this.#prepare();
-    const { build, hands } = this.#lay();
-    const crew = new BuildCrew(build, this.#kernels.withScratch(hands[0] as Scratch), () => undefined);
-    for (const _ of this.#insert(crew, levels, onProgress))
-      assert(false, 'nobody else keeps a build waiting');
-    return this.#seal(levels);
+    const laid = this.#lay(this.#prepare());
+    const crew = new BuildCrew(laid.build, this.#kernels.withScratch(laid.own), () => undefined);
+    const inserting = this.#insert(crew, laid, onProgress);
+    const { done, value } = inserting.next();
+    assert(done === true, 'nobody else keeps a build waiting');
+    return this.#seal(value);
   }
 
   /** The same bytes with help of other threads. Throws `internal` too, when one of them fails. */
   async runWith(helpers: Helpers, onProgress: OnProgress = () => true): Promise<Uint8Array<ArrayBuffer>> {
-    const levels = this.#prepare();
-    const { build, hands } = this.#lay();
+    const laid = this.#lay(this.#prepare());
+    const { build } = laid;
     let failure: unknown;
-    const own = this.#kernels.withScratch(hands[0] as Scratch);
-    const crew = new BuildCrew(build, own, () => failure);
-    const tasks = hands.slice(1, helpers.count + 1).map((scratch) => ({ build, scratch }));
+    const crew = new BuildCrew(build, this.#kernels.withScratch(laid.own), () => failure);
+    const tasks = laid.others.slice(0, helpers.count).map((scratch) => ({ build, scratch }));
     const help = callHelpers(helpers, tasks, (error) => {
       failure ??= error;
     });
+    const inserting = this.#insert(crew, laid, onProgress);
     try {
-      for (const _ of this.#insert(crew, levels, onProgress)) await setImmediate();
+      for (;;) {
+        const { done, value } = inserting.next();
+        if (done) return this.#seal(value);
+        await setImmediate();
+      }
     } finally {
       crew.end();
       await help;
     }
-    return this.#seal(levels);
   }
 
   #slotCount(): number {
@@ -164,10 +180,9 @@ export class HnswBuild {
 
   /** What is taken of the scratch area while rows are inserted, in this order. */
   #sizes(lanes: number | undefined) {
-    const { rowCount, dim, metric, params } = this.#shape;
+    const { rowCount, metric, params } = this.#shape;
     return {
-      grid: lanes === undefined ? 0 : rowCount * lanes * 2,
-      mean: (dim + 8) * 4,
+      ...(lanes === undefined ? NO_GRID : gridBytes(this.#shape, lanes)),
       heights: metric === 'IP' ? rowCount * 4 : 0,
       control: CONTROL_BYTES,
       slots: ROWS_PER_STEP * 4,
@@ -184,7 +199,7 @@ export class HnswBuild {
     return align(Math.max(inserting, chaining));
   }
 
-  /** The image without its links; the levels with rows identical to earlier ones taken out. */
+  /** The image without links; the levels with rows identical to earlier ones taken out. */
   #prepare(): Uint8Array {
     const { levels, chains, duplicates } = this.#chain();
     const upperCount = levels.reduce((sum, level) => sum + (level > HNSW_MAX_LEVEL ? 0 : level), 0);
@@ -193,9 +208,8 @@ export class HnswBuild {
     const { rowCount, dim } = this.#shape;
     const image = this.#image();
     image.fill(0);
-    image.set(levels, layout.levels);
+    writeLevels(image, this.#header, levels);
     if (layout.chains !== undefined) this.#kernels.words(this.#imageAt + layout.chains, rowCount).set(chains);
-    this.#fillUpperRefs(layout.upperRefs, levels);
     if (layout.norms !== undefined)
       this.#kernels.run.writeInverseNorms(this.#vectorsAt, dim, rowCount, this.#imageAt + layout.norms);
     return levels;
@@ -205,10 +219,9 @@ export class HnswBuild {
     return this.#kernels.bytes(this.#imageAt, hnswLayout(this.#header).totalBytes);
   }
 
-  #seal(levels: Uint8Array): Uint8Array<ArrayBuffer> {
-    this.#header = { ...this.#header, ...entryOf(levels) };
-    const file = new Uint8Array(this.#image());
-    sealHnsw(file, this.#header);
+  #seal(rows: Uint32Array | undefined): Uint8Array<ArrayBuffer> {
+    const { file, header } = finishImage(this.#image(), this.#header, rows);
+    sealHnsw(file, header);
     return file;
   }
 
@@ -234,16 +247,6 @@ export class HnswBuild {
     return { levels: inMemory.slice(), chains: this.#kernels.words(chains, rowCount).slice(), duplicates };
   }
 
-  #fillUpperRefs(section: number, levels: Uint8Array): void {
-    const refs = this.#kernels.words(this.#imageAt + section, levels.length);
-    let next = 0;
-    levels.forEach((level, row) => {
-      const inUpper = level > 0 && level <= HNSW_MAX_LEVEL;
-      refs[row] = inUpper ? next : NO_ROW;
-      if (inUpper) next += level;
-    });
-  }
-
   /** sqrt(R^2 - |row|^2), R the length of the longest row; see `keysOf4` in wasm/graph.ts. */
   #writeHeights(at: number): void {
     const { rowCount, dim } = this.#shape;
@@ -258,64 +261,73 @@ export class HnswBuild {
   }
 
   /** Lays out the scratch area for inserting, and fills what is the same for all of it. */
-  #lay(): { readonly build: SharedBuild; readonly hands: readonly Scratch[] } {
-    const { dim, rowCount } = this.#shape;
+  #lay(levels: Uint8Array): LaidBuild {
     const sizes = this.#sizes(this.#lanes);
     const layout = this.#kernels.layout();
-    const offset = layout.take(sizes.grid);
-    const mean = layout.take(sizes.mean);
+    const at = {
+      points: layout.take(sizes.points),
+      rows: layout.take(sizes.rows),
+      mean: layout.take(sizes.mean),
+      pivots: layout.take(sizes.pivots),
+      nearests: layout.take(sizes.nearests),
+    };
     const heightsAt = layout.take(sizes.heights);
     const heights = sizes.heights === 0 ? 0 : heightsAt;
     if (heights !== 0) this.#writeHeights(heights);
-    const sections = hnswLayout(this.#header);
-    const inImage = (section: number | undefined) => (section === undefined ? 0 : this.#imageAt + section);
-    const isGridded =
-      this.#lanes !== undefined &&
-      writeGrid(this.#kernels, {
-        vectors: this.#vectorsAt,
-        dim,
-        rowCount,
-        levels: inImage(sections.levels),
-        inverses: inImage(sections.norms),
-        heights,
-        mean,
-        offset,
-        lanes: this.#lanes,
-      });
+    const rows = this.#lanes === undefined ? undefined : this.#writeGrid(levels, at, heights, this.#lanes);
     const build = {
       memory: this.#kernels.memory,
       header: this.#header,
       place: { vectorsOffset: this.#vectorsAt, graphOffset: this.#imageAt },
       candidates: this.#candidateLimit(),
       heights,
-      grid: isGridded && this.#lanes !== undefined ? { offset, lanes: this.#lanes } : undefined,
+      grid: rows && this.#lanes !== undefined ? { offset: at.points, lanes: this.#lanes } : undefined,
       control: layout.take(sizes.control),
       slots: layout.take(sizes.slots),
       proposals: layout.take(sizes.proposals),
     };
-    const hands = Array.from({ length: this.#hands }, () => ({
-      byteOffset: layout.take(sizes.hand),
-      byteLength: sizes.hand,
-    }));
-    return { build, hands };
+    const hand = (): Scratch => ({ byteOffset: layout.take(sizes.hand), byteLength: sizes.hand });
+    return { build, levels, rows, own: hand(), others: Array.from({ length: this.#hands - 1 }, hand) };
   }
 
-  /** By the grid; by the vectors themselves when there is none, or when it turns out too coarse for these rows. */
-  *#insert(crew: BuildCrew, levels: Uint8Array, onProgress: OnProgress): Generator<void> {
-    if (crew.hasGrid && (yield* this.#insertBy('grid', crew, levels, onProgress))) return;
-    yield* this.#insertBy('vectors', crew, levels, onProgress);
+  #writeGrid(levels: Uint8Array, at: GridAreas, heights: number, lanes: number): Uint32Array | undefined {
+    const { dim, rowCount } = this.#shape;
+    const sections = hnswLayout(this.#header);
+    return writeGrid(this.#kernels, {
+      ...at,
+      vectors: this.#vectorsAt,
+      dim,
+      rowCount,
+      levels,
+      levelsAt: this.#imageAt + sections.levels,
+      inverses: sections.norms === undefined ? 0 : this.#imageAt + sections.norms,
+      heights,
+      lanes,
+    });
+  }
+
+  /**
+   * By the grid; by the vectors themselves when there is none, or when it turns out too coarse for these rows. Returns the row at each
+   * place of the image, undefined when they stand in order.
+   */
+  *#insert(
+    crew: BuildCrew,
+    { levels, rows }: LaidBuild,
+    onProgress: OnProgress,
+  ): Generator<void, Uint32Array | undefined> {
+    if (rows !== undefined) {
+      crew.begin(true);
+      const inOrder = Uint8Array.from(rows, (row) => levels[row] ?? 0);
+      if (yield* this.#insertAll(crew, inOrder, onProgress)) return rows;
+    }
+    crew.begin(false);
+    yield* this.#insertAll(crew, levels, onProgress);
+    return undefined;
   }
 
   /** False: too many rows have neighbours that the grid does not tell apart. */
-  *#insertBy(
-    what: 'grid' | 'vectors',
-    crew: BuildCrew,
-    levels: Uint8Array,
-    onProgress: OnProgress,
-  ): Generator<void, boolean> {
-    const { links0, upperRefs } = hnswLayout(this.#header);
-    this.#image().fill(0xff, links0, upperRefs);
-    crew.begin(what === 'grid');
+  *#insertAll(crew: BuildCrew, levels: Uint8Array, onProgress: OnProgress): Generator<void, boolean> {
+    writeLevels(this.#image(), this.#header, levels);
     const tell = (rowsDone: number): void => {
       if (!onProgress(rowsDone)) throw new DbError('cancelled', 'the index build was cancelled');
     };

@@ -161,7 +161,6 @@ export class BuildCrew {
   readonly #slots: Uint32Array;
   readonly #own: BuildHand;
   readonly #failure: () => unknown;
-  readonly #hasGrid: boolean;
   #half = 0;
 
   /** `failure`: what went wrong with a helper, if anything did. */
@@ -172,16 +171,11 @@ export class BuildCrew {
     this.#slots = own.words(build.slots, ROWS_PER_STEP);
     this.#own = new BuildHand(build, own);
     this.#failure = failure;
-    this.#hasGrid = build.grid !== undefined;
   }
 
   /** Rows whose neighbours the grid could not tell apart, since `begin`. */
   get blurred(): number {
     return this.#words[BLURRED] ?? 0;
-  }
-
-  get hasGrid(): boolean {
-    return this.#hasGrid;
   }
 
   begin(isGrid: boolean): void {

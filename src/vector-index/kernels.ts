@@ -138,6 +138,7 @@ export interface KernelExports {
     dim: number,
     from: number,
     to: number,
+    rows: number,
     levels: number,
     inverses: number,
     heights: number,
@@ -145,6 +146,15 @@ export interface KernelExports {
     reach: number,
     grid: number,
     lanes: number,
+  ): void;
+  nearestPivots(
+    grid: number,
+    lanes: number,
+    from: number,
+    to: number,
+    pivots: number,
+    count: number,
+    nearests: number,
   ): void;
   searchGraph(
     table: number,

@@ -156,3 +156,17 @@ test('a few rows far off, and numbers very large or very small, cost no recall',
       assert.ok(share >= 0.95, `${metric}, rows times ${factor}, some times ${far}: recall ${share}`);
     }
 });
+
+test('rows of any length are found, whatever the metric', async () => {
+  for (const width of [1, 2, 7, 8, 9, 17, 100])
+    for (const metric of metrics) {
+      const options = { clusters: 40, latent: Math.min(width, 8) };
+      const vectors = clusteredVectors(1500, width, options);
+      const { fixture, index } = await builtGraph(vectors, width, metric);
+      const queries = clusteredVectors(40, width, { ...options, offset: 1 });
+      const search = { queries, queryCount: 40, k: 10, way: 'graph' as const };
+      const share = recallOf(index.search({ ...search, ef: 64 }), fixture.exact(search));
+      // On a line all rows of one sign have the same cosine, which any of them may stand for.
+      assert.ok(share >= 0.95 || width === 1, `${metric} ${width}: recall ${share}`);
+    }
+});

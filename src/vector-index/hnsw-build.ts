@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { DbError } from '../errors/db-error.ts';
 import { assert } from '../support/assert.ts';
 import { type Random, seededRandom } from '../support/random.ts';
+import { chainRows, chainScratchBytes } from './hnsw-chains.ts';
 import {
   BuildCrew,
   CONTROL_BYTES,
@@ -20,7 +21,6 @@ import {
   type HnswHeader,
   type HnswParams,
   hnswLayout,
-  NO_ROW,
   sealHnsw,
 } from './hnsw-file.ts';
 import { gridBytes, gridLanes, writeGrid } from './hnsw-grid.ts';
@@ -162,10 +162,6 @@ export class HnswBuild {
     }
   }
 
-  #slotCount(): number {
-    return 2 ** Math.ceil(Math.log2(this.#shape.rowCount * 2 + 2));
-  }
-
   #candidateLimit(): number {
     return this.#shape.rowCount + 2 * this.#shape.params.M;
   }
@@ -195,17 +191,16 @@ export class HnswBuild {
     const { hand, ...once } = this.#sizes(lanes);
     const inserting =
       Object.values(once).reduce((sum, bytes) => sum + pieceBytes(bytes), 0) + this.#hands * pieceBytes(hand);
-    const chaining = this.#slotCount() * 4 + this.#shape.rowCount * 5 + 128;
-    return align(Math.max(inserting, chaining));
+    return align(Math.max(inserting, chainScratchBytes(this.#shape.rowCount)));
   }
 
   /** The image without links; the levels with rows identical to earlier ones taken out. */
   #prepare(): Uint8Array {
-    const { levels, chains, duplicates } = this.#chain();
+    const { dim, rowCount } = this.#shape;
+    const { levels, chains, duplicates } = chainRows(this.#kernels, this.#vectorsAt, dim, this.#drawn);
     const upperCount = levels.reduce((sum, level) => sum + (level > HNSW_MAX_LEVEL ? 0 : level), 0);
     this.#header = { ...this.#header, upperCount, hasChains: duplicates > 0 };
     const layout = hnswLayout(this.#header);
-    const { rowCount, dim } = this.#shape;
     const image = this.#image();
     image.fill(0);
     writeLevels(image, this.#header, levels);
@@ -223,28 +218,6 @@ export class HnswBuild {
     const { file, header } = finishImage(this.#image(), this.#header, rows);
     sealHnsw(file, header);
     return file;
-  }
-
-  #chain(): { readonly levels: Uint8Array; readonly chains: Uint32Array; readonly duplicates: number } {
-    const { rowCount, dim } = this.#shape;
-    const scratch = this.#kernels.layout();
-    const slotCount = this.#slotCount();
-    const slots = scratch.take(slotCount * 4);
-    const chains = scratch.take(rowCount * 4);
-    const levelsAt = scratch.take(rowCount);
-    this.#kernels.words(slots, slotCount).fill(NO_ROW);
-    const inMemory = this.#kernels.bytes(levelsAt, rowCount);
-    inMemory.set(this.#drawn);
-    const duplicates = this.#kernels.run.chainDuplicates(
-      this.#vectorsAt,
-      dim,
-      rowCount,
-      levelsAt,
-      chains,
-      slots,
-      slotCount - 1,
-    );
-    return { levels: inMemory.slice(), chains: this.#kernels.words(chains, rowCount).slice(), duplicates };
   }
 
   /** sqrt(R^2 - |row|^2), R the length of the longest row; see `keysOf4` in wasm/graph.ts. */

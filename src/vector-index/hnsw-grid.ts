@@ -51,7 +51,7 @@ const ROUNDED_UP = 1.001;
 const OUTSIDE = 255;
 
 /**
- * Writes all points, and to `rows` the row of each. Undefined: rows all alike, or so large or small that squares do not hold their
+ * Writes all points, and to `rows` the row of each. Undefined: they are so large or small that squares do not hold their
  * distances; then there are none.
  */
 export function writeGrid(kernels: Kernels, place: GridPlace): Uint32Array | undefined {

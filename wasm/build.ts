@@ -90,9 +90,9 @@ function offer(query: usize, inverse: f32, from: u32, to: u32, level: u32): void
 const MAX_NEAR: u32 = 1024;
 
 /**
- * Chooses the links of `row` on every level up to the graph's highest, from what a walk finds and from the rows [first, row), which are
- * not linked yet, and writes them to its lists and to `proposal`, `M` words a level from 0 up. Reads no list of rows from `first`
- * on and writes none but the row's: rows of one step may be proposed in any order, by several threads. True: on level 0 the `M`
+ * Chooses the links of `row` on every level up to the graph's highest, from what a walk finds and from the rows [first, row) of its step,
+ * which are not linked yet, and writes them to its lists and to `proposal`, `M` words a level from 0 up. Reads no list of rows of its step
+ * and writes none but its own: they may be proposed in any order, by several threads. True: on level 0 the `M`
  * nearest are within `blur`, too near for their order to be told.
  */
 export function proposeLinks(

@@ -80,7 +80,7 @@ test('a build fails when a helper dies over a row it has claimed', async () => {
       const words = new Int32Array(build.memory.buffer, build.control, 16);
       for (;;) {
         const claim = Atomics.load(words, 0);
-        if (words[2] === 1 && (claim & 1023) < 32 && Atomics.compareExchange(words, 0, claim, claim + 1) === claim) process.exit(3);
+        if (words[2] === 1 && (claim & 4095) < 32 && Atomics.compareExchange(words, 0, claim, claim + 1) === claim) process.exit(3);
       }
     });`;
   const workers = new ThreadWorkers({
@@ -169,4 +169,33 @@ test('rows of any length are found, whatever the metric', async () => {
       // On a line all rows of one sign have the same cosine, which any of them may stand for.
       assert.ok(share >= 0.95 || width === 1, `${metric} ${width}: recall ${share}`);
     }
+});
+
+test('rows that come sorted cost no recall, even where the grid is too coarse for them', async () => {
+  const rowCount = 6000;
+  const options = { clusters: 60, latent: 12 };
+  const mixed = clusteredVectors(rowCount, dim, options);
+  const order = Array.from({ length: rowCount }, (_, row) => row).sort(
+    (a, b) => (mixed[a * dim] ?? 0) - (mixed[b * dim] ?? 0),
+  );
+  for (const spread of [1, 3e-4]) {
+    // Small spreads about ten places far from each other.
+    const data = Float32Array.from({ length: rowCount * dim }, (_, i) => {
+      const at = Math.floor(i / dim);
+      const place = spread < 1 && i % dim === 0 ? 3 * Math.floor(at / 600) : 0;
+      return place + spread * (mixed[(order[at] ?? 0) * dim + (i % dim)] ?? 0);
+    });
+    const seen: number[] = [];
+    buildHnsw({ vectors: data, dim, metric: 'L2', params, onProgress: (rows) => seen.push(rows) > 0 });
+    assert.equal(seen.filter((rows) => rows === 0).length, spread < 1 ? 2 : 1, 'builds that were begun');
+    const { fixture, index } = await builtGraph(data, dim, 'L2');
+    const search = {
+      queries: data.filter((_, i) => Math.floor(i / dim) % 100 === 7),
+      queryCount: 60,
+      k: 10,
+      way: 'graph' as const,
+    };
+    const share = recallOf(index.search({ ...search, ef: 32 }), fixture.exact(search));
+    assert.ok(share >= 0.99, `spread ${spread}: recall ${share}`);
+  }
 });

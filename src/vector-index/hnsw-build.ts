@@ -25,7 +25,7 @@ import {
 } from './hnsw-file.ts';
 import { gridBytes, gridLanes, writeGrid } from './hnsw-grid.ts';
 import { finishImage, writeLevels } from './hnsw-image.ts';
-import { buildSteps, mostLists, ROWS_PER_STEP } from './hnsw-steps.ts';
+import { buildSteps, MAX_STEP_ROWS, mostLists } from './hnsw-steps.ts';
 import {
   Kernels,
   MAX_MEMORY_BYTES,
@@ -181,7 +181,7 @@ export class HnswBuild {
       ...(lanes === undefined ? NO_GRID : gridBytes(this.#shape, lanes)),
       heights: metric === 'IP' ? rowCount * 4 : 0,
       control: CONTROL_BYTES,
-      slots: ROWS_PER_STEP * 4,
+      slots: MAX_STEP_ROWS * 4,
       proposals: mostLists(this.#drawn) * params.M * 4,
       hand: this.#handBytes(),
     };

@@ -6,7 +6,7 @@
 import { DbError } from '../errors/db-error.ts';
 import type { Workers, WorkerTasks } from '../support/workers.ts';
 import { type GraphPlace, type HnswHeader, layGraph, useGrid } from './hnsw-file.ts';
-import { type BuildStep, ROWS_PER_STEP, slotsOf } from './hnsw-steps.ts';
+import { type BuildStep, MAX_STEP_ROWS, slotsOf } from './hnsw-steps.ts';
 import { Kernels, type Scratch, type WasmMemory } from './kernels.ts';
 
 /** What the threads of one build share, as plain data. */
@@ -48,11 +48,11 @@ const LINK = 1;
 const OVER = 2;
 
 /** The claim word counts units in its low bits and halves in the others: a thread that slept through a half claims nothing of the next. */
-const UNIT_BITS = 10;
+const UNIT_BITS = 12;
 const UNIT_MASK = (1 << UNIT_BITS) - 1;
 /** As the number of the next unit: there is none. */
 const CLOSED = UNIT_MASK;
-const HALF_MASK = 0x1f_ffff;
+const HALF_MASK = 0x7_ffff;
 /** Rows are linked back in so many parts. */
 const SHARDS = 32;
 const WAIT_MS = 10;
@@ -168,7 +168,7 @@ export class BuildCrew {
     this.#words = controlOf(build);
     this.#words.fill(0);
     this.#words[CLAIM] = CLOSED;
-    this.#slots = own.words(build.slots, ROWS_PER_STEP);
+    this.#slots = own.words(build.slots, MAX_STEP_ROWS);
     this.#own = new BuildHand(build, own);
     this.#failure = failure;
   }

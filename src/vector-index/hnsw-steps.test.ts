@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { buildSteps, entryOf, mostLists, ROWS_PER_STEP, slotsOf } from './hnsw-steps.ts';
+import { buildSteps, entryOf, MAX_STEP_ROWS, mostLists, slotsOf } from './hnsw-steps.ts';
 
 const OUTSIDE = 255;
 const levelsOf = fc
   .array(fc.oneof({ weight: 8, arbitrary: fc.nat(3) }, { weight: 1, arbitrary: fc.constant(OUTSIDE) }), {
-    maxLength: 3 * ROWS_PER_STEP,
+    maxLength: 2 * MAX_STEP_ROWS,
+    size: 'max',
   })
   .map((list) => Uint8Array.from(list));
 
@@ -16,7 +17,7 @@ test('the steps of a build hold every row once, in order, and no step is larger 
       let at = 0;
       for (const { from, to } of buildSteps(levels)) {
         assert.equal(from, at);
-        assert.ok(to > from && to - from <= ROWS_PER_STEP);
+        assert.ok(to > from && to - from <= MAX_STEP_ROWS);
         at = to;
       }
       assert.equal(at, levels.length);
@@ -48,7 +49,7 @@ test('a row above all before it is a step of its own, and searches of the next s
 test('the proposals of a step lie behind each other, and there is room for those of every step', () => {
   fc.assert(
     fc.property(levelsOf, (levels) => {
-      const slots = new Uint32Array(ROWS_PER_STEP);
+      const slots = new Uint32Array(MAX_STEP_ROWS);
       const most = mostLists(levels);
       for (const step of buildSteps(levels)) {
         const lists = slotsOf(levels, step, slots);

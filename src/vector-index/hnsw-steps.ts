@@ -16,10 +16,12 @@ export interface BuildStep {
 }
 
 /**
- * More rows let threads wait for each other less often, which is dear when other work has the cores; but each row is compared with
- * all that come before it in its step, whose points lie in the cache.
+ * More rows let threads wait for each other less often, which is dear when other work has the cores; but each is compared with all
+ * that come before it in its step, which it cannot find by links: nothing may be lost when neighbours come one after the other.
  */
-export const ROWS_PER_STEP = 256;
+export const MAX_STEP_ROWS = 512;
+/** And at most an eighth of those that are there, but so many in any case. */
+const MIN_STEP_ROWS = 256;
 const OUTSIDE = 255;
 
 const levelIn = (levels: Uint8Array, row: number): number => {
@@ -33,7 +35,8 @@ export function* buildSteps(levels: Uint8Array): Generator<BuildStep> {
   let maxLevel = -1;
   for (let from = 0; from < levels.length; ) {
     let to = from;
-    while (to < levels.length && to - from < ROWS_PER_STEP && levelIn(levels, to) <= maxLevel) to++;
+    const end = Math.min(levels.length, from + Math.min(MAX_STEP_ROWS, Math.max(MIN_STEP_ROWS, from >> 3)));
+    while (to < end && levelIn(levels, to) <= maxLevel) to++;
     const rises = to === from;
     if (rises) to++;
     yield { from, to, entryRow, maxLevel: Math.max(0, maxLevel) };
@@ -74,5 +77,5 @@ export function slotsOf(levels: Uint8Array, { from, to }: BuildStep, slots: Uint
 /** As many lists as any step of these rows can propose, in whatever order they come. */
 export function mostLists(levels: Uint8Array): number {
   const highest = levels.map((_, row) => levelIn(levels, row) + 1).sort();
-  return highest.subarray(-ROWS_PER_STEP).reduce((sum, lists) => sum + lists, 0);
+  return highest.subarray(-MAX_STEP_ROWS).reduce((sum, lists) => sum + lists, 0);
 }

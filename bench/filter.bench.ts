@@ -6,6 +6,7 @@ import { parseFilter } from '../src/expr/parse.ts';
 import type { FieldId } from '../src/model/ids.ts';
 import type { BytesColumn, Column } from '../src/model/rows.ts';
 import type { CollectionSchema, DataType, FieldSchema } from '../src/model/schema.ts';
+import { filterWays } from './filter-ways.ts';
 import { indexedFilters } from './indexed-filters.ts';
 import { heading, median, ms, printTable } from './report.ts';
 
@@ -130,3 +131,5 @@ printTable(
 );
 
 await indexedFilters();
+await filterWays(true);
+await filterWays(false);

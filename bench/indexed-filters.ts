@@ -1,5 +1,6 @@
 /** Filters over a loaded segment of 500,000 rows, with indexes and without: count(*), and search through a graph. In this process. */
 import { filterOf } from '../src/expr/check.ts';
+import { testCost } from '../src/expr/cost.ts';
 import { compileFilter } from '../src/expr/evaluate.ts';
 import { primaryKeysOf } from '../src/expr/primary-keys.ts';
 import { sizeBefore } from '../src/expr/weight.ts';
@@ -156,7 +157,7 @@ export async function indexedFilters(): Promise<void> {
     streamingNode: new PlainLog().node(),
     engine,
     files: new WorkerFiles({ workers, store, engine }),
-    filters: { compile: compileFilter, primaryKeys: primaryKeysOf, sizeBefore },
+    filters: { compile: compileFilter, primaryKeys: primaryKeysOf, sizeBefore, testCost },
     clock: systemClock,
     workers,
   });

@@ -20,6 +20,7 @@ import { flushExecutor } from './datanode/flush/executor.ts';
 import { indexBuildExecutor } from './datanode/indexbuild/executor.ts';
 import { DbError, messageOf } from './errors/db-error.ts';
 import { filterOf } from './expr/check.ts';
+import { testCost } from './expr/cost.ts';
 import { compileFilter } from './expr/evaluate.ts';
 import { filterOfKeys, primaryKeysOf, valuesOf } from './expr/primary-keys.ts';
 import { sizeBefore } from './expr/weight.ts';
@@ -365,6 +366,7 @@ function openQueryNode(
       compile: (filter) => compileFilter(filter, { workers }),
       primaryKeys: primaryKeysOf,
       sizeBefore,
+      testCost,
       random: systemRandom,
     },
     clock: systemClock,

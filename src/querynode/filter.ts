@@ -1,6 +1,8 @@
 /** Filters over units: which of the live rows match. */
 import { DbError } from '../errors/db-error.ts';
 import type { CheckedFilter } from '../expr/check.ts';
+import type { TestCost } from '../expr/cost.ts';
+import type { Predicate } from '../expr/predicate.ts';
 import { vectorWidth } from '../model/columns.ts';
 import type { FieldId } from '../model/ids.ts';
 import type { Column, PrimaryKeys } from '../model/rows.ts';
@@ -10,7 +12,7 @@ import type { Random } from '../support/random.ts';
 import type { Workers } from '../support/workers.ts';
 import { countRows, intersect, popcount } from './bitmap.ts';
 import { nullColumn } from './column-writer.ts';
-import { IndexedFilter } from './indexed-filter.ts';
+import { IndexedFilter, isEmpty, type OpenTest } from './indexed-filter.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
 import { prepareMatches } from './text-matches.ts';
@@ -55,6 +57,8 @@ export interface Filters {
   primaryKeys(filter: CheckedFilter, keyField: FieldId): PrimaryKeys | undefined;
   /** Bytes and items of the fields in the rows before one. Absent: rows are all there is to count. */
   sizeBefore?(source: FilterSource, fields: readonly FieldId[]): (row: number) => number;
+  /** What a test costs. Absent: nobody knows, and every row is tested before a search. */
+  testCost?(root: Predicate, sizeOf: (fieldId: FieldId) => number): TestCost;
   /** Draws samples. Absent: filters with a sample are refused. */
   readonly random?: Random;
 }
@@ -62,7 +66,7 @@ export interface Filters {
 /** A filter made ready for all units of a read. */
 export type ReadyFilter = { readonly kind: 'keys'; readonly keys: KeyList } | RowFilter;
 
-interface RowFilter {
+export interface RowFilter {
   readonly kind: 'rows';
   readonly filters: Filters;
   readonly filter: CheckedFilter;
@@ -95,26 +99,69 @@ const STEPS_PER_UNIT = 8;
 const KEYS_PER_SLICE = 1024;
 const COST_PER_KEY = 15;
 
-/** Without a filter the live rows themselves. */
-export function select(view: UnitView, filter: ReadyFilter | undefined, pacer: Pacer): Promise<Selection> {
-  if (filter === undefined) return Promise.resolve({ view, rows: view.live, count: view.liveCount });
-  return filter.kind === 'keys' ? selectKeys(view, filter.keys, pacer) : selectRows(view, filter, pacer);
+/** Rows that may match, of which some tests have still to be made. */
+export interface OpenSelection extends Selection {
+  readonly ready: RowFilter;
+  readonly rest: readonly OpenTest[];
 }
 
-async function selectRows(view: UnitView, ready: RowFilter, pacer: Pacer): Promise<Selection> {
-  const { indexed, filter, filters } = ready;
-  const source = rowSource(view, ready.schema);
-  const scan = async (compiled: CompiledFilter, within: Uint32Array): Promise<Uint32Array> => {
-    await prepareMatches(filter.matches ?? [], view.unit, source, { pacer, workers: ready.workers });
+export const isOpen = (selection: Selection): selection is OpenSelection => 'rest' in selection;
+
+/** Without a filter the live rows themselves. */
+export async function select(
+  view: UnitView,
+  filter: ReadyFilter | undefined,
+  pacer: Pacer,
+): Promise<Selection> {
+  const selection = await selectOpen(view, filter, pacer);
+  return isOpen(selection) ? finished(selection, pacer) : selection;
+}
+
+/** The rows as far as they are known without testing them one by one. */
+export function selectOpen(
+  view: UnitView,
+  filter: ReadyFilter | undefined,
+  pacer: Pacer,
+): Promise<Selection | OpenSelection> {
+  if (filter === undefined) return Promise.resolve({ view, rows: view.live, count: view.liveCount });
+  return filter.kind === 'keys' ? selectKeys(view, filter.keys, pacer) : openRows(view, filter, pacer);
+}
+
+async function openRows(view: UnitView, ready: RowFilter, pacer: Pacer): Promise<Selection> {
+  const { rows, rest } = await ready.indexed.open(view, scanOf(view, ready, pacer), pacer);
+  const count = rows === view.live ? view.liveCount : countRows(rows);
+  const open = { view, rows, count, ready, rest };
+  return rest.length > 0 && count > 0 ? open : sampled(open, pacer);
+}
+
+/** With every test made. */
+export async function finished(open: OpenSelection, pacer: Pacer): Promise<Selection> {
+  const { view, ready, rest } = open;
+  const scan = scanOf(view, ready, pacer);
+  let { rows } = open;
+  for (const { compiled } of rest) if (!isEmpty(rows)) rows = await scan(compiled, rows);
+  return sampled({ ...open, rows }, pacer);
+}
+
+async function sampled({ view, rows, ready }: OpenSelection, pacer: Pacer): Promise<Selection> {
+  const { filter, filters } = ready;
+  if (filter.sample === undefined) return { view, rows, count: countRows(rows) };
+  const drawn = rows.slice();
+  await takeSample(drawn, filter.sample, filters.random, pacer);
+  return { view, rows: drawn, count: countRows(drawn) };
+}
+
+/** Tests rows of a view. */
+const scanOf =
+  (view: UnitView, { filter, filters, schema, workers }: RowFilter, pacer: Pacer) =>
+  async (compiled: CompiledFilter, within: Uint32Array): Promise<Uint32Array> => {
+    const source = rowSource(view, schema);
+    await prepareMatches(filter.matches ?? [], view.unit, source, { pacer, workers });
     return scanned(filters, filter, { compiled, source, within, pacer });
   };
-  const rows = await indexed.rows(view, scan, pacer);
-  if (filter.sample !== undefined) await takeSample(rows, filter.sample, filters.random, pacer);
-  return { view, rows, count: countRows(rows) };
-}
 
 /** The rows within that match. */
-async function scanned(
+export async function scanned(
   { sizeBefore }: Filters,
   { fields }: CheckedFilter,
   { compiled, source, within, pacer }: Omit<SliceParts, 'rows'>,

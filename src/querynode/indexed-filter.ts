@@ -4,6 +4,7 @@
  * answered lets pass, of a disjunction those that nothing answered has let pass.
  */
 import type { CheckedFilter } from '../expr/check.ts';
+import type { Predicate } from '../expr/predicate.ts';
 import { type PlannedFilter, planRows, predicateOf, type RowPlan } from '../expr/row-plan.ts';
 import type { IndexAnswer } from '../scalar-index/scalar-index.ts';
 import { intersect } from './bitmap.ts';
@@ -14,11 +15,23 @@ import type { UnitView } from './unit.ts';
 /** Filters with more leaves are all tests. */
 const MAX_LEAVES = 256;
 
+/** A test of rows that no index answers. */
+export interface OpenTest {
+  readonly compiled: CompiledFilter;
+  readonly root: Predicate;
+}
+
+/** The rows that indexes let pass, and what has still to be tested of them. */
+export interface OpenRows {
+  readonly rows: Uint32Array;
+  readonly rest: readonly OpenTest[];
+}
+
 /** What is left to do once indexes have answered. */
 type Step =
   | { readonly kind: 'always'; readonly value: boolean }
   | { readonly kind: 'answer'; readonly leaf: number }
-  | { readonly kind: 'scan'; readonly compiled: CompiledFilter }
+  | ({ readonly kind: 'scan' } & OpenTest)
   | { readonly kind: 'and' | 'or'; readonly items: readonly Step[] };
 
 /** The rows within that pass. */
@@ -47,11 +60,17 @@ export class IndexedFilter {
     return this.#plan;
   }
 
-  /** The live rows of the view that match. */
-  async rows(view: UnitView, scan: Scan, pacer: Pacer): Promise<Uint32Array> {
+  /** The live rows of the view, as far as indexes say which match. They are not the caller's to change. */
+  async open(view: UnitView, scan: Scan, pacer: Pacer): Promise<OpenRows> {
     const answers = await this.#answers(view, pacer);
-    if (answers === undefined) return scan(this.#compiled, view.live);
-    return run(this.#stepsFor(answers), { answers, scan }, view.live);
+    if (answers === undefined)
+      return { rows: view.live, rest: [{ compiled: this.#compiled, root: this.#filter.root }] };
+    const rest: OpenTest[] = [];
+    let rows = view.live;
+    for (const step of conjunction(this.#stepsFor(answers)))
+      if (step.kind === 'scan') rest.push(step);
+      else rows = await run(step, { answers, scan }, rows);
+    return { rows, rest };
   }
 
   /** Undefined: there are none. */
@@ -94,9 +113,14 @@ export class IndexedFilter {
 
   #scan(plan: RowPlan): Step {
     const { fields } = this.#filter;
-    return { kind: 'scan', compiled: this.#filters.compile({ fields, root: predicateOf(plan) }) };
+    const root = predicateOf(plan);
+    return { kind: 'scan', root, compiled: this.#filters.compile({ fields, root }) };
   }
 }
+
+/** Steps that all have to hold. */
+const conjunction = (step: Step): readonly Step[] =>
+  step.kind === 'and' ? step.items.flatMap(conjunction) : [step];
 
 /** What is known already comes first: it leaves less to test. */
 const inOrder = (steps: readonly Step[]): readonly Step[] => [
@@ -146,4 +170,4 @@ async function run(step: Step, known: Known, within: Uint32Array): Promise<Uint3
   }
 }
 
-const isEmpty = (rows: Uint32Array): boolean => rows.every((word) => word === 0);
+export const isEmpty = (rows: Uint32Array): boolean => rows.every((word) => word === 0);

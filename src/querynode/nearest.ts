@@ -131,6 +131,14 @@ export async function nearest(
   return graph.search({ ...single, ef: Math.max(request.ef ?? DEFAULT_EF, request.topK) });
 }
 
+/** Hits that a walk through the graph keeps; undefined: there is none for this search. */
+export function walkWidth(
+  { indexes }: Selection['view'],
+  { fieldId, metric, ef = DEFAULT_EF, topK }: SearchRequest,
+): number | undefined {
+  return indexes.get(fieldId)?.graph.metric === metric ? Math.max(ef, topK) : undefined;
+}
+
 const nothing = (queryCount: number): NearestRows => ({
   counts: new Uint32Array(queryCount),
   rows: new Uint32Array(0),

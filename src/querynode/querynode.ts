@@ -30,6 +30,7 @@ import { checkOrder, countRowsOf, queryRows } from './query.ts';
 import { newestOf, partsOf, type ReadContext, type ReadRequest } from './reads.ts';
 import { searchRows } from './search.ts';
 import type { VectorEngine } from './vectors.ts';
+import type { chooseWay } from './ways.ts';
 
 export interface QueryNodeLimits {
   /** Segments of a collection loaded at once. */
@@ -60,6 +61,8 @@ export interface QueryNodeOptions {
   readonly clock: Clock;
   /** Analyze texts for matches (`textTasks`), which the calling thread does without them, and make indexes (`scalarIndexTasks`). */
   readonly workers?: Workers;
+  /** Which way searches with filters go. Absent: the cheaper. */
+  readonly chooseWay?: typeof chooseWay;
   readonly limits?: Partial<QueryNodeLimits>;
   readonly slices?: Partial<SliceLimits>;
 }
@@ -135,12 +138,12 @@ export class LocalQueryNode implements QueryNode {
   }
 
   search(request: SearchRequest): Promise<SearchResult> {
-    const { engine } = this.#options;
+    const { engine, chooseWay } = this.#options;
     const { parallelUnits } = this.#limits;
     const { iterator } = request;
     if (iterator === undefined)
       return this.#read(request, async (context, readTs) => ({
-        ...(await searchRows({ ...context, engine, parallelUnits }, request)),
+        ...(await searchRows({ ...context, engine, chooseWay, parallelUnits }, request)),
         readTs,
       }));
     const known = iterator.token === undefined ? undefined : this.#cursors.get(iterator.token)?.ts;
@@ -148,17 +151,22 @@ export class LocalQueryNode implements QueryNode {
     return this.#read(
       { ...request, ...(ts === undefined ? { asOf: 'now' } : { asOf: ts }) },
       async (context, readTs) => ({
-        ...(await iteratorPage({ ...context, engine, parallelUnits }, request, this.#cursors, readTs)),
+        ...(await iteratorPage(
+          { ...context, engine, chooseWay, parallelUnits },
+          request,
+          this.#cursors,
+          readTs,
+        )),
         readTs,
       }),
     );
   }
 
   hybridSearch(request: HybridRequest): Promise<SearchResult> {
-    const { engine } = this.#options;
+    const { engine, chooseWay } = this.#options;
     const { parallelUnits } = this.#limits;
     return this.#read(partsOf(request), async (context, readTs) => ({
-      ...(await hybridRows({ ...context, engine, parallelUnits }, request)),
+      ...(await hybridRows({ ...context, engine, chooseWay, parallelUnits }, request)),
       readTs,
     }));
   }

@@ -5,7 +5,8 @@ import type { CollectionId, PartitionId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { Workers } from '../support/workers.ts';
 import type { HybridRequest } from './api.ts';
-import { type Filters, readyFilter, select } from './filter.ts';
+import { type Filters, finished, isOpen, type OpenSelection, readyFilter, selectOpen } from './filter.ts';
+import { noteTested } from './filter-costs.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
 import type { UnitView } from './unit.ts';
@@ -23,13 +24,27 @@ export interface ReadContext {
 
 /** The matching rows of every unit that has some. */
 export async function selectAll(
-  { views, filters, schema, pacer, workers }: ReadContext,
+  context: ReadContext,
   filter: CheckedFilter | undefined,
 ): Promise<Selection[]> {
+  const selections: Selection[] = [];
+  for (const open of await selectAllOpen(context, filter)) {
+    const selection = isOpen(open) ? await finished(open, context.pacer) : open;
+    if (isOpen(open)) noteTested(open);
+    if (selection.count > 0) selections.push(selection);
+  }
+  return selections;
+}
+
+/** The rows of every unit that may match: as far as indexes say, or a list of keys. */
+export async function selectAllOpen(
+  { views, filters, schema, pacer, workers }: ReadContext,
+  filter: CheckedFilter | undefined,
+): Promise<(Selection | OpenSelection)[]> {
   const ready = filter === undefined ? undefined : readyFilter(filters, filter, schema, workers);
   const selections: Selection[] = [];
   for (const view of views) {
-    const selection = await select(view, ready, pacer);
+    const selection = await selectOpen(view, ready, pacer);
     if (selection.count > 0) selections.push(selection);
   }
   return selections;

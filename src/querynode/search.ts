@@ -7,6 +7,7 @@ import { present } from '../support/assert.ts';
 import { mapLimited } from '../support/limiter.ts';
 import type { OrderField, SearchRequest, SearchResult } from './api.ts';
 import { weightedQueries } from './bm25.ts';
+import { type FilteredContext, filteredNearest } from './filtered-nearest.ts';
 import { Floors } from './floors.ts';
 import { gatherKeys, gatherRows, primaryKeysOf, type RowRefs } from './gather.ts';
 import { type Group, nearestGroups } from './groups.ts';
@@ -14,14 +15,14 @@ import { checkQueries, nearest, type Queries } from './nearest.ts';
 import type { Selection } from './order.ts';
 import { ordered } from './ordering.ts';
 import { queryAt } from './query-columns.ts';
-import { type ReadContext, selectAll } from './reads.ts';
+import { type ReadContext, selectAll, selectAllOpen } from './reads.ts';
 import { type Hit, reduceHits } from './reduce.ts';
 import { boosting, decayed } from './rescore.ts';
 import { keyFieldOf, requireField } from './unit.ts';
 import { valueReader } from './values.ts';
 import type { NearestRows, VectorEngine } from './vectors.ts';
 
-export interface SearchContext extends ReadContext {
+export interface SearchContext extends ReadContext, Pick<FilteredContext, 'chooseWay'> {
   readonly engine: VectorEngine;
   /** Units searched at once. */
   readonly parallelUnits: number;
@@ -76,7 +77,7 @@ export async function* nearestHits(
   context: SearchContext,
   request: SearchRequest,
 ): AsyncGenerator<readonly Hit[]> {
-  const { field, queries, selections, places } = await prepared(context, request);
+  const { field, queries, selections, places } = await prepared(context, request, { isOpen: true });
   const isLargerBetter = !isSmallerBetter(request.metric);
   const boosts = request.rerank?.boosts;
   const boosted = boosts === undefined ? undefined : boosting(context, boosts, isLargerBetter);
@@ -84,7 +85,7 @@ export async function* nearestHits(
   const floors =
     boosted === undefined && selections.length > 1 ? new Floors(request.queryCount, request.topK) : undefined;
   const found = await mapLimited(selections, context.parallelUnits, async (selection) => {
-    const rows = await nearest(context, request, field, queries, selection, floors);
+    const rows = await filteredNearest(context, request, field, queries, selection, floors);
     return boosted === undefined ? rows : boosted(selection, rows);
   });
   const starts = new Uint32Array(found.length);
@@ -160,14 +161,20 @@ export interface Prepared {
   readonly places: readonly number[];
 }
 
-export async function prepared(context: SearchContext, request: SearchRequest): Promise<Prepared> {
+/** `isOpen`: rows that are selected may still have to be tested. */
+export async function prepared(
+  context: SearchContext,
+  request: SearchRequest,
+  { isOpen = false } = {},
+): Promise<Prepared> {
   const field = requireField(context.schema, request.fieldId);
   const only = request.partitionIds === undefined ? undefined : new Set(request.partitionIds);
   const isRead = ({ unit }: ReadContext['views'][number]): boolean =>
     (only?.has(unit.place.partitionId) ?? true) && !(request.ignoreGrowing === true && unit.isGrowing);
   const views = context.views.filter(isRead);
   const queries = await weighted({ ...context, views }, request, checkQueries(field, request));
-  const selections = await selectAll({ ...context, views }, request.filter);
+  const selecting = isOpen ? selectAllOpen : selectAll;
+  const selections = await selecting({ ...context, views }, request.filter);
   const places = new Map(context.views.map((view, place) => [view, place]));
   return {
     field,

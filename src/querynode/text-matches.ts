@@ -42,10 +42,10 @@ async function prepareWords(matches: readonly MatchLeaf[], { workers }: MatchCon
   }
 }
 
-/** The words of the matches and the terms of the unit's texts, as far as the filter will look. */
+/** The words of the matches and the terms of the unit's texts, as far as the filter will look. Without a unit nothing is kept. */
 export async function prepareMatches(
   matches: readonly MatchLeaf[],
-  unit: Unit,
+  unit: Unit | undefined,
   source: FilterSource,
   context: MatchContext,
 ): Promise<void> {
@@ -54,7 +54,7 @@ export async function prepareMatches(
     const column = source.column(fieldId);
     assert(column.layout === 'bytes', 'a text field has bytes');
     // A unit that is older than the field reads it from nowhere: what it has is no part of the unit.
-    const isOwn = unit.column(fieldId) !== undefined;
+    const isOwn = unit?.column(fieldId) !== undefined;
     const index = isOwn
       ? unit.textIndex(fieldId, params)
       : ((source.cache.get(matchIndexKey(fieldId)) as TextIndex | undefined) ?? new TextIndex(params));

@@ -181,7 +181,8 @@ export interface QueryRequest {
   /** Needs a limit. */
   readonly orderBy?: readonly OrderField[];
   readonly ignoreGrowing?: boolean;
-  readonly asOf?: HybridTime;
+  /** The rows as they were then; `now`: as they are, and somebody will come back for more of them. */
+  readonly asOf?: HybridTime | 'now';
 }
 
 /** A column of an aggregation: of all rows of a group. Nulls are left out; of nothing but nulls it is null. */

@@ -14,6 +14,13 @@ export function countRows(words: Uint32Array): number {
   return count;
 }
 
+export const hasBit = (words: Uint32Array, row: number): boolean =>
+  (((words[row >>> 5] ?? 0) >>> (row & 31)) & 1) === 1;
+
+export function setBit(words: Uint32Array, row: number): void {
+  words[row >>> 5] = (words[row >>> 5] ?? 0) | (1 << (row & 31));
+}
+
 /** Keeps in `words` what is also in `other`. */
 export function intersect(words: Uint32Array, other: Uint32Array): void {
   for (let i = 0; i < words.length; i++) words[i] = (words[i] ?? 0) & (other[i] ?? 0);

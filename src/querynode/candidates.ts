@@ -5,7 +5,7 @@
 import type { FieldId } from '../model/ids.ts';
 import { present } from '../support/assert.ts';
 import { seededRandom } from '../support/random.ts';
-import { forEachRow, popcount, wordCount } from './bitmap.ts';
+import { forEachRow, hasBit, popcount, setBit, wordCount } from './bitmap.ts';
 import { type FilterSource, type OpenSelection, rowSource, scanned } from './filter.ts';
 import { gatherRows } from './gather.ts';
 import type { Pacer } from './pacer.ts';
@@ -114,11 +114,4 @@ function firstBits(count: number): Uint32Array {
   const bits = new Uint32Array(wordCount(count)).fill(0xffffffff);
   if (count % 32 !== 0) bits[bits.length - 1] = 2 ** (count % 32) - 1;
   return bits;
-}
-
-const hasBit = (bits: Uint32Array, row: number): boolean =>
-  (((bits[row >>> 5] as number) >>> (row & 31)) & 1) === 1;
-
-function setBit(bits: Uint32Array, row: number): void {
-  bits[row >>> 5] = (bits[row >>> 5] as number) | (1 << (row & 31));
 }

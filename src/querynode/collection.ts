@@ -6,7 +6,7 @@
 
 import { batchSizeBytes } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
-import { ALL_PARTITIONS, type FieldId, type PartitionId, type SegmentId } from '../model/ids.ts';
+import { ALL_PARTITIONS, type PartitionId, type SegmentId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';
@@ -15,34 +15,14 @@ import { assert, present } from '../support/assert.ts';
 import { absentBytes, lacksOutput } from '../text/function-rows.ts';
 import type { CollectionView } from './api.ts';
 import { COST_PER_LOOKUP, CollectionDeletes } from './collection-deletes.ts';
+import { Ghosts } from './ghosts.ts';
 import { GrowingSegment } from './growing.ts';
 import { LogContents } from './log-contents.ts';
 import type { Pacer } from './pacer.ts';
-import type { ScalarIndexes, Unit, UnitIndex, UnitView } from './unit.ts';
+import type { SealedSegment, Swap } from './swap.ts';
+import type { Unit, UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
-import type { SegmentsDiff } from './view-diff.ts';
 import { WriteQueue } from './write-queue.ts';
-
-/** A flushed segment that is loaded. */
-export interface SealedSegment {
-  readonly record: SegmentRecord;
-  readonly unit: Unit;
-}
-
-/** A view and what had to be loaded for it. */
-export interface Swap {
-  readonly view: CollectionView;
-  readonly plan: SegmentsDiff;
-  /** Segments that stood in the log, and do not for this view. */
-  readonly handedOver: readonly SegmentId[];
-  readonly loaded: readonly SealedSegment[];
-  /** Indexes for segments that stay. */
-  readonly reindexed: readonly {
-    readonly record: SegmentRecord;
-    readonly indexes: ReadonlyMap<FieldId, UnitIndex>;
-    readonly scalarIndexes: ScalarIndexes;
-  }[];
-}
 
 type InsertPart = Extract<WritePart, { kind: 'insert' }>;
 
@@ -60,6 +40,8 @@ export class CollectionRows {
   readonly #sealed = new Map<SegmentId, SealedSegment>();
   readonly #growing = new Map<SegmentId, GrowingSegment>();
   readonly #deletes = new CollectionDeletes();
+  /** Deleted rows that readers of earlier moments may still ask for. */
+  readonly ghosts: Ghosts;
   /** Units that are being prepared: not read yet, but deletes reach them. */
   readonly #preparing = new Set<Unit>();
   readonly #inLog = new LogContents();
@@ -79,6 +61,7 @@ export class CollectionRows {
   constructor(view: CollectionView, engine: VectorEngine, pacer: Pacer) {
     this.#view = { ...view, segments: [] };
     this.#engine = engine;
+    this.ghosts = new Ghosts(engine);
     this.#partitions = new Set(view.partitionIds);
     this.#queue = new WriteQueue({
       now: (write) => this.#applyNow(write),
@@ -171,7 +154,7 @@ export class CollectionRows {
 
   /**
    * What is visible now, or as soon as the writes are applied that came before this call. To be released. `withDead`: also units whose
-   * rows have all been deleted.
+   * rows have all been deleted, and what is left of units that have gone.
    */
   read(partitionIds: readonly PartitionId[] | undefined, withDead = false): Promise<UnitView[]> {
     return this.#queue.read(() => this.#views(partitionIds, withDead));
@@ -206,6 +189,15 @@ export class CollectionRows {
     }
   }
 
+  /** Frees what has gone but for the deleted rows that somebody may ask for. */
+  async settleGhosts(pacer: Pacer): Promise<void> {
+    try {
+      await this.ghosts.settle(this.schema, pacer);
+    } catch (error) {
+      if (!pacer.signal.aborted) this.#fault ??= error;
+    }
+  }
+
   /**
    * `partitionIds` are the catalog's at the moment of the call: every partition known here that is not among them was dropped, also
    * one that came and went between two views. One that is younger than the call is not known yet.
@@ -225,6 +217,7 @@ export class CollectionRows {
   removeDropped(): void {
     if (!this.#hasDropped) return;
     this.#hasDropped = false;
+    this.ghosts.forget(this.#dropped);
     for (const [segmentId, { unit }] of this.#sealed)
       if (this.#dropped.has(unit.place.partitionId)) {
         this.#sealed.delete(segmentId);
@@ -237,20 +230,22 @@ export class CollectionRows {
   /** The handover: one synchronous step. */
   swap({ view, plan, handedOver, loaded, reindexed }: Swap): void {
     for (const { segmentId } of plan.gone) {
-      this.#sealed.get(segmentId)?.unit.release();
+      const gone = this.#sealed.get(segmentId);
+      if (gone !== undefined) this.ghosts.leave(gone.unit);
       this.#sealed.delete(segmentId);
     }
     this.#deletes.swap(plan);
     for (const segmentId of handedOver) {
       this.#inLog.forget(segmentId);
-      this.#dropGrowing(segmentId);
+      this.#growing.get(segmentId)?.leave((unit) => this.ghosts.leave(unit));
+      this.#growing.delete(segmentId);
     }
     for (const segment of loaded) {
       const { segmentId } = segment.record;
       this.#preparing.delete(segment.unit);
       this.#hasDropped ||= this.#dropped.has(segment.record.partitionId);
       const before = this.#sealed.get(segmentId);
-      if (before !== undefined && before.unit !== segment.unit) before.unit.release();
+      if (before !== undefined && before.unit !== segment.unit) this.ghosts.leave(before.unit);
       this.#sealed.set(segmentId, segment);
     }
     for (const { record, indexes, scalarIndexes } of reindexed) {
@@ -282,12 +277,14 @@ export class CollectionRows {
     this.#sealed.clear();
     this.#growing.clear();
     this.#deletes.clear();
+    this.ghosts.release();
   }
 
   #views(partitionIds: readonly PartitionId[] | undefined, withDead: boolean): UnitView[] {
     const views: UnitView[] = [];
     for (const unit of this.#readable(partitionIds))
       if (withDead || unit.liveCount > 0) views.push(unit.view());
+    if (withDead) views.push(...this.ghosts.views(partitionIds && new Set(partitionIds)));
     return views;
   }
 

@@ -21,6 +21,15 @@ export class Deaths {
 
   /** Rows that died later than `ts`. */
   after(ts: bigint): Uint32Array {
+    return this.#rows.slice(this.#firstAfter(ts), this.#count);
+  }
+
+  /** When they died: in the order of `after`, which is that of time. */
+  timesAfter(ts: bigint): BigInt64Array {
+    return this.#times.slice(this.#firstAfter(ts), this.#count);
+  }
+
+  #firstAfter(ts: bigint): number {
     let from = 0;
     let to = this.#count;
     while (from < to) {
@@ -28,7 +37,7 @@ export class Deaths {
       if ((this.#times[middle] as bigint) <= ts) from = middle + 1;
       else to = middle;
     }
-    return this.#rows.slice(from, this.#count);
+    return from;
   }
 
   /** The older half is forgotten when there are as many as may be. */

@@ -38,13 +38,15 @@ interface Chunk {
 export class GrowingSegment {
   readonly place: UnitPlace;
   readonly #engine: VectorEngine;
+  readonly #isGrowing: boolean;
   readonly #chunks: Chunk[] = [];
   /** Posting lists of full units that are still to be put together. */
   readonly #unmerged: SparseIndex[] = [];
 
-  constructor(place: UnitPlace, engine: VectorEngine) {
+  constructor(place: UnitPlace, engine: VectorEngine, { isGrowing = true } = {}) {
     this.place = place;
     this.#engine = engine;
+    this.#isGrowing = isGrowing;
   }
 
   get units(): Unit[] {
@@ -80,6 +82,12 @@ export class GrowingSegment {
       from = to;
     }
     this.#merge(1 + (end - first) / ROWS_PER_STEP);
+  }
+
+  /** Hands its units over. */
+  leave(to: (unit: Unit) => void): void {
+    for (const { unit } of this.#chunks) to(unit);
+    this.#chunks.length = 0;
   }
 
   release(): void {
@@ -138,7 +146,8 @@ export class GrowingSegment {
         .map(({ fieldId }) => [fieldId, new SparseIndex()] as const),
     );
     const columns = new Map([...writers].map(([fieldId, { writer }]) => [fieldId, writer]));
-    const unit = new Unit({ place, schema, capacity, columns, timestamps, vectors, sparse, isGrowing: true });
+    const isGrowing = this.#isGrowing;
+    const unit = new Unit({ place, schema, capacity, columns, timestamps, vectors, sparse, isGrowing });
     return { unit, timestamps, writers, sparse, textBytes: 0 };
   }
 }

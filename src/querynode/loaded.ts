@@ -74,7 +74,7 @@ export class LoadedCollection {
         return this.#apply(view, handedOver, written);
       });
     this.#views = applied.then(
-      () => (this.isLoaded ? this.rows.prune(this.#pacer()) : undefined),
+      () => (this.isLoaded ? this.#tidy() : undefined),
       // The caller hears of it.
       () => undefined,
     );
@@ -149,6 +149,11 @@ export class LoadedCollection {
     if (failures.length > 0) throw failures[0];
     this.signal.throwIfAborted();
     this.#state = 'loaded';
+  }
+
+  async #tidy(): Promise<void> {
+    await this.rows.prune(this.#pacer());
+    await this.rows.settleGhosts(this.#pacer());
   }
 
   #pacer(): Pacer {

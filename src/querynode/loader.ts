@@ -10,9 +10,10 @@ import { mapLimited } from '../support/limiter.ts';
 import type { Workers } from '../support/workers.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import type { CollectionView } from './api.ts';
-import type { CollectionRows, SealedSegment } from './collection.ts';
+import type { CollectionRows } from './collection.ts';
 import type { Pacer } from './pacer.ts';
 import { type Definitions, definitionsOf, haveChanged, loadScalarIndexes } from './scalar-indexes.ts';
+import type { SealedSegment } from './swap.ts';
 import {
   keyFieldOf,
   letGo,

@@ -21,6 +21,7 @@ import type {
 import { asOf } from './as-of.ts';
 import { unexpired } from './expired.ts';
 import type { Filters } from './filter.ts';
+import { LEASE_MS } from './ghosts.ts';
 import { hybridRows } from './hybrid.ts';
 import { IteratorCursors, iteratorPage } from './iterators.ts';
 import { LoadedCollection } from './loaded.ts';
@@ -75,6 +76,8 @@ export class LocalQueryNode implements QueryNode {
   readonly #interrupted = new Map<CollectionId, string>();
   readonly #turns: Turns;
   readonly #cursors = new IteratorCursors();
+  /** Collections that keep deleted rows for readers, and what ends when they do not. */
+  readonly #sweeps = new Map<LoadedCollection, Promise<void>>();
   #waiting = 0;
   #appliedTs = 0n as HybridTime;
   #isClosed = false;
@@ -118,7 +121,9 @@ export class LocalQueryNode implements QueryNode {
   }
 
   async update(view: CollectionView): Promise<void> {
-    await this.#collections.get(view.collectionId)?.update(view);
+    const collection = this.#collections.get(view.collectionId);
+    await collection?.update(view);
+    if (collection?.rows.ghosts.isEmpty === false) this.#sweep(collection);
   }
 
   noteSchema(collectionId: CollectionId, schema: CollectionSchema): void {
@@ -215,6 +220,7 @@ export class LocalQueryNode implements QueryNode {
     this.#interrupted.clear();
     const reason = new DbError('service-unavailable', 'the query node is closing');
     await Promise.all(collections.map((collection) => collection.close(reason)));
+    await Promise.all(this.#sweeps.values());
   }
 
   async #read<T>(
@@ -226,11 +232,13 @@ export class LocalQueryNode implements QueryNode {
       const { rows } = collection;
       // Before the read: everything up to here is in it.
       const { newestTs } = rows;
+      if (request.asOf !== undefined) rows.ghosts.lease(newestTs, this.#options.clock.monotonicMs());
       const views = await rows.read(request.partitionIds, request.asOf !== undefined);
       const pacer = new Pacer(this.#turns, collection.signal);
       try {
         const newest = newestOf(newestTs, views);
         const readTs = request.asOf === undefined || request.asOf === 'now' ? newest : request.asOf;
+        if (request.asOf !== undefined) rows.ghosts.lease(readTs, this.#options.clock.monotonicMs());
         const kept = request.ignoreGrowing === true ? views.filter(({ unit }) => !unit.isGrowing) : views;
         const then = request.asOf === undefined ? kept : await asOf(kept, readTs, pacer);
         const { expiry } = rows.view;
@@ -247,6 +255,23 @@ export class LocalQueryNode implements QueryNode {
         for (const view of views) view.release();
       }
     });
+  }
+
+  /** Until the last reader that might come back has not, deleted rows are looked through from time to time. */
+  #sweep(collection: LoadedCollection): void {
+    if (this.#sweeps.has(collection)) return;
+    const { clock } = this.#options;
+    const pass = async (): Promise<void> => {
+      while (!collection.rows.ghosts.isEmpty) {
+        await clock.sleep(LEASE_MS / 10, collection.signal);
+        collection.rows.ghosts.expire(clock.monotonicMs());
+      }
+    };
+    const ended = (): void => {
+      this.#sweeps.delete(collection);
+    };
+    // It rejects when the collection is closed, which lets go of them all.
+    this.#sweeps.set(collection, pass().then(ended, ended));
   }
 
   /** The collection once it is loaded. */

@@ -242,7 +242,8 @@ async function weighted(
   queries: Queries,
 ): Promise<Queries> {
   if (bm25 === undefined || queries.kind !== 'sparse') return queries;
-  return { kind: 'sparse', ...(await weightedQueries(views, fieldId, queries.column, bm25, pacer)) };
+  const corpus = views.filter(({ dead }) => dead === undefined);
+  return { kind: 'sparse', ...(await weightedQueries(corpus, fieldId, queries.column, bm25, pacer)) };
 }
 
 function checkPage({ topK, offset }: SearchRequest): void {

@@ -16,6 +16,7 @@ import { TextIndex } from '../text/text-index.ts';
 import type { SparseIndex } from '../vector-index/sparse.ts';
 import { LiveRows } from './bitmap.ts';
 import { Deaths } from './deaths.ts';
+import type { DeadRows } from './ghosts.ts';
 import { KeyIndex } from './key-index.ts';
 import type { Pacer } from './pacer.ts';
 import type { GraphIndex, VectorBlock } from './vectors.ts';
@@ -96,6 +97,8 @@ export interface UnitView {
   readonly scalarIndexes: ScalarIndexes;
   /** Of the newest of its rows; 0: it has none. */
   readonly newestTs: bigint;
+  /** Of a unit that has gone: all there is of it to see, for readers of a time before those died. */
+  readonly dead?: DeadRows;
   release(): void;
 }
 
@@ -303,6 +306,11 @@ export class Unit {
   /** Rows that died after `ts` while the unit was read, as far as they are known: the last ones are. */
   diedAfter(ts: bigint): Uint32Array {
     return this.#deaths.after(ts);
+  }
+
+  /** The same, and when they died. */
+  deadAfter(ts: bigint): DeadRows {
+    return { rows: this.#deaths.after(ts), times: this.#deaths.timesAfter(ts) };
   }
 
   /** Rows that carry key `at` of `keys`, newest first. */

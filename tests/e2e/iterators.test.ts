@@ -61,6 +61,9 @@ function assertAll(pages: readonly (readonly Hit[])[], ids: readonly number[]): 
   }
 }
 
+const pairs = (params: Record<string, unknown>) =>
+  Object.entries(params).map(([key, value]) => ({ key, value: String(value) }));
+
 describe('iterators', () => {
   const fixture = sharedServer();
   const collection_name = 'iterated';
@@ -137,6 +140,54 @@ describe('iterators', () => {
     assert.equal(after.flat().length, Number(data));
   });
 
+  test('an iterator goes on with rows that were deleted after its start, when flushes and compactions have moved them', async () => {
+    const { client } = fixture;
+    const name = 'compacted';
+    await create(client, name);
+    const move = async (ids: number[]) => {
+      await succeed(client.delete({ collection_name: name, ids }));
+      await flush(client, name);
+      const { compactionID } = await succeed(client.compact({ collection_name: name }));
+      for (let tries = 0; tries < 200; tries++) {
+        const { executingPlanNo } = await succeed(client.getCompactionState({ compactionID }));
+        if (Number(executingPlanNo) === 0) break;
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+    };
+    const iterator = await client.searchIterator({ collection_name: name, data: query, batchSize: 60 });
+    const pages = await collect(iterator, async (page) => {
+      if (page < 4) await move([page, 150 + page, 250 + page, 299 - page]);
+    });
+    assertAll(pages, wantedIds());
+    const raw = new RawClient(fixture.server.address);
+    const page = async (expr: string, guarantee_timestamp: string) => {
+      const answer = await raw.answer('Query', {
+        collection_name: name,
+        expr,
+        output_fields: ['id', 'vector'],
+        guarantee_timestamp,
+        query_params: pairs({ iterator: 'True', reduce_stop_for_best: 'True', limit: 100 }),
+      });
+      const column = (
+        answer['fields_data'] as { field_name: string; scalars: { long_data: { data: string[] } } }[]
+      ).find(({ field_name }) => field_name === 'id');
+      return { ids: column!.scalars.long_data.data.map(Number), ts: String(answer['session_ts']) };
+    };
+    const first = await page('id >= 0', '0');
+    await move([200, 201, 270]);
+    await move([202, 271]);
+    const rest = await page(`id > ${first.ids.at(-1)}`, first.ts);
+    const last = await page(`id > ${rest.ids.at(-1)}`, first.ts);
+    raw.close();
+    const gone = [1, 2, 3].flatMap((at) => [at, 150 + at, 250 + at, 299 - at]);
+    assert.deepEqual(
+      [...first.ids, ...rest.ids, ...last.ids],
+      wantedIds((id) => !gone.includes(id)),
+    );
+    const { data } = await succeed(client.count({ collection_name: name }));
+    assert.equal(Number(data), COUNT - gone.length - 5);
+  });
+
   test('a query iterator hands out every row that matches once, in the order of the primary key', async () => {
     const { client } = fixture;
     for (const [filter, keep] of [
@@ -179,9 +230,6 @@ describe('iterators', () => {
         for (const [i, { score }] of wanted.entries()) assert.ok(Math.abs(hits[i]!.score - score) < 1e-5);
       }
   });
-
-  const pairs = (params: Record<string, unknown>) =>
-    Object.entries(params).map(([key, value]) => ({ key, value: String(value) }));
 
   test('pages of a query that come back with the time of the first see its rows', async () => {
     const { client } = fixture;

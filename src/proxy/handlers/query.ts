@@ -54,7 +54,9 @@ function readingOf(
   if (orderBy !== undefined && isIterating) throw invalid('a query iterator is ordered by the primary key');
   if (orderBy !== undefined && window.limit === undefined)
     throw invalid('ORDER BY requires an explicit limit');
-  const asOf = isIterating ? sessionTime(params, request.guarantee_timestamp) : undefined;
+  const asOf = isIterating
+    ? (sessionTime(params, request.guarantee_timestamp) ?? ('now' as const))
+    : undefined;
   return {
     ...(orderBy === undefined ? {} : { orderBy }),
     ...(asOf === undefined ? {} : { asOf }),

@@ -134,15 +134,22 @@ export class JsonPathColumn {
   prepare(to: number): boolean {
     const { values } = this;
     if (values.length >= to) return false;
-    const { data, valid, offsets } = this.#column;
-    for (let row = values.length; row < to; row++) {
-      const end = offsets[row + 1] as number;
-      const start = valid?.[row] === 0 ? -1 : findPath(data, offsets[row] as number, end, this.#steps);
-      if (start < 0) values.pushAbsent();
-      else values.push(data, start, skipValue(data, start, end));
-    }
+    for (let row = values.length; row < to; row++) pushJson(values, this.#column, row, this.#steps);
     return true;
   }
+}
+
+/** Appends what stands at a path of the document of a row. */
+export function pushJson(
+  values: JsonValues,
+  { data, valid, offsets }: BytesColumn,
+  row: number,
+  steps: readonly PathStep[],
+): void {
+  const end = offsets[row + 1] as number;
+  const start = valid?.[row] === 0 ? -1 : findPath(data, offsets[row] as number, end, steps);
+  if (start < 0) values.pushAbsent();
+  else values.push(data, start, skipValue(data, start, end));
 }
 
 /** The items of the arrays at one path, flat: those of row `i` are `values[offsets[i], offsets[i + 1])`. */

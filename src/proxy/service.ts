@@ -137,15 +137,15 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
 
   Search: bytes(
     search,
-    'Every type of vector and metric, text by BM25 and by MinHash signature, range search, filter, offset, round_decimal, grouping by one field, order by fields, iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. Grouping and ordering by keys of JSON fields, grouping by several fields, boosts with groups, model rerankers, function chains, semantic highlighter and aggregation are refused by name; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. An iterator goes on with the rows of its beginning until ten minutes after its last page: rows that were deleted since are kept in memory, up to 262,144 of a collection and the last 16,384 of a segment; a restart forgets them. Filters of any selectivity keep recall: the filter or the search goes first, whichever is cheaper (docs/filters.md); `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
+    'Every type of vector and metric, text by BM25 and by MinHash signature, range search, filter, offset, round_decimal, grouping and ordering by fields and by keys of JSON fields and of the dynamic field, grouping by several fields (`group_by_fields`, one key of a JSON field among them), iterators, search by ids, boost and decay rerankers. `drop_ratio_search` is checked, the answer is exact. What stands at a key is grouped and ordered as Bool, number, text or container; its group is shown as text (`json_type` and `strict_cast` are refused). Boosts with groups, model rerankers, function chains, semantic highlighter and aggregation are refused by name; the lexical highlighter marks words of BM25 searches and of TEXT_MATCH. An iterator goes on with the rows of its beginning until ten minutes after its last page: rows that were deleted since are kept in memory, up to 262,144 of a collection and the last 16,384 of a segment; a restart forgets them. Filters of any selectivity keep recall: the filter or the search goes first, whichever is cheaper (docs/filters.md); `element_filter` chooses rows, not the vectors of a list that are compared. Reads see every acknowledged write whatever the consistency level.',
   ),
   HybridSearch: bytes(
     hybridSearch,
-    'RRF, weighted and decay rankers, grouping by one field, boosts in the searches. All searches read the same rows. Model rerankers, function chains and a decay in one of the searches are refused by name.',
+    'RRF, weighted and decay rankers, grouping as in Search, boosts in the searches. All searches read the same rows. Model rerankers, function chains and a decay in one of the searches are refused by name.',
   ),
   Query: bytes(
     query,
-    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Ordering and grouping by keys of JSON fields are refused by name. Filters as in `docs/filters.md`: all of the language but membership_match. Reads see every acknowledged write whatever the consistency level.',
+    'Rows come in primary-key order, or as `order_by_fields` says; iterators as for searches. Groups with count, sum, avg, min and max: at most 100,000. Queries are not ordered or grouped by keys of JSON fields. Filters as in `docs/filters.md`: all of the language but membership_match. Reads see every acknowledged write whatever the consistency level.',
   ),
   RunAnalyzer: unary(
     'RunAnalyzer',

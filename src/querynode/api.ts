@@ -29,18 +29,23 @@ export interface CollectionView {
   readonly expiry?: Expiry;
 }
 
-/** Rows of one value together. Null is a value. */
-export interface GroupBy {
+/** A field of single values, or a path in a JSON field. */
+export interface ValuePlace {
   readonly fieldId: FieldId;
+  readonly path?: readonly (string | number)[];
+}
+
+/** Rows of one value, or of the same values in several places, together. Null is a value. */
+export interface GroupBy {
+  readonly places: readonly ValuePlace[];
   /** Most hits of a group. */
   readonly size: number;
   /** Groups are filled as far as there are rows; otherwise with what the search for the groups found. */
   readonly isStrict: boolean;
 }
 
-/** A field that orders rows: of equal values the next field decides, then what decided without an order. */
-export interface OrderField {
-  readonly fieldId: FieldId;
+/** What orders rows: of equal values the next one decides, then what decided without an order. */
+export interface OrderField extends ValuePlace {
   readonly isDescending: boolean;
   readonly nullsFirst: boolean;
 }
@@ -161,8 +166,8 @@ export interface SearchResult {
   readonly elements?: Uint32Array;
   /** The output fields of the hits, in the same order. */
   readonly rows: RowBatch;
-  /** Of a grouped search: the value of the group of each hit. */
-  readonly groupValues?: Column;
+  /** Of a grouped search, for each of its places: the value of the group of each hit; what stands at a path as text. */
+  readonly groupValues?: readonly Column[];
   /** Every write up to here was seen, none after it when it was asked for by `asOf` or an iterator. */
   readonly readTs: HybridTime;
   /** Where the next page begins. */
@@ -196,7 +201,7 @@ export interface AggregateRequest extends Omit<QueryRequest, 'outputFields' | 'o
   readonly groupBy: readonly FieldId[];
   readonly aggregates: readonly Aggregate[];
   /** By the place of a column in the answer: the group's fields, then the aggregates. */
-  readonly groupOrder?: readonly (Omit<OrderField, 'fieldId'> & { readonly column: number })[];
+  readonly groupOrder?: readonly (Omit<OrderField, keyof ValuePlace> & { readonly column: number })[];
 }
 
 /** Columns one after another: the group's fields, then the aggregates. */

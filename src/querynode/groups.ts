@@ -4,7 +4,6 @@
  * multiple of its hits where groups are spread, and never more than a scan with all rows as its answer.
  */
 import { isSmallerBetter } from '../model/metric.ts';
-import type { FieldSchema } from '../model/schema.ts';
 import { compareKeys } from '../segment/key-column.ts';
 import { present } from '../support/assert.ts';
 import { mapLimited } from '../support/limiter.ts';
@@ -13,7 +12,7 @@ import { countRows, forEachRow } from './bitmap.ts';
 import type { Selection } from './order.ts';
 import type { Pacer } from './pacer.ts';
 import { type Hit, seenKey } from './reduce.ts';
-import { type ValueKey, type ValueReader, valueKey, valueReader } from './values.ts';
+import type { ValueKey } from './values.ts';
 import type { NearestRows } from './vectors.ts';
 
 const MIN_ROWS = 64;
@@ -26,7 +25,8 @@ const COST_PER_HIT = 40;
 
 export interface GroupSearch {
   readonly selections: readonly Selection[];
-  readonly field: FieldSchema;
+  /** Of every selection: what tells the groups of its rows apart. */
+  readonly keys: readonly ((row: number) => ValueKey)[];
   readonly groupBy: GroupBy;
   /** Groups wanted. */
   readonly limit: number;
@@ -93,7 +93,7 @@ class UnitGroups {
   readonly #search: GroupSearch;
   readonly #selection: Selection;
   readonly #unit: number;
-  readonly #read: ValueReader;
+  readonly #keyOf: (row: number) => ValueKey;
   #k: number;
   #isExact = false;
   /** Every selected row has been seen. */
@@ -103,7 +103,7 @@ class UnitGroups {
     this.#search = search;
     this.#selection = selection;
     this.#unit = unit;
-    this.#read = valueReader(selection.view.unit, search.field);
+    this.#keyOf = present(search.keys[unit], 'the keys of a selection');
     this.#k = Math.max(MIN_ROWS, FIRST_FACTOR * search.limit * search.groupBy.size);
   }
 
@@ -147,7 +147,7 @@ class UnitGroups {
   }
 
   #add(row: number, score: number, element: number | undefined): void {
-    const key = valueKey(this.#read(row));
+    const key = this.#keyOf(row);
     const hits = this.groups.get(key) ?? [];
     if (hits.some((hit) => hit.row === row && hit.element === element)) return;
     const sign = this.#search.isLargerBetter ? -1 : 1;
@@ -164,7 +164,7 @@ class UnitGroups {
     for (let from = 0; from < rows.length; from += WORDS_PER_SLICE) {
       const to = Math.min(rows.length, from + WORDS_PER_SLICE);
       forEachRow(rows, from, to, (row) => {
-        if (isOpen(valueKey(this.#read(row)))) open[row >>> 5] = (open[row >>> 5] ?? 0) | (1 << (row & 31));
+        if (isOpen(this.#keyOf(row))) open[row >>> 5] = (open[row >>> 5] ?? 0) | (1 << (row & 31));
       });
       await this.#search.pacer.spend((to - from) * 32 * COST_PER_ROW);
     }

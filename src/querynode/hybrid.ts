@@ -3,12 +3,12 @@ import { DbError } from '../errors/db-error.ts';
 import { compareKeys } from '../segment/key-column.ts';
 import { present } from '../support/assert.ts';
 import type { HybridRequest, SearchRequest } from './api.ts';
+import { groupKeys } from './places.ts';
 import { fuse, merged } from './rank.ts';
 import { type Hit, seenKey } from './reduce.ts';
 import { decayed, decayOf } from './rescore.ts';
 import { type Found, gatherHits, groupsOfQueries, nearestHits, type SearchContext } from './search.ts';
-import { requireField } from './unit.ts';
-import { type ValueKey, valueKey, valueReader } from './values.ts';
+import type { ValueKey } from './values.ts';
 
 const COST_PER_HIT = 100;
 
@@ -21,14 +21,15 @@ export async function hybridRows(context: SearchContext, request: HybridRequest)
   const found: QueryHits[] = [];
   for (const search of searches) found.push(await hitsOf(context, search));
   const lists: (readonly Hit[])[] = [];
+  const keys = groupBy === undefined ? undefined : await groupKeys(context, groupBy.places);
   for (let query = 0; query < queryCount; query++) {
     const ofQuery = found.map((hits) => hits[query] ?? []);
     const fused = fusedHits(context, request, ofQuery);
-    const blocks = groupBy === undefined ? undefined : grouped(context, request, fused);
+    const blocks = keys === undefined ? undefined : grouped(request, keys, fused);
     lists.push((blocks ?? fused).slice(offset, offset + limit).flat());
     await context.pacer.spend(fused.length * COST_PER_HIT);
   }
-  return gatherHits(context, lists, request.outputFields, groupBy?.fieldId);
+  return gatherHits(context, lists, request.outputFields, groupBy?.places);
 }
 
 async function hitsOf(context: SearchContext, search: SearchRequest): Promise<QueryHits> {
@@ -62,16 +63,14 @@ function fusedHits(
 
 /** Groups by their scores; of equal ones the one with the best hit. */
 function grouped(
-  { schema, views }: SearchContext,
   { groupBy, groupScore }: HybridRequest,
+  keys: readonly ((row: number) => ValueKey)[],
   hits: readonly Hit[],
 ): Hit[][] {
   if (groupBy === undefined) return [];
-  const field = requireField(schema, groupBy.fieldId);
-  const readers = views.map(({ unit }) => valueReader(unit, field));
   const groups = new Map<ValueKey, Hit[]>();
   for (const hit of hits) {
-    const key = valueKey(readers[hit.unit]?.(hit.row));
+    const key = keys[hit.unit]?.(hit.row);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [hit]);
     else if (group.length < groupBy.size) group.push(hit);

@@ -1,9 +1,9 @@
 /** Things in the order of fields. */
-import type { OrderField } from './api.ts';
+import type { OrderField, ValuePlace } from './api.ts';
 import type { Pacer } from './pacer.ts';
 import { compareScalars, type Scalar } from './values.ts';
 
-export type Direction = Omit<OrderField, 'fieldId'>;
+export type Direction = Omit<OrderField, keyof ValuePlace>;
 
 /** Pure. Negative, zero or positive: the first direction whose values differ decides. Nulls are equal to one another. */
 export function compareRows(

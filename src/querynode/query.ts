@@ -72,7 +72,9 @@ export async function countRowsOf(context: ReadContext, filter: QueryRequest['fi
 }
 
 /** Throws `parameter-invalid` for an order without a bound. */
-export function checkOrder({ orderBy, limit }: QueryRequest): void {
-  if (orderBy !== undefined && limit === undefined)
+export function checkOrder({ orderBy = [], limit }: QueryRequest): void {
+  if (orderBy.some(({ path }) => path !== undefined))
+    throw new DbError('unimplemented', 'ordering rows by keys of JSON fields is not implemented');
+  if (orderBy.length > 0 && limit === undefined)
     throw new DbError('parameter-invalid', 'rows in the order of fields need a limit');
 }

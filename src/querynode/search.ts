@@ -5,7 +5,7 @@ import { isSmallerBetter } from '../model/metric.ts';
 import type { FieldSchema } from '../model/schema.ts';
 import { present } from '../support/assert.ts';
 import { mapLimited } from '../support/limiter.ts';
-import type { OrderField, SearchRequest, SearchResult } from './api.ts';
+import type { OrderField, SearchRequest, SearchResult, ValuePlace } from './api.ts';
 import { weightedQueries } from './bm25.ts';
 import { type FilteredContext, filteredNearest } from './filtered-nearest.ts';
 import { Floors } from './floors.ts';
@@ -14,12 +14,12 @@ import { type Group, nearestGroups } from './groups.ts';
 import { checkQueries, nearest, type Queries } from './nearest.ts';
 import type { Selection } from './order.ts';
 import { ordered } from './ordering.ts';
+import { directionsOf, groupColumns, groupKeys, sortValues } from './places.ts';
 import { queryAt } from './query-columns.ts';
 import { type ReadContext, selectAll, selectAllOpen } from './reads.ts';
 import { type Hit, reduceHits } from './reduce.ts';
 import { boosting, decayed } from './rescore.ts';
 import { keyFieldOf, requireField } from './unit.ts';
-import { valueReader } from './values.ts';
 import type { NearestRows, VectorEngine } from './vectors.ts';
 
 export interface SearchContext extends ReadContext, Pick<FilteredContext, 'chooseWay'> {
@@ -38,7 +38,7 @@ export async function searchRows(context: SearchContext, request: SearchRequest)
   checkPage(request);
   const lists: (readonly Hit[])[] = [];
   for await (const hits of hitsOfQueries(context, request)) lists.push(hits);
-  return gatherHits(context, lists, request.outputFields, request.groupBy?.fieldId);
+  return gatherHits(context, lists, request.outputFields, request.groupBy?.places);
 }
 
 /** The page of every query, in order. `unit` of a hit: the place of its view in the context. */
@@ -47,30 +47,39 @@ const hitsOfQueries = (context: SearchContext, request: SearchRequest): AsyncGen
 
 async function* groupedPages(context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> {
   const { offset, topK, orderBy = [] } = request;
-  const values = valuesOf(context, orderBy);
   for await (const groups of groupsOfQueries(context, request)) {
-    const inOrder = orderBy.length === 0 ? groups : ordered(groups, orderBy, ([best]) => values(best));
+    const inOrder = await byFields(context, orderBy, groups, ([best]) => best);
     yield inOrder.slice(offset, topK).flat();
   }
 }
 
 async function* plainPages(context: SearchContext, request: SearchRequest): AsyncGenerator<readonly Hit[]> {
   const { offset, orderBy = [], rerank, metric } = request;
-  const values = valuesOf(context, orderBy);
   for await (const hits of nearestHits(context, request)) {
     const reranked = decayed(context, rerank?.decays ?? [], metric, hits);
-    const inOrder = orderBy.length === 0 ? reranked : ordered(reranked, orderBy, values);
+    const inOrder = await byFields(context, orderBy, reranked, (hit) => hit);
     yield offset === 0 ? inOrder : inOrder.slice(offset);
   }
 }
 
-/** Reads what rows are ordered by. */
-function valuesOf({ schema, views }: ReadContext, orderBy: readonly OrderField[]) {
-  const fields = orderBy.map(({ fieldId }) => requireField(schema, fieldId));
-  const readers = views.map(({ unit }) => fields.map((field) => valueReader(unit, field)));
-  return (hit: Hit | undefined) =>
-    hit === undefined ? [] : (readers[hit.unit] ?? []).map((read) => read(hit.row));
+/** In the order of the values that their hits have. */
+async function byFields<Item>(
+  context: ReadContext,
+  orderBy: readonly OrderField[],
+  items: readonly Item[],
+  hitOf: (item: Item) => Hit | undefined,
+): Promise<readonly Item[]> {
+  if (orderBy.length === 0) return items;
+  const hits = items.map(hitOf).filter((hit) => hit !== undefined);
+  const values = await sortValues(context, refsOf(hits), orderBy);
+  const places = [...items.keys()];
+  return ordered(places, directionsOf(orderBy), (at) => values[at] ?? []).map((at) => items[at] as Item);
 }
+
+const refsOf = (hits: readonly Hit[]): RowRefs => ({
+  units: Uint32Array.from(hits, ({ unit }) => unit),
+  rows: Uint32Array.from(hits, ({ row }) => row),
+});
 
 /** The `topK` nearest of every query, candidates boosted. */
 export async function* nearestHits(
@@ -121,12 +130,14 @@ export async function* groupsOfQueries(
   const { groupBy } = request;
   if (groupBy === undefined) throw new DbError('parameter-invalid', 'the search is not grouped');
   const { field, views, selections, places } = await prepared(context, request);
+  const selected = { ...context, views: selections.map(({ view }) => view) };
+  const keys = await groupKeys(selected, groupBy.places);
   for (let query = 0; query < request.queryCount; query++) {
     const single = { ...request, queryCount: 1, queries: queryAt(request.queries, query) };
     const queries = await weighted({ ...context, views }, single, checkQueries(field, single));
     const groups: Group[] = await nearestGroups({
       selections,
-      field: requireField(context.schema, groupBy.fieldId),
+      keys,
       groupBy,
       limit: request.topK,
       isLargerBetter: !isSmallerBetter(request.metric),
@@ -190,7 +201,7 @@ export async function gatherHits(
   context: ReadContext,
   lists: readonly (readonly Hit[])[],
   outputFields: readonly FieldId[],
-  groupField: FieldId | undefined,
+  groupPlaces: readonly ValuePlace[] | undefined,
 ): Promise<Found> {
   const { schema, views } = context;
   const outputs = outputFields.map((fieldId) => requireField(schema, fieldId));
@@ -207,18 +218,12 @@ export async function gatherHits(
   const elements = hits.some(({ element }) => element !== undefined)
     ? { elements: Uint32Array.from(hits, ({ element = 0 }) => element) }
     : {};
-  const groups =
-    groupField === undefined
-      ? undefined
-      : await gatherRows(views, refs, [requireField(schema, groupField)], context);
   return {
     counts: Uint32Array.from(lists, ({ length }) => length),
     ...elements,
     scores,
     ...(await keysAndRows(context, refs, outputs)),
-    ...(groups === undefined || groupField === undefined
-      ? {}
-      : { groupValues: present(groups.columns.get(groupField), 'the group field') }),
+    ...(groupPlaces === undefined ? {} : { groupValues: await groupColumns(context, refs, groupPlaces) }),
   };
 }
 

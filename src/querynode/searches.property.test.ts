@@ -138,7 +138,7 @@ test('strict groups hold the best rows of the best groups, whatever the units, t
       const { result, rows: hits } = await found(node, {
         topK: limit + offset,
         offset,
-        groupBy: { fieldId: TAG, size, isStrict: true },
+        groupBy: { places: [{ fieldId: TAG }], size, isStrict: true },
         ...(isFiltered ? { filter: filterBy(TAG, (value) => value !== 3) } : {}),
       });
       const wanted = groupsOf(kept, size)
@@ -162,7 +162,7 @@ test('groups that need not be full are the best groups with their best rows, and
         const { node } = await worldOf(rows);
         const { rows: hits } = await found(node, {
           topK: limit,
-          groupBy: { fieldId: TAG, size, isStrict: false },
+          groupBy: { places: [{ fieldId: TAG }], size, isStrict: false },
         });
         const wanted = groupsOf(rows, size).slice(0, limit);
         const byTag = groupsOf(hits, Number.POSITIVE_INFINITY);
@@ -182,7 +182,10 @@ test('groups cost a bounded number of scans, however many rows the first groups 
   const rows = Array.from({ length: 3000 }, (_, key): Row => ({ key, tag: key < 2990 ? 2 : key }));
   const { node, engine } = await worldOf(rows);
   const before = engine.scans;
-  const { rows: hits } = await found(node, { topK: 5, groupBy: { fieldId: TAG, size: 2, isStrict: true } });
+  const { rows: hits } = await found(node, {
+    topK: 5,
+    groupBy: { places: [{ fieldId: TAG }], size: 2, isStrict: true },
+  });
   assert.equal(new Set(hits.map((row) => row.tag)).size, 5);
   assert.ok(engine.scans - before < 60, `${engine.scans - before} scans`);
   await node.close();
@@ -267,7 +270,7 @@ test('hits are ordered by fields before the offset is taken, and so are groups b
           topK: limit + offset,
           offset,
           orderBy,
-          groupBy: { fieldId: TAG, size: 2, isStrict: true },
+          groupBy: { places: [{ fieldId: TAG }], size: 2, isStrict: true },
         });
         const groups = groupsOf(rows, 2).slice(0, limit + offset);
         groups.sort(([a], [b]) => way * (a!.tag - b!.tag));

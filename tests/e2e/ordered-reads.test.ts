@@ -248,7 +248,12 @@ describe('reads in the order of fields, and numbers of groups', () => {
     );
     await load(client, dynamic);
     await refused(
-      client.search({ collection_name: dynamic, data: [1, 2], limit: 1, order_by_fields: 'size' } as never),
+      client.query({
+        collection_name: dynamic,
+        filter: 'id > 0',
+        limit: 1,
+        order_by_fields: 'size',
+      } as never),
       {
         code: 10,
         words: 'key of a JSON field',

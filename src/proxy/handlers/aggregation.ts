@@ -6,10 +6,10 @@ import type { Properties } from '../../model/records.ts';
 import type { CollectionSchema, DataType, FieldSchema } from '../../model/schema.ts';
 import type { Aggregate, AggregateRequest } from '../../querynode/api.ts';
 import { present } from '../../support/assert.ts';
-import { parseJson } from '../../support/json.ts';
 import type { CallContext } from '../context.ts';
 import type { MilvusQueryRequest } from '../wire/descriptor.generated.ts';
 import { COUNT, encodeAggregation } from '../wire/results.ts';
+import { nameList } from './names.ts';
 import { orderText, parseOrder } from './order-by.ts';
 import { groupField, isTrue } from './search-params.ts';
 import { shown } from './shown.ts';
@@ -23,16 +23,7 @@ const AGGREGATE = /^\s*(count|sum|avg|min|max)\s*\(\s*([^()]*?)\s*\)\s*$/i;
 
 /** Names of the fields to group by: a list in JSON, or with commas. */
 function groupNames(params: Properties): readonly string[] {
-  const text = (params['group_by_fields'] ?? params['group_by'] ?? '').trim();
-  if (text === '') return [];
-  if (!text.startsWith('[')) return text.split(',').map((name) => name.trim());
-  try {
-    const names = parseJson(text);
-    if (Array.isArray(names) && names.every((name): name is string => typeof name === 'string')) return names;
-  } catch (cause) {
-    throw new DbError('parameter-invalid', 'group_by_fields is not valid JSON', { cause });
-  }
-  throw invalid('group_by_fields must be a list of names');
+  return nameList('group_by_fields', params['group_by_fields'] ?? params['group_by'] ?? '');
 }
 
 /** A bare `count(*)` is none: it has its own shape. */

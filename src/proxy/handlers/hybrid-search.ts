@@ -2,7 +2,7 @@
 import { DbError } from '../../errors/db-error.ts';
 import type { Properties } from '../../model/records.ts';
 import type { CollectionSchema } from '../../model/schema.ts';
-import type { HybridRequest, SearchRequest } from '../../querynode/api.ts';
+import type { GroupBy, HybridRequest, SearchRequest } from '../../querynode/api.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusHybridSearchRequest, MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
@@ -48,11 +48,15 @@ function groupsOf(
   );
   const [first] = ofSearches;
   const isAlike = (other: Grouping | undefined): boolean =>
-    other?.fieldId === first?.fieldId && other?.size === first?.size && other?.isStrict === first?.isStrict;
+    JSON.stringify(other?.places) === JSON.stringify(first?.places) &&
+    other?.size === first?.size &&
+    other?.isStrict === first?.isStrict;
   if (ofWhole === undefined && !ofSearches.every(isAlike))
     throw invalid('all searches of a hybrid search are to be grouped alike');
   return ofWhole ?? first;
 }
+
+const groupByOf = ({ places, size, isStrict }: Grouping): GroupBy => ({ places, size, isStrict });
 
 /** A client that pages gives the offset of the whole to every search too: each then looks as deep as the whole does. */
 function searchPage(request: MilvusSearchRequest, whole: Page): Page {
@@ -106,7 +110,7 @@ export async function hybridSearch(body: Uint8Array, call: CallContext): Promise
   for (const sub of request.requests) {
     const asked = { ...sub, partition_names: namesOf(sub, request) };
     const own = flattenParams(sub.search_params);
-    refuseUnserved(asked, own);
+    refuseUnserved(asked);
     if (sub.ids) throw invalid('search by ids is not supported in hybrid search');
     const parts = { params: own, page: searchPage(sub, page), grouping, output: [] };
     const search = await searchOf(call, at, info, asked, parts);
@@ -127,7 +131,7 @@ export async function hybridSearch(body: Uint8Array, call: CallContext): Promise
     queryCount: searches[0]?.queryCount ?? 0,
     searches,
     fusion,
-    ...(grouping === undefined ? {} : { groupBy: grouping }),
+    ...(grouping === undefined ? {} : { groupBy: groupByOf(grouping) }),
     groupScore: groupScoreOf(params),
     limit: page.limit,
     offset: page.offset,

@@ -1,8 +1,10 @@
 /** Orders of rows: `price:desc,id:asc:nulls_first`. */
 import { DbError } from '../../errors/db-error.ts';
+import { jsonPathOf } from '../../expr/json-path.ts';
 import type { Properties } from '../../model/records.ts';
 import type { CollectionSchema } from '../../model/schema.ts';
-import type { OrderField } from '../../querynode/api.ts';
+import type { OrderField, ValuePlace } from '../../querynode/api.ts';
+import { splitOutside } from './names.ts';
 
 const MAX_FIELDS = 64;
 const sortable: ReadonlySet<string> = new Set([
@@ -27,13 +29,13 @@ export interface OrderItem {
 
 /** Rising unless it says otherwise; nulls are the greatest. Throws `parameter-invalid`. */
 export function parseOrder(text: string): OrderItem[] {
-  const items = text.split(',').map(parseItem);
+  const items = splitOutside(text, ',').map(parseItem);
   if (items.length > MAX_FIELDS) throw invalid(`rows are ordered by at most ${MAX_FIELDS} fields`);
   return items;
 }
 
 function parseItem(text: string): OrderItem {
-  const [name = '', direction = 'asc', nulls, ...rest] = text.split(':').map((each) => each.trim());
+  const [name = '', direction = 'asc', nulls, ...rest] = splitOutside(text, ':');
   const way = direction.toLowerCase();
   const where = nulls?.toLowerCase() ?? (way === 'desc' ? 'nulls_first' : 'nulls_last');
   if (name === '' || rest.length > 0) throw invalid(`order by '${text.slice(0, 100)}' is invalid`);
@@ -50,22 +52,28 @@ export function orderText(params: Properties): string | undefined {
   return text === undefined || text === '' || text === '[]' ? undefined : text;
 }
 
-/** The order the parameters ask for. */
-export function orderOf(params: Properties, schema: CollectionSchema): readonly OrderField[] | undefined {
+/** The order the parameters ask for. `hasPaths`: keys of JSON fields and of the dynamic field may stand in it. */
+export function orderOf(
+  params: Properties,
+  schema: CollectionSchema,
+  { hasPaths = false } = {},
+): readonly OrderField[] | undefined {
   const text = orderText(params);
   if (text === undefined) return undefined;
-  if (text.includes('[')) throw ofJson();
-  return parseOrder(text).map(({ name, isDescending, nullsFirst }) => {
+  return parseOrder(text).map(({ name, ...direction }) => {
     const field = schema.fields.find((each) => each.name === name);
-    if (field === undefined && schema.fields.some(({ isDynamic }) => isDynamic)) throw ofJson();
-    if (field === undefined)
-      throw invalid(`order_by field '${name.slice(0, 100)}' does not exist in collection schema`);
-    if (field.dataType === 'JSON') throw ofJson();
+    if (field === undefined) return { ...pathOf(name, schema, hasPaths), ...direction };
     if (!sortable.has(field.dataType))
       throw invalid(`order_by field '${name}' has unsortable type ${field.dataType}`);
-    return { fieldId: field.fieldId, isDescending, nullsFirst };
+    return { fieldId: field.fieldId, ...direction };
   });
 }
 
-const ofJson = (): DbError =>
-  new DbError('unimplemented', 'ordering by a key of a JSON field is not implemented');
+function pathOf(name: string, schema: CollectionSchema, isAllowed: boolean): ValuePlace {
+  const path = jsonPathOf(name, schema);
+  if (path === undefined)
+    throw invalid(`order_by field '${name.slice(0, 100)}' does not exist in collection schema`);
+  if (!isAllowed)
+    throw new DbError('unimplemented', 'ordering a query by a key of a JSON field is not implemented');
+  return { fieldId: path.fieldId, path: path.keys };
+}

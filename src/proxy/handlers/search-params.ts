@@ -1,11 +1,15 @@
 /** The parameters of searches: pages, ranges, groups, iterators. */
 import { DbError } from '../../errors/db-error.ts';
+import { jsonPathOf } from '../../expr/json-path.ts';
 import { type HybridTime, hybridTime } from '../../model/hybrid-time.ts';
+import type { FieldId } from '../../model/ids.ts';
 import { isSmallerBetter, type MetricType } from '../../model/metric.ts';
 import type { Properties } from '../../model/records.ts';
 import type { CollectionSchema, FieldSchema } from '../../model/schema.ts';
-import type { GroupBy, IteratorPage } from '../../querynode/api.ts';
+import type { GroupBy, IteratorPage, ValuePlace } from '../../querynode/api.ts';
+import { present } from '../../support/assert.ts';
 import { integerParam, numberParam } from '../wire/key-values.ts';
+import { nameList } from './names.ts';
 
 export const MAX_TOP_K = 16_384;
 const MAX_EF = 32_768;
@@ -101,28 +105,79 @@ const GROUP_KEYS: ReadonlySet<string> = new Set([
 export function groupField({ fields }: CollectionSchema, asked: string): FieldSchema {
   const name = asked.trim();
   const field = fields.find((each) => each.name === name);
-  const isKeyOfJson = name.includes('[') || fields.some(({ isDynamic }) => isDynamic);
-  if (field === undefined && isKeyOfJson)
-    throw new DbError('unimplemented', 'grouping by a key of a JSON field is not implemented');
   if (field === undefined) throw invalid(`groupBy field not found in schema: field not found[field=${name}]`);
   if (!GROUP_KEYS.has(field.dataType))
     throw invalid(`unsupported data type ${field.dataType} for group by operator, field ${name}`);
   return field;
 }
 
+/** The same of searches, which group by keys of JSON fields and of the dynamic field as well. What stands there is shown as text. */
+function groupPlace(
+  schema: CollectionSchema,
+  name: string,
+): { readonly place: ValuePlace; readonly shown: FieldSchema } {
+  const field = schema.fields.find((each) => each.name === name);
+  const path = field === undefined ? jsonPathOf(name, schema) : undefined;
+  if (path === undefined) {
+    const plain = groupField(schema, name);
+    return { place: { fieldId: plain.fieldId }, shown: plain };
+  }
+  const { fieldId, keys } = path;
+  const json = groupSource(schema, fieldId);
+  return { place: { fieldId, path: keys }, shown: { ...json, name, dataType: 'VarChar', isDynamic: false } };
+}
+
+const groupSource = ({ fields }: CollectionSchema, fieldId: FieldId): FieldSchema =>
+  present(
+    fields.find((each) => each.fieldId === fieldId),
+    'the field of a path',
+  );
+
 export interface Grouping extends GroupBy {
-  readonly field: FieldSchema;
+  /** The fields of the values of the groups in the answer. */
+  readonly shown: readonly FieldSchema[];
+}
+
+const MAX_GROUP_FIELDS = 64;
+
+function groupNames(params: Properties): readonly string[] {
+  const one = params['group_by_field']?.trim() ?? '';
+  const several = nameList('group_by_fields', params['group_by_fields'] ?? '');
+  if (one !== '' && several.length > 0)
+    throw invalid('group_by_field and group_by_fields exclude one another');
+  if (several.length > MAX_GROUP_FIELDS)
+    throw invalid(`rows are grouped by at most ${MAX_GROUP_FIELDS} fields`);
+  return one === '' ? several : [one];
+}
+
+/** What would change the values of groups. */
+function refuseCasts(params: Properties): void {
+  if ((params['json_type'] ?? '') !== '' || isTrue(params, 'strict_cast'))
+    throw new DbError(
+      'unimplemented',
+      'casting the values of a JSON key in a grouping search is not implemented',
+    );
 }
 
 /** Groups, when the parameters ask for them. */
 export function groupingOf(params: Properties, schema: CollectionSchema): Grouping | undefined {
-  const name = params['group_by_field'];
-  if (name === undefined || name.trim() === '') return undefined;
-  const field = groupField(schema, name);
+  const names = groupNames(params);
+  if (names.length === 0) return undefined;
+  const found = names.map((name) => groupPlace(schema, name));
+  if (new Set(found.map(({ place }) => place.fieldId)).size < found.length)
+    throw invalid('a search is grouped once by each field, and by one key of a JSON field');
+  const paths = found.filter(({ place }) => place.path !== undefined);
+  if (paths.length > 1) throw invalid('a search is grouped by at most one key of a JSON field');
+  if (paths.length > 0) refuseCasts(params);
   const size = integerParam(params, 'group_size') ?? 1;
   if (size < 1 || size > MAX_GROUP_SIZE)
     throw invalid(`input group size:${size} should be in range [1, ${MAX_GROUP_SIZE}]`);
-  return { field, fieldId: field.fieldId, size, isStrict: isTrue(params, 'strict_group_size') };
+  return {
+    places: found.map(({ place }) => place),
+    shown: found.map(({ shown }) => shown),
+    size,
+    isStrict: isTrue(params, 'strict_group_size'),
+  };
 }
 
 /** The time that a reader who comes back page after page wants to see again. */

@@ -1,12 +1,14 @@
 import type { CollectionInfo, CollectionName } from '../../coordinator/api.ts';
 import { DbError, isDbError } from '../../errors/db-error.ts';
 import { queryCountOf } from '../../model/columns.ts';
+import type { FieldId } from '../../model/ids.ts';
 import { type MetricType, metricsOf } from '../../model/metric.ts';
 import type { Properties } from '../../model/records.ts';
-import type { QueryColumn } from '../../model/rows.ts';
+import type { Column, QueryColumn } from '../../model/rows.ts';
 import { type CollectionSchema, type FieldSchema, isVectorType } from '../../model/schema.ts';
 import { checkVectorSearchParams } from '../../model/vector-index-types.ts';
 import type { SearchRequest, SearchResult } from '../../querynode/api.ts';
+import { present } from '../../support/assert.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import type { MilvusSearchRequest } from '../wire/descriptor.generated.ts';
 import { decodeRequest } from '../wire/descriptor.ts';
@@ -46,12 +48,11 @@ const invalid = (message: string): DbError => new DbError('parameter-invalid', m
 const unimplemented = (what: string): DbError => new DbError('unimplemented', `${what} is not implemented`);
 
 /** What would change the answer if it were ignored. */
-export function refuseUnserved(request: MilvusSearchRequest, params: Properties): void {
+export function refuseUnserved(request: MilvusSearchRequest): void {
   if ((request.namespace ?? '') !== '') throw unimplemented('a namespace');
   if (request.sub_reqs.length > 0) throw unimplemented('a search with searches in it');
   if (request.function_chains.length > 0) throw unimplemented('a function chain');
   if (request.search_aggregation) throw unimplemented('search aggregation');
-  if ((params['group_by_fields'] ?? '[]') !== '[]') throw unimplemented('grouping by several fields');
 }
 
 /** The field to search: named, or the only vector field. */
@@ -171,8 +172,8 @@ export async function searchOf(
 
 function groupPart(grouping: Grouping | undefined): Pick<SearchRequest, 'groupBy'> {
   if (grouping === undefined) return {};
-  const { fieldId, size, isStrict } = grouping;
-  return { groupBy: { fieldId, size, isStrict } };
+  const { places, size, isStrict } = grouping;
+  return { groupBy: { places, size, isStrict } };
 }
 
 type Asked = Pick<Searched, 'field' | 'params'>;
@@ -206,7 +207,7 @@ function wholePart(
   search: SearchRequest,
   { schema, params }: { readonly schema: CollectionSchema; readonly params: Properties },
 ): SearchRequest {
-  const orderBy = orderOf(params, schema);
+  const orderBy = orderOf(params, schema, { hasPaths: true });
   const iterator = iteratorOf(params);
   const isIterating = iterator !== undefined || isTrue(params, 'iterator');
   const asOf = isIterating ? sessionTime(params, request.guarantee_timestamp) : undefined;
@@ -267,8 +268,8 @@ export async function hitsToTell(
     grouping === undefined || groupValues === undefined
       ? undefined
       : await shown(
-          [grouping.field],
-          { rowCount: result.scores.length, columns: new Map([[grouping.fieldId, groupValues]]) },
+          grouping.shown,
+          { rowCount: result.scores.length, columns: groupRows(grouping, groupValues) },
           times,
         );
   return {
@@ -289,13 +290,16 @@ export async function hitsToTell(
   };
 }
 
+const groupRows = ({ shown: fields }: Grouping, values: readonly Column[]): Map<FieldId, Column> =>
+  new Map(fields.map(({ fieldId }, at) => [fieldId, present(values[at], 'the values of a group field')]));
+
 export const search = async (body: Uint8Array, call: CallContext): Promise<Uint8Array> =>
   encodeSearchResults(await searched(decodeRequest('Search', body), call));
 
 /** A search whose request has been read. */
 export async function searched(request: MilvusSearchRequest, call: CallContext): Promise<Hits> {
   const params = flattenParams(request.search_params);
-  refuseUnserved(request, params);
+  refuseUnserved(request);
   const at = collectionAt(call, request);
   const info = call.coordinator.requireReady(at);
   const { schema } = info.collection;

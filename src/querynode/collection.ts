@@ -6,7 +6,7 @@
 
 import { batchSizeBytes } from '../model/columns.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
-import { ALL_PARTITIONS, type PartitionId, type SegmentId } from '../model/ids.ts';
+import { ALL_PARTITIONS, type FieldId, type PartitionId, type SegmentId } from '../model/ids.ts';
 import type { SegmentRecord } from '../model/records.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import { type KeyList, keyList } from '../segment/key-column.ts';

@@ -23,6 +23,7 @@ const statuses = {
   'collection-not-loaded': 409,
   'collection-loaded': 409,
   'collection-on-recovering': 503,
+  'partition-not-loaded': 409,
   'partition-not-found': 404,
   'index-not-found': 404,
   'index-duplicate': 409,

@@ -106,10 +106,18 @@ export interface Collections {
   rowCount(collectionId: CollectionId, partitionId?: PartitionId): number;
   createPartition(at: CollectionName, partition: string): Promise<void>;
   dropPartition(at: CollectionName, partition: string): Promise<void>;
-  /** Resolves when everything is searchable. Needs an index on every vector field (`index-not-found`). */
-  load(at: CollectionName): Promise<void>;
-  release(at: CollectionName): Promise<void>;
-  loadState(at: CollectionName): {
+  /**
+   * Resolves when everything is searchable, or everything in these partitions, besides what was before. Needs an index on every vector
+   * field (`index-not-found`).
+   */
+  load(at: CollectionName, partitionIds?: readonly PartitionId[]): Promise<void>;
+  /** Resolves when no reader sees it any more. Without its last partition a collection is not loaded. */
+  release(at: CollectionName, partitionIds?: readonly PartitionId[]): Promise<void>;
+  /** Of these partitions together; of none named: `loaded` when one of them is. */
+  loadState(
+    at: CollectionName,
+    partitionIds?: readonly PartitionId[],
+  ): {
     readonly state: 'not-exist' | 'not-load' | 'loading' | 'loaded';
     readonly progress: number;
   };

@@ -263,14 +263,14 @@ class LocalCoordinator implements Coordinator {
     return this.#operations.run(() => this.#rooms.collections.dropPartition(at, partition));
   }
 
-  load(at: CollectionName): Promise<void> {
-    return this.#operations.run(() => this.#rooms.load.load(at));
+  load(at: CollectionName, partitionIds?: readonly PartitionId[]): Promise<void> {
+    return this.#operations.run(() => this.#rooms.load.load(at, partitionIds));
   }
-  release(at: CollectionName): Promise<void> {
-    return this.#operations.run(() => this.#rooms.load.release(at));
+  release(at: CollectionName, partitionIds?: readonly PartitionId[]): Promise<void> {
+    return this.#operations.run(() => this.#rooms.load.release(at, partitionIds));
   }
-  loadState(at: CollectionName): ReturnType<Collections['loadState']> {
-    return this.#rooms.load.loadState(at);
+  loadState(at: CollectionName, partitionIds?: readonly PartitionId[]): ReturnType<Collections['loadState']> {
+    return this.#rooms.load.loadState(at, partitionIds);
   }
 
   createIndex(at: CollectionName, fieldName: string, indexName: string, params: Properties): Promise<void> {

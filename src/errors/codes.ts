@@ -35,6 +35,7 @@ export const errorCodes = {
   'collection-loaded': caller(104, 'Release the collection first.'),
   'collection-on-recovering': world(106, 'The collection is being loaded or restored. Try again.', true),
   'partition-not-found': caller(200, 'Check the partition name.'),
+  'partition-not-loaded': caller(201, 'Load the partition first.'),
   'index-not-found': caller(700, 'Create the index first.', 'IndexNotExist'),
   'index-duplicate': caller(702, 'One index per field and name. Drop the old one first.'),
   /** Older clients compare the legacy name: Milvus answers these with the general one. */

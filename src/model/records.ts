@@ -1,4 +1,5 @@
 /** What the catalog keeps about databases, collections, partitions, segments and indexes. Values: replaced, never patched. */
+
 import type { AgePause } from './expiry.ts';
 import type { HybridTime } from './hybrid-time.ts';
 import type {
@@ -11,6 +12,7 @@ import type {
   PartitionId,
   SegmentId,
 } from './ids.ts';
+import type { LoadScope } from './load-scope.ts';
 import type { CollectionSchema } from './schema.ts';
 
 export type Properties = Readonly<Record<string, string>>;
@@ -43,6 +45,8 @@ export interface CollectionRecord {
   readonly restoreJobId?: JobId;
   /** Loaded collections are loaded again after a restart. */
   readonly load: 'none' | 'loaded';
+  /** Of a loaded one: which of its partitions are. Absent: all. */
+  readonly loadScope?: LoadScope;
 }
 
 /** Another name of a collection. In its database nothing else has the name: no alias, no collection. */

@@ -21,7 +21,8 @@ import * as system from './handlers/system.ts';
 import { bytes, type RpcEntry, unary } from './rpc.ts';
 import type { RpcName } from './wire/descriptor.ts';
 
-const WHOLE_COLLECTION = 'Partitions are not loaded apart: the whole collection is.';
+const PARTITIONS_APART =
+  'Reads see loaded partitions only, and naming another is an error (201). Rows of others that are not flushed yet stay in memory.';
 
 export const service: Readonly<Record<RpcName, RpcEntry>> = {
   Connect: unary('Connect', system.connect),
@@ -91,11 +92,11 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   GetLoadState: unary('GetLoadState', load.getLoadState),
   GetLoadingProgress: unary('GetLoadingProgress', load.getLoadingProgress),
   GetReplicas: unary('GetReplicas', load.getReplicas, 'One replica, on this node; without addresses.'),
-  LoadPartitions: unary('LoadPartitions', load.loadPartitions, WHOLE_COLLECTION),
+  LoadPartitions: unary('LoadPartitions', load.loadPartitions, PARTITIONS_APART),
   ReleasePartitions: unary(
     'ReleasePartitions',
     load.releasePartitions,
-    'Releases the collection when all of its partitions are named; otherwise nothing is released.',
+    'Without its last partition a collection is not loaded. A delete by filter and a partial upsert need all partitions they look at.',
   ),
 
   CreatePartition: unary('CreatePartition', partitions.createPartition),

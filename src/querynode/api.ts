@@ -17,6 +17,8 @@ export interface CollectionView {
   readonly schema: CollectionSchema;
   readonly channels: readonly string[];
   readonly partitionIds: readonly PartitionId[];
+  /** Those that may be read. Absent: all. What is flushed in others is not among `segments`, but for L0. */
+  readonly loadedPartitionIds?: readonly PartitionId[];
   /** Flushed and visible, L0 included. */
   readonly segments: readonly SegmentRecord[];
   /**
@@ -186,6 +188,8 @@ export interface QueryRequest {
   /** Needs a limit. */
   readonly orderBy?: readonly OrderField[];
   readonly ignoreGrowing?: boolean;
+  /** Throws `partition-not-loaded` when a partition it asks for is not, the ones it does not name included. */
+  readonly needsAll?: boolean;
   /** The rows as they were then; `now`: as they are, and somebody will come back for more of them. */
   readonly asOf?: HybridTime | 'now';
 }
@@ -228,7 +232,7 @@ export interface QueryNode {
   release(collectionId: CollectionId): Promise<void>;
   /** 0 to 100; undefined when it is neither loaded nor loading. */
   progress(collectionId: CollectionId): number | undefined;
-  /** Throws `collection-not-loaded`; waits while it is loading. */
+  /** Throws `collection-not-loaded`, `partition-not-loaded`; waits while it is loading. Without partitions: those that are loaded. */
   search(request: SearchRequest): Promise<SearchResult>;
   hybridSearch(request: HybridRequest): Promise<SearchResult>;
   query(request: QueryRequest): Promise<QueryResult>;

@@ -1,4 +1,5 @@
 /** The query node: which collections are loaded, and who may read them when. */
+import { isDeepStrictEqual } from 'node:util';
 import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId } from '../model/ids.ts';
@@ -19,6 +20,7 @@ import type {
   SearchResult,
 } from './api.ts';
 import { asOf } from './as-of.ts';
+import type { CollectionRows } from './collection.ts';
 import { unexpired } from './expired.ts';
 import type { Filters } from './filter.ts';
 import { LEASE_MS } from './ghosts.ts';
@@ -28,8 +30,9 @@ import { LoadedCollection } from './loaded.ts';
 import type { SegmentFiles } from './loader.ts';
 import { Pacer, type SliceLimits, Turns } from './pacer.ts';
 import { checkOrder, countRowsOf, queryRows } from './query.ts';
-import { newestOf, partsOf, type ReadContext, type ReadRequest } from './reads.ts';
+import { loadedOnly, newestOf, partsOf, type ReadContext, type ReadRequest } from './reads.ts';
 import { searchRows } from './search.ts';
+import type { UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
 import type { chooseWay } from './ways.ts';
 
@@ -194,7 +197,8 @@ export class LocalQueryNode implements QueryNode {
     const collection = await this.#open(request.collectionId);
     if (collection.rows.view.expiry !== undefined)
       return this.#read(request, (context) => countRowsOf(context, undefined));
-    return collection.whileOpen(() => collection.rows.count(request.partitionIds));
+    const { rows } = collection;
+    return collection.whileOpen(() => rows.count(loadedOnly(rows.view, request)));
   }
 
   get visibleTs(): HybridTime {
@@ -233,7 +237,7 @@ export class LocalQueryNode implements QueryNode {
       // Before the read: everything up to here is in it.
       const { newestTs } = rows;
       if (request.asOf !== undefined) rows.ghosts.lease(newestTs, this.#options.clock.monotonicMs());
-      const views = await rows.read(request.partitionIds, request.asOf !== undefined);
+      const views = await readLoaded(rows, request);
       const pacer = new Pacer(this.#turns, collection.signal);
       try {
         const newest = newestOf(newestTs, views);
@@ -308,6 +312,16 @@ export class LocalQueryNode implements QueryNode {
     );
     if (isLate)
       throw new DbError('collection-on-recovering', `collection ${collectionId} is still being loaded`);
+  }
+}
+
+/** What is visible in the partitions that are loaded. A view that comes while the read waits may have loaded others. */
+async function readLoaded(rows: CollectionRows, request: ReadRequest): Promise<UnitView[]> {
+  for (;;) {
+    const { view } = rows;
+    const views = await rows.read(loadedOnly(view, request), request.asOf !== undefined);
+    if (isDeepStrictEqual(rows.view.loadedPartitionIds, view.loadedPartitionIds)) return views;
+    for (const each of views) each.release();
   }
 }
 

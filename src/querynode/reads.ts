@@ -1,10 +1,11 @@
 /** What searches and queries share. */
+import { DbError } from '../errors/db-error.ts';
 import type { CheckedFilter } from '../expr/check.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId, PartitionId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
 import type { Workers } from '../support/workers.ts';
-import type { HybridRequest } from './api.ts';
+import type { CollectionView, HybridRequest } from './api.ts';
 import { type Filters, finished, isOpen, type OpenSelection, readyFilter, selectOpen } from './filter.ts';
 import { noteTested } from './filter-costs.ts';
 import type { Selection } from './order.ts';
@@ -55,8 +56,30 @@ export interface ReadRequest {
   readonly collectionId: CollectionId;
   readonly partitionIds?: readonly PartitionId[];
   readonly ignoreGrowing?: boolean;
+  readonly needsAll?: boolean;
   /** `now`: at the newest write. Absent: nobody asks for it again. */
   readonly asOf?: HybridTime | 'now';
+}
+
+/** Pure: the partitions to read; undefined: all. Throws `partition-not-loaded`. */
+export function loadedOnly(
+  { loadedPartitionIds: loaded, partitionIds: all }: CollectionView,
+  { collectionId, partitionIds: asked, needsAll = false }: Omit<ReadRequest, 'asOf'>,
+): readonly PartitionId[] | undefined {
+  if (loaded === undefined) return asked;
+  if (loaded.length === 0)
+    throw new DbError(
+      'collection-not-loaded',
+      `collection ${collectionId} is not loaded: its partitions are gone`,
+    );
+  const wanted = asked ?? (needsAll ? all : loaded);
+  const missing = wanted.find((id) => !loaded.includes(id));
+  if (missing !== undefined)
+    throw new DbError(
+      'partition-not-loaded',
+      `partition not loaded[partition=${missing}][collection=${collectionId}]`,
+    );
+  return wanted;
 }
 
 /** The newest time of `first` and the rows of the views. */

@@ -444,3 +444,45 @@ test('a target without an index on its vectors is not loaded ahead', async () =>
   assert.equal(world.loads.isLoadedAhead(collectionId), false);
   await world.coordinator.close();
 });
+
+test('only what is loaded is in the view: a partition at a time, deletes always; a restart sends the same', async () => {
+  const world = await startWorld();
+  const { collectionId, partitionId, at } = await books(world);
+  await world.coordinator.createPartition(at, 'p');
+  const other = world.coordinator
+    .describeCollection(at)
+    .partitions.find(({ name }) => name === 'p')!.partitionId;
+  await world.log.rows(collectionId, partitionId, 5);
+  await world.log.rows(collectionId, other, 7);
+  await flush(world, collectionId);
+  await world.coordinator.load(at, [other]);
+  const view = () => world.queries.views.get(collectionId)!;
+  const rows = () => view().segments.reduce((sum, { rowCount }) => sum + rowCount, 0);
+  assert.deepEqual([view().loadedPartitionIds, rows()], [[other], 7]);
+  const state = (ids?: (typeof other)[]) => world.coordinator.loadState(at, ids).state;
+  assert.deepEqual(
+    [state(), state([other]), state([partitionId]), state([partitionId, other])],
+    ['loaded', 'loaded', 'not-load', 'not-load'],
+  );
+  const gate = deferred();
+  world.queries.gate = () => gate.promise;
+  const loading = world.coordinator.load(at, [partitionId]);
+  await settle();
+  assert.deepEqual([state(), state([other]), state([partitionId])], ['loaded', 'loaded', 'loading']);
+  gate.resolve();
+  await loading;
+  assert.deepEqual([view().loadedPartitionIds, rows()], [[partitionId, other], 12]);
+  await world.coordinator.release(at, [other]);
+  assert.deepEqual([view().loadedPartitionIds, rows(), state([other])], [[partitionId], 5, 'not-load']);
+  await world.coordinator.load(at);
+  assert.deepEqual([view().loadedPartitionIds, rows()], [undefined, 12]);
+  await world.coordinator.release(at, [other]);
+  await world.coordinator.createPartition(at, 'later');
+  await settle();
+  assert.equal(view().loadedPartitionIds?.length, 2, 'one that is created later is loaded');
+  await world.coordinator.release(at, [partitionId]);
+  const later = world.coordinator.describeCollection(at).partitions.find(({ name }) => name === 'later')!;
+  await world.coordinator.release(at, [later.partitionId]);
+  assert.deepEqual([state(), world.queries.views.has(collectionId)], ['not-load', false]);
+  await world.coordinator.close();
+});

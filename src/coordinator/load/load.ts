@@ -6,7 +6,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, type Change, put } from '../../catalog/catalog.ts';
 import { DbError, isDbError, messageOf } from '../../errors/db-error.ts';
 import { expiryOf } from '../../model/expiry.ts';
-import type { CollectionId } from '../../model/ids.ts';
+import type { CollectionId, PartitionId } from '../../model/ids.ts';
+import {
+  isPartitionLoaded,
+  type Load,
+  NOT_LOADED,
+  withLoaded,
+  withReleased,
+} from '../../model/load-scope.ts';
 import type { CollectionRecord, SegmentRecord } from '../../model/records.ts';
 import { isVectorType } from '../../model/schema.ts';
 import type { QueryNode } from '../../querynode/api.ts';
@@ -34,6 +41,8 @@ interface Loaded {
   taken: number;
   /** False until the query node has answered the first view. */
   isReady: boolean;
+  /** The partitions of the view that was taken; undefined: all. */
+  shown: readonly PartitionId[] | undefined;
   /** The view on its way. Rejects with what the query node said. */
   current: Promise<void> | undefined;
   /** The one that follows it. */
@@ -65,12 +74,12 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       if (load === 'loaded') void this.#sync(this.#entry(collectionId), collectionId).catch(() => undefined);
   }
 
-  async load(at: CollectionName): Promise<void> {
+  async load(at: CollectionName, partitionIds?: readonly PartitionId[]): Promise<void> {
     const { collection } = this.#parts.requireReady(at);
     const { collectionId } = collection;
     this.#requireIndexes(collection);
     // First of all: callers that do not wait for the end must find it loaded after a restart too.
-    const entry = await this.#inTurn(collectionId, () => this.#begin(collectionId));
+    const entry = await this.#inTurn(collectionId, () => this.#begin(collectionId, partitionIds));
     try {
       await this.#sync(entry, collectionId);
       if (this.#loaded.get(collectionId) !== entry) throw released(collection);
@@ -101,11 +110,11 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     if (this.#loaded.has(collectionId)) await this.#forget(collectionId);
   }
 
-  async #begin(collectionId: CollectionId): Promise<Loaded> {
+  async #begin(collectionId: CollectionId, partitionIds?: readonly PartitionId[]): Promise<Loaded> {
     const isNew = !this.#loaded.has(collectionId);
     const entry = this.#entry(collectionId);
     try {
-      await this.#record(collectionId, 'loaded');
+      await this.#record(collectionId, (was) => withLoaded(was, partitionIds));
       return entry;
     } catch (error) {
       if (isNew) await this.#forget(collectionId);
@@ -118,17 +127,22 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
   async #takeBack(entry: Loaded, collectionId: CollectionId): Promise<void> {
     const isMine = (): boolean => this.#loaded.get(collectionId) === entry;
     await this.#inTurn(collectionId, async () => {
-      if (isMine() && this.#get(collectionId) !== undefined) await this.#record(collectionId, 'none');
+      if (isMine() && this.#get(collectionId) !== undefined)
+        await this.#record(collectionId, () => NOT_LOADED);
       if (isMine()) await this.#forget(collectionId);
     });
   }
 
-  async release(at: CollectionName): Promise<void> {
-    const { collectionId } = this.#parts.requireReady(at).collection;
-    await this.#inTurn(collectionId, async () => {
-      await this.#record(collectionId, 'none');
-      await this.#forget(collectionId);
+  async release(at: CollectionName, partitionIds?: readonly PartitionId[]): Promise<void> {
+    const { collection, partitions: all } = this.#parts.requireReady(at);
+    const { collectionId } = collection;
+    const ids = all.map(({ partitionId }) => partitionId);
+    const isLeft = await this.#inTurn(collectionId, async () => {
+      const { load } = await this.#record(collectionId, (was) => withReleased(was, partitionIds, ids));
+      if (load === 'none') await this.#forget(collectionId);
+      return load === 'loaded';
     });
+    if (isLeft) await this.publish(collectionId);
   }
 
   /** What the catalog says of a load and what is done about it change together, in the order of the calls. */
@@ -144,15 +158,25 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     return done;
   }
 
-  loadState(at: CollectionName): ReturnType<Collections['loadState']> {
+  loadState(at: CollectionName, partitionIds?: readonly PartitionId[]): ReturnType<Collections['loadState']> {
     const database = requireDatabase(this.#parts.catalog, at.database);
     const collection = resolveCollection(this.#parts.catalog, database, at.name);
     if (collection === undefined) return { state: 'not-exist', progress: 0 };
     const entry = this.#loaded.get(collection.collectionId);
     if (entry === undefined) return { state: 'not-load', progress: 0 };
-    if (entry.isReady && collection.load === 'loaded') return { state: 'loaded', progress: 100 };
+    if (!this.#isWanted(collection, partitionIds)) return { state: 'not-load', progress: 0 };
+    if (entry.isReady && collection.load === 'loaded' && shows(entry, partitionIds))
+      return { state: 'loaded', progress: 100 };
     const progress = this.#parts.queryNode.progress(collection.collectionId) ?? 0;
     return { state: 'loading', progress: Math.min(progress, MAX_LOADING_PROGRESS) };
+  }
+
+  /** Whether the record says that they are to be loaded, all of them; of none named, one. */
+  #isWanted(collection: CollectionRecord, partitionIds: readonly PartitionId[] | undefined): boolean {
+    if (partitionIds !== undefined) return partitionIds.every((id) => isPartitionLoaded(collection, id));
+    if (collection.loadScope === undefined) return true;
+    const all = this.#parts.catalog.find(partitions, 'collection', collection.collectionId);
+    return all.some(({ partitionId }) => isPartitionLoaded(collection, partitionId));
   }
 
   /** Loaded, or on the way. */
@@ -238,6 +262,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
       sent: -1,
       taken: -1,
       isReady: false,
+      shown: undefined,
       current: undefined,
       next: undefined,
       trouble: undefined,
@@ -277,6 +302,7 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     try {
       await (entry.isReady ? queryNode.update(view) : queryNode.load(view));
       entry.isReady = true;
+      entry.shown = view.loadedPartitionIds;
       entry.taken = version;
       entry.trouble = undefined;
     } catch (error) {
@@ -303,13 +329,17 @@ export class LoadRoom implements Pick<Collections, 'load' | 'release' | 'loadSta
     if (!this.#loaded.has(collectionId)) await this.#parts.queryNode.release(collectionId);
   }
 
-  async #record(collectionId: CollectionId, load: CollectionRecord['load']): Promise<void> {
+  /** What the record says then. */
+  async #record(collectionId: CollectionId, change: (was: Load) => Load): Promise<Load> {
     for (;;) {
       const was = this.#get(collectionId);
       if (was === undefined) throw collectionGone(collectionId);
-      if (was.load === load) return;
-      if ((await this.#parts.catalog.commit([put(collections, { ...was, load }, was)])) === 'committed')
-        return;
+      const { load, loadScope, ...rest } = was;
+      const is = change(was);
+      if (is.load === load && isDeepStrictEqual(is.loadScope, loadScope)) return is;
+      const { load: now, loadScope: scope } = is;
+      const record = { ...rest, load: now, ...(scope === undefined ? {} : { loadScope: scope }) };
+      if ((await this.#parts.catalog.commit([put(collections, record, was)])) === 'committed') return is;
     }
   }
 
@@ -340,7 +370,13 @@ const released = ({ name }: CollectionRecord): DbError =>
   new DbError('collection-not-loaded', `collection '${name}' was released while it was loading`);
 
 const showsSame = (was: CollectionRecord, is: CollectionRecord): boolean =>
-  was.schema === is.schema && isDeepStrictEqual(expiryOf(was), expiryOf(is));
+  was.schema === is.schema &&
+  isDeepStrictEqual(expiryOf(was), expiryOf(is)) &&
+  isDeepStrictEqual(was.loadScope, is.loadScope);
+
+/** Whether readers have all of these partitions. */
+const shows = ({ shown }: Loaded, partitionIds: readonly PartitionId[] | undefined): boolean =>
+  shown === undefined || partitionIds === undefined || partitionIds.every((id) => shown.includes(id));
 
 /** The collection whose view a change alters. Guards and renames alter none. */
 function touchedBy({ table, was, is }: Change): CollectionId | undefined {

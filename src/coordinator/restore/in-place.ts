@@ -6,6 +6,7 @@
 import { type Catalog, type Change, put, remove } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
 import type { JobId } from '../../model/ids.ts';
+import { type Load, movedTo, NOT_LOADED } from '../../model/load-scope.ts';
 import type { CollectionRecord, DatabaseRecord } from '../../model/records.ts';
 import { unreachable } from '../../support/assert.ts';
 import type { Clock } from '../../support/clock.ts';
@@ -18,7 +19,7 @@ import { copyJobMachine, swapMachine } from '../copy-segment/state.ts';
 import type { AheadLoads, CollectionDrops, CollectionLookup } from '../rooms.ts';
 import type { Pins } from '../snapshot/pins.ts';
 import type { SnapshotRecord } from '../snapshot/record.ts';
-import { collections, databases } from '../tables.ts';
+import { collections, databases, partitions } from '../tables.ts';
 import type { Restore } from './restore.ts';
 import { type Decision, decideSettle, decideSwap, type InPlace, type SwapView } from './swap.ts';
 
@@ -138,15 +139,15 @@ export class InPlaceRestores {
       stage: swapMachine.next(purpose.stage, event),
       keptName: event === 'swap' ? keptNow : purpose.keptName,
     };
-    const load = source?.load ?? 'none';
+    const load = source === undefined ? NOT_LOADED : loadOf(this.#catalog, source, target);
     const state = copyJobMachine.next(job.state, 'complete') as 'completed';
     const endedAtMs = this.#parts.clock.nowMs();
     const is: CopyJob = { ...job, state, endedAtMs, isTidy: false, purpose: swapped };
     // The old collection was released while the target was loaded for its readers; nobody else can have loaded it yet.
-    if (load === 'none') await this.#parts.loads.dropAhead(job.collectionId);
+    if (load.load === 'none') await this.#parts.loads.dropAhead(job.collectionId);
     return this.#commit([
       claimNames(database),
-      put(collections, { ...target, name: purpose.name, load }, target),
+      put(collections, { ...target, name: purpose.name, ...load }, target),
       ...(source === undefined
         ? []
         : [
@@ -215,4 +216,19 @@ export class InPlaceRestores {
   async #commit(changes: readonly Change[]): Promise<boolean> {
     return (await this.#catalog.commit(changes)) === 'committed';
   }
+}
+
+/** What the readers of the old collection have, of the new one: its partitions of the same names. */
+function loadOf(catalog: Catalog, source: CollectionRecord, target: CollectionRecord): Load {
+  const namesOf = ({ collectionId }: CollectionRecord) =>
+    catalog.find(partitions, 'collection', collectionId);
+  const names = new Map(namesOf(source).map(({ partitionId, name }) => [partitionId, name]));
+  const targets = namesOf(target);
+  const places = new Map(targets.map(({ name, partitionId }) => [name, partitionId]));
+  const { load, loadScope } = movedTo(
+    source,
+    (partitionId) => places.get(names.get(partitionId) ?? ''),
+    targets.map(({ partitionId }) => partitionId),
+  );
+  return loadScope === undefined ? { load } : { load, loadScope };
 }

@@ -53,6 +53,7 @@ async function matchingKeys(
     filter,
     outputFields: [keyField.fieldId],
     limit: limit + 1,
+    needsAll: true,
     ...(partition === undefined ? {} : { partitionIds: [partition] }),
   });
   if (rows.rowCount > limit)

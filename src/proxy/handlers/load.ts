@@ -1,6 +1,7 @@
-import type { CollectionName } from '../../coordinator/api.ts';
+import type { CollectionInfo, CollectionName } from '../../coordinator/api.ts';
 import { DbError } from '../../errors/db-error.ts';
-import type { CollectionId } from '../../model/ids.ts';
+import type { CollectionId, PartitionId } from '../../model/ids.ts';
+import { isPartitionLoaded } from '../../model/load-scope.ts';
 import { type CallContext, collectionAt } from '../context.ts';
 import { done, type Handler } from '../rpc.ts';
 import { loadStateToWire } from '../wire/enums.ts';
@@ -10,8 +11,11 @@ import { partitionIdsOf } from './partitions.ts';
 import { untilPatienceEnds } from './patience.ts';
 
 /** A load that fails after the answer shows as a collection that is not loaded. */
-const startLoad = (call: CallContext, at: CollectionName): Promise<void> =>
-  untilPatienceEnds(call, 'load-failed', at, () => call.coordinator.load(at));
+const startLoad = (
+  call: CallContext,
+  at: CollectionName,
+  partitionIds?: readonly PartitionId[],
+): Promise<void> => untilPatienceEnds(call, 'load-failed', at, () => call.coordinator.load(at, partitionIds));
 
 export const loadCollection: Handler<'LoadCollection'> = async (request, call) => {
   const at = collectionAt(call, request);
@@ -29,8 +33,7 @@ export const loadPartitions: Handler<'LoadPartitions'> = async (request, call) =
   const at = collectionAt(call, request);
   const info = call.coordinator.requireReady(at);
   refuseKeyed(info, 'load');
-  partitionIdsOf(info, request.partition_names);
-  await startLoad(call, at);
+  await startLoad(call, at, namedPartitions(info, request.partition_names));
   return done;
 };
 
@@ -38,21 +41,35 @@ export const releasePartitions: Handler<'ReleasePartitions'> = async (request, c
   const at = collectionAt(call, request);
   const info = call.coordinator.describeCollection(at);
   refuseKeyed(info, 'release');
-  const released = new Set(partitionIdsOf(info, request.partition_names));
-  if (info.partitions.every(({ partitionId }) => released.has(partitionId)))
-    await call.coordinator.release(at);
+  await call.coordinator.release(at, namedPartitions(info, request.partition_names));
   return done;
 };
 
+function namedPartitions(info: CollectionInfo, names: readonly string[]): readonly PartitionId[] {
+  const ids = partitionIdsOf(info, names);
+  if (ids === undefined) throw new DbError('parameter-invalid', 'partition_names is empty');
+  return ids;
+}
+
+const loadOf = (
+  call: CallContext,
+  at: CollectionName,
+  names: readonly string[],
+): ReturnType<CallContext['coordinator']['loadState']> => {
+  if (names.length === 0 || call.coordinator.loadState(at).state === 'not-exist')
+    return call.coordinator.loadState(at);
+  return call.coordinator.loadState(at, partitionIdsOf(call.coordinator.describeCollection(at), names));
+};
+
 export const getLoadState: Handler<'GetLoadState'> = (request, call) => {
-  const { state } = call.coordinator.loadState(collectionAt(call, request));
+  const { state } = loadOf(call, collectionAt(call, request), request.partition_names);
   return { status: success, state: loadStateToWire[state] };
 };
 
 export const getLoadingProgress: Handler<'GetLoadingProgress'> = (request, call) => {
   const at = collectionAt(call, request);
-  partitionIdsOf(call.coordinator.describeCollection(at), request.partition_names);
-  const { state, progress } = call.coordinator.loadState(at);
+  call.coordinator.describeCollection(at);
+  const { state, progress } = loadOf(call, at, request.partition_names);
   const percent = BigInt(state === 'loaded' ? 100 : Math.floor(progress));
   return { status: success, progress: percent, refresh_progress: percent };
 };
@@ -76,7 +93,9 @@ export const getReplicas: Handler<'GetReplicas'> = (request, call) => {
   const replica = {
     replicaID: collection.collectionId,
     collectionID: collection.collectionId,
-    partition_ids: partitions.map(({ partitionId }) => partitionId),
+    partition_ids: partitions
+      .map(({ partitionId }) => partitionId)
+      .filter((partitionId) => isPartitionLoaded(collection, partitionId)),
     shard_replicas: shards,
     node_ids: [NODE_ID],
     resource_group_name: '__default_resource_group',

@@ -70,6 +70,7 @@ export async function mergedRows(
   const old = await call.queryNode.query({
     collectionId,
     filter: call.filters.ofKeys(keys, keyField.fieldId),
+    needsAll: true,
     outputFields: storedFields(schema).map(({ fieldId }) => fieldId),
   });
   const rows = pairs(keys, keysOf(old, keyField));

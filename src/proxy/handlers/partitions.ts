@@ -9,6 +9,8 @@ import { requireName } from '../wire/names.ts';
 import { success } from '../wire/status.ts';
 
 export const DEFAULT_PARTITION = '_default';
+/** A client asks for the loaded ones. */
+const IN_MEMORY = 1;
 
 /** The partition of that name; the default one for an empty name. Throws `partition-not-found`. */
 export function requirePartition(info: CollectionInfo, name: string): PartitionRecord {
@@ -50,15 +52,20 @@ export const hasPartition: Handler<'HasPartition'> = (request, call) => {
 };
 
 export const showPartitions: Handler<'ShowPartitions'> = (request, call) => {
-  const info = call.coordinator.describeCollection(collectionAt(call, request));
+  const at = collectionAt(call, request);
+  const info = call.coordinator.describeCollection(at);
   const names = request.partition_names;
-  const partitions = names.length === 0 ? info.partitions : names.map((name) => requirePartition(info, name));
+  const named = names.length === 0 ? info.partitions : names.map((name) => requirePartition(info, name));
+  const loadOf = ({ partitionId }: PartitionRecord) => call.coordinator.loadState(at, [partitionId]);
+  const partitions =
+    request.type === IN_MEMORY ? named.filter((each) => loadOf(each).state !== 'not-load') : named;
   return {
     status: success,
     partition_names: partitions.map(({ name }) => name),
     partitionIDs: partitions.map(({ partitionId }) => partitionId),
     created_timestamps: partitions.map(({ createdTs }) => createdTs),
     created_utc_timestamps: partitions.map(({ createdTs }) => BigInt(physicalMs(createdTs))),
+    inMemory_percentages: partitions.map((each) => BigInt(Math.floor(loadOf(each).progress))),
   };
 };
 

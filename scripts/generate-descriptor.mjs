@@ -22,8 +22,8 @@ const served = `
   CreateAlias AlterAlias DropAlias DescribeAlias ListAliases
   CreateIndex DescribeIndex DropIndex GetIndexState GetIndexBuildProgress GetIndexStatistics
   Insert Upsert Delete Flush GetFlushState FlushAll GetFlushAllState
-  Search HybridSearch Query RunAnalyzer
-  GetPersistentSegmentInfo GetQuerySegmentInfo
+  Search HybridSearch Query RunAnalyzer ComputePhraseMatchSlop
+  GetPersistentSegmentInfo GetQuerySegmentInfo ListIndexedSegment
   ManualCompaction GetCompactionState GetCompactionStateWithPlans
   CreateSnapshot DropSnapshot ListSnapshots DescribeSnapshot RestoreSnapshot GetRestoreSnapshotState
   ListRestoreSnapshotJobs PinSnapshotData UnpinSnapshotData

@@ -176,6 +176,8 @@ export interface Indexes {
   dropIndex(at: CollectionName, fieldName: string, indexName: string): Promise<void>;
   /** All, or those of one name or field. Throws `index-not-found` when there is none. */
   describeIndexes(at: CollectionName, indexName: string): readonly IndexProgress[];
+  /** Flushed segments that have the index. Throws `index-not-found`. */
+  indexedSegments(at: CollectionName, indexName: string): readonly SegmentId[];
 }
 
 export interface Segments {

@@ -282,6 +282,9 @@ class LocalCoordinator implements Coordinator {
   describeIndexes(at: CollectionName, indexName: string): readonly IndexProgress[] {
     return this.#rooms.indexes.describeIndexes(at, indexName);
   }
+  indexedSegments(at: CollectionName, indexName: string): readonly SegmentId[] {
+    return this.#rooms.indexes.indexedSegments(at, indexName);
+  }
 
   flush(collectionId: CollectionId): Promise<FlushResult> {
     return this.#operations.run(async () => {

@@ -3,7 +3,7 @@
 import * as aliases from './handlers/aliases.ts';
 import * as alter from './handlers/alter.ts';
 import * as alterSchema from './handlers/alter-schema.ts';
-import { runAnalyzer } from './handlers/analyzers.ts';
+import { computePhraseMatchSlop, runAnalyzer } from './handlers/analyzers.ts';
 import * as collections from './handlers/collections.ts';
 import * as compaction from './handlers/compaction.ts';
 import * as databases from './handlers/databases.ts';
@@ -154,7 +154,14 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
     'Analyzers `standard`, `english`, `chinese`; tokenizers `standard`, `whitespace`, `jieba`, `icu`, `thai`; filters `lowercase`, `asciifolding`, `alphanumonly`, `cnalphanumonly`, `cncharonly`, `removepunct`, `decimaldigit`, `length`, `stop` (with `_english_`), `stemmer` (but Greek), `decompounder`, `regex` (RE2, and looking ahead at the beginning, `^(?!…)`; `\\b` is between ASCII letters). The others of Milvus are refused by name. Hashes are our own.',
   ),
 
+  ComputePhraseMatchSlop: unary(
+    'ComputePhraseMatchSlop',
+    computePhraseMatchSlop,
+    'The least slop of PHRASE_MATCH; 0 where the phrase is not found at all. At most 16,384 texts of 1 MiB together.',
+  ),
+
   GetPersistentSegmentInfo: unary('GetPersistentSegmentInfo', segments.getPersistentSegmentInfo),
+  ListIndexedSegment: unary('ListIndexedSegment', segments.listIndexedSegment),
   GetQuerySegmentInfo: unary(
     'GetQuerySegmentInfo',
     segments.getQuerySegmentInfo,

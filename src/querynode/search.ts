@@ -203,7 +203,7 @@ export async function gatherHits(
   outputFields: readonly FieldId[],
   groupPlaces: readonly ValuePlace[] | undefined,
 ): Promise<Found> {
-  const { schema, views } = context;
+  const { schema } = context;
   const outputs = outputFields.map((fieldId) => requireField(schema, fieldId));
   const hits = lists.length === 1 ? (lists[0] ?? []) : lists.flat();
   const refs: RowRefs = { units: new Uint32Array(hits.length), rows: new Uint32Array(hits.length) };

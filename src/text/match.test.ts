@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { present } from '../support/assert.ts';
 import { analyzerOf } from './analyzer.ts';
-import { type MatchMode, MatchQuery } from './match.ts';
+import { leastSlop, type MatchMode, MatchQuery } from './match.ts';
 import { buildTextBlock, type TextRows } from './text-block.ts';
 import { BYTES_AT_ONCE, TextIndex } from './text-index.ts';
 
@@ -177,5 +177,27 @@ suite('the index of texts', () => {
     );
     await index.extend(rows, 2, 100, async (some, from, to) => buildTextBlock(WORDS, some, from, to));
     assert.deepEqual(matched(index, 2, 'b', { kind: 'terms', least: 1 }), [1]);
+  });
+});
+
+test('the least slop of a phrase is the one from which PHRASE_MATCH finds it; of a phrase whose words are not all there, there is none', () => {
+  const { analyze } = analyzerOf('');
+  const text = 'I like swimming and riding!';
+  // biome-ignore format: read down the columns.
+  const cases: readonly (readonly [string, string, number | undefined])[] = [
+    ['swimming and riding', text, 0],
+    ['swimming riding', text, 1],
+    ['riding swimming', text, 3],
+    ['riding', text, 0],
+    ['riding walking', text, undefined],
+    ['riding riding', text, undefined],
+    ['', text, undefined],
+    ['a b', 'a x x b y b a', 1 + 1],
+    ['a b c', 'c b a c x b a', 2],
+  ];
+  for (const [phrase, of, slop] of cases) assert.equal(leastSlop(analyze(phrase), analyze(of)), slop, phrase);
+  const hostile = 'a b '.repeat(64);
+  assert.throws(() => leastSlop(analyze(hostile), analyze('b a '.repeat(100_000))), {
+    code: 'filter-invalid',
   });
 });

@@ -12,6 +12,8 @@ export type MatchMode =
 
 /** Words of a phrase: what a long text may cost grows with them. */
 const MAX_PHRASE = 128;
+/** Comparisons for one text whose slop is asked for: a second. */
+const MAX_STEPS = 2 ** 28;
 
 interface Term {
   readonly hash: number;
@@ -76,23 +78,54 @@ export class MatchQuery {
     });
   }
 
-  /** Whether one place of each term can be chosen so that, each moved back by where it stands in the phrase, they lie within `slop`. */
   #isNear(lists: readonly Uint32Array[], slop: number): boolean {
-    const at = lists.map(() => 0);
-    for (;;) {
-      let low = 0;
-      let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-      for (let i = 0; i < lists.length; i++) {
-        const place =
-          ((lists[i] as Uint32Array)[at[i] as number] as number) - (this.#terms[i] as Term).offset;
-        if (place < least) [least, low] = [place, i];
-        if (place > most) most = place;
-      }
-      if (most - least <= slop) return true;
-      at[low] = (at[low] as number) + 1;
-      if ((at[low] as number) >= (lists[low] as Uint32Array).length) return false;
-    }
+    const offsets = this.#terms.map(({ offset }) => offset);
+    return spreadOf(lists, offsets, slop) <= slop;
   }
+}
+
+/**
+ * How near to one another one place of each term can be chosen, each moved back by where the term stands in the phrase. Places rise,
+ * and there are some of each term. What is within `enough` will do.
+ */
+function spreadOf(lists: readonly ArrayLike<number>[], offsets: readonly number[], enough: number): number {
+  const at = new Uint32Array(lists.length);
+  let best = Number.POSITIVE_INFINITY;
+  for (;;) {
+    let low = 0;
+    let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const [i, list] of lists.entries()) {
+      const place = (list[at[i] as number] as number) - (offsets[i] as number);
+      if (place < least) [least, low] = [place, i];
+      if (place > most) most = place;
+    }
+    best = Math.min(best, most - least);
+    if (best <= enough) return best;
+    const next = (at[low] as number) + 1;
+    if (next >= (lists[low] as ArrayLike<number>).length) return best;
+    at[low] = next;
+  }
+}
+
+/** The least slop with which the phrase is found in the text; undefined: with none. Throws `filter-invalid` for a phrase of too many words. */
+export function leastSlop(phrase: readonly Token[], text: readonly Token[]): number | undefined {
+  if (phrase.length > MAX_PHRASE)
+    throw new DbError('filter-invalid', `a phrase has at most ${MAX_PHRASE} words, found ${phrase.length}`);
+  const places = new Map<string, number[]>(phrase.map((token) => [token.text, []]));
+  for (const token of text) places.get(token.text)?.push(token.position);
+  const wanted = new Map<string, number>();
+  for (const token of phrase) wanted.set(token.text, (wanted.get(token.text) ?? 0) + 1);
+  const isThere = [...wanted].every(([term, count]) => (places.get(term)?.length ?? 0) >= count);
+  if (phrase.length === 0 || !isThere) return undefined;
+  const lists = phrase.map((token) => places.get(token.text) ?? []);
+  const steps = lists.reduce((sum, { length }) => sum + length, 0) * phrase.length;
+  if (steps > MAX_STEPS)
+    throw new DbError('filter-invalid', 'the words of the phrase are too many and too often in one text');
+  return spreadOf(
+    lists,
+    phrase.map(({ position }) => position),
+    0,
+  );
 }
 
 /** Each row that has the term, once, rising. */

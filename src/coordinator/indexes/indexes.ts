@@ -2,9 +2,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Catalog, put, remove } from '../../catalog/catalog.ts';
 import { DbError } from '../../errors/db-error.ts';
-import type { CollectionId, IndexId } from '../../model/ids.ts';
+import type { CollectionId, IndexId, SegmentId } from '../../model/ids.ts';
 import { flatParams } from '../../model/index-params.ts';
-import type { CollectionRecord, IndexRecord, Properties } from '../../model/records.ts';
+import type { CollectionRecord, IndexRecord, Properties, SegmentRecord } from '../../model/records.ts';
 import type { FieldSchema } from '../../model/schema.ts';
 import type { IdSource, TimeSource } from '../allocator.ts';
 import type { CollectionInfo, CollectionName, Indexes, IndexProgress } from '../api.ts';
@@ -81,6 +81,16 @@ export class IndexRoom implements Indexes {
     return found.map((index) => this.#progress(collection, index));
   }
 
+  indexedSegments(at: CollectionName, name: string): readonly SegmentId[] {
+    const collection = requireCollection(this.#parts.catalog, at);
+    const found = this.#named(collection, name);
+    if (found.length === 0)
+      throw new DbError('index-not-found', `index not found[collection=${collection.name}][index=${name}]`);
+    return this.#flushed(collection)
+      .filter((segment) => found.every((index) => this.#parts.builder.isBuilt(segment, index)))
+      .map(({ segmentId }) => segmentId);
+  }
+
   /** '' means all. Definitions, oldest first. */
   #named(collection: CollectionRecord, name: string): readonly IndexRecord[] {
     const all = [...this.#parts.catalog.find(indexes, 'collection', collection.collectionId)];
@@ -90,12 +100,17 @@ export class IndexRoom implements Indexes {
     return byName.length > 0 ? byName : all.filter((index) => fieldOf(collection, index)?.name === name);
   }
 
+  #flushed({ collectionId }: CollectionRecord): readonly SegmentRecord[] {
+    const { catalog, gate } = this.#parts;
+    return catalog
+      .find(segments, 'collection', collectionId)
+      .filter((s) => s.state === 'flushed' && s.level === 'L1' && isVisible(s, gate));
+  }
+
   /** Flushed rows only, as in Milvus: growing ones are searched without an index. */
   #progress(collection: CollectionRecord, index: IndexRecord): IndexProgress {
-    const { catalog, gate, builder } = this.#parts;
-    const flushed = catalog
-      .find(segments, 'collection', collection.collectionId)
-      .filter((s) => s.state === 'flushed' && s.level === 'L1' && isVisible(s, gate));
+    const { builder } = this.#parts;
+    const flushed = this.#flushed(collection);
     let totalRows = 0;
     let indexedRows = 0;
     for (const segment of flushed) {

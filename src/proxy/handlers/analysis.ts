@@ -7,6 +7,7 @@ import { analyzerOf } from '../../text/analyzer.ts';
 import { hashesOf } from '../../text/bm25-rows.ts';
 import { fieldAnalyzer, multiAnalyzer } from '../../text/field-analyzers.ts';
 import { withFunctionOutputs } from '../../text/function-rows.ts';
+import { leastSlop } from '../../text/match.ts';
 import { ELEMENT_BITS } from '../../text/minhash.ts';
 import { byteOffsets, type Token, termHash } from '../../text/token.ts';
 import type { CallContext } from '../context.ts';
@@ -26,6 +27,15 @@ const BYTES_OF_A_ROW = 4;
 const ANALYZE = 'analyze-texts';
 const HASH = 'hash-terms';
 const WRITE_OUTPUTS = 'function-outputs';
+const PHRASE_SLOPS = 'phrase-slops';
+/** Characters of a phrase and its texts that are compared at once: each may be a word that is met again and again. */
+const OFFLOAD_SLOPS_FROM_LENGTH = 4 << 10;
+
+interface SlopsInput {
+  readonly params: string;
+  readonly phrase: string;
+  readonly texts: readonly string[];
+}
 
 export interface AnalyzedToken extends Token {
   readonly hash: number;
@@ -73,6 +83,7 @@ const hashed = ({ params, texts }: TermsInput): Uint32Array[] => {
 export const analysisTasks = (): WorkerTasks => ({
   [ANALYZE]: async (input: AnalyzeInput) => ({ output: analyzed(input), transfer: [] }),
   [HASH]: async (input: TermsInput) => ({ output: hashed(input), transfer: [] }),
+  [PHRASE_SLOPS]: async (input: SlopsInput) => ({ output: slopsOf(input), transfer: [] }),
   [WRITE_OUTPUTS]: async ({ schema, batch }: OutputsInput) => ({
     output: withFunctionOutputs(schema, batch),
     transfer: [],
@@ -96,6 +107,22 @@ export async function termsOfTexts({ workers }: CallContext, input: TermsInput):
   if (workers === undefined || (!analyzerOf(input.params).isHeavy && length < OFFLOAD_FROM_LENGTH))
     return hashed(input);
   return workers.run(HASH, input);
+}
+
+function slopsOf({ params, phrase, texts }: SlopsInput): (number | undefined)[] {
+  const analyzer = analyzerOf(params);
+  const words = analyzer.analyze(phrase);
+  return texts.map((text) => leastSlop(words, analyzer.analyze(text)));
+}
+
+/** The least slop with which the phrase is found in each text; undefined: with none. Throws as `analyzeTexts`, and `filter-invalid`. */
+export async function phraseSlops(
+  { workers }: CallContext,
+  input: SlopsInput,
+): Promise<(number | undefined)[]> {
+  const length = input.texts.reduce((sum, text) => sum + text.length, input.phrase.length);
+  const isQuick = !analyzerOf(input.params).isHeavy && length < OFFLOAD_SLOPS_FROM_LENGTH;
+  return workers === undefined || isQuick ? slopsOf(input) : workers.run(PHRASE_SLOPS, input);
 }
 
 /** From so many bytes of a request on the columns that functions write are a worker's. */

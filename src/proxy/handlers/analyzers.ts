@@ -7,7 +7,7 @@ import { type CallContext, collectionAt } from '../context.ts';
 import type { Handler } from '../rpc.ts';
 import type { MilvusRunAnalyzerRequest } from '../wire/descriptor.generated.ts';
 import { success } from '../wire/status.ts';
-import { analyzeTexts } from './analysis.ts';
+import { analyzeTexts, phraseSlops } from './analysis.ts';
 
 /** UTF-8 bytes of the texts of one call: each may become an answer many times its size. */
 const MAX_TEXT_BYTES = 1 << 20;
@@ -39,13 +39,34 @@ export const runAnalyzer: Handler<'RunAnalyzer'> = async (request, call) => {
   };
 };
 
-function textsOf(placeholder: readonly Uint8Array[]): readonly string[] {
-  const bytes = placeholder.reduce((sum, { length }) => sum + length, 0);
-  if (placeholder.length > MAX_TEXTS || bytes > MAX_TEXT_BYTES)
+/** How far the words of a text may move for the phrase to be found in it. */
+export const computePhraseMatchSlop: Handler<'ComputePhraseMatchSlop'> = async (request, call) => {
+  const { query_text: phrase, data_texts: texts, analyzer_params: params } = request;
+  if (phrase === '') throw invalid('query_text is empty');
+  const all = [phrase, ...texts];
+  checkSize(
+    all.length,
+    all.reduce((sum, text) => sum + Buffer.byteLength(text), 0),
+  );
+  const slops = await phraseSlops(call, { params, phrase, texts });
+  return {
+    status: success,
+    is_match: slops.map((slop) => slop !== undefined),
+    slops: slops.map((slop) => BigInt(slop ?? 0)),
+  };
+};
+
+function checkSize(count: number, bytes: number): void {
+  if (count > MAX_TEXTS || bytes > MAX_TEXT_BYTES)
     throw new DbError(
       'parameter-too-large',
       `at most ${MAX_TEXTS} texts of ${MAX_TEXT_BYTES} bytes together are analyzed at once`,
     );
+}
+
+function textsOf(placeholder: readonly Uint8Array[]): readonly string[] {
+  const bytes = placeholder.reduce((sum, { length }) => sum + length, 0);
+  checkSize(placeholder.length, bytes);
   return placeholder.map((text) => {
     if (!isUtf8(text)) throw invalid('the text to analyze is not UTF-8');
     return Buffer.from(text.buffer, text.byteOffset, text.length).toString('utf8');

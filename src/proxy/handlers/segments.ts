@@ -49,6 +49,17 @@ export const getQuerySegmentInfo: Handler<'GetQuerySegmentInfo'> = (request, cal
   };
 };
 
+/** Of the database of the connection: the request names none. */
+export const listIndexedSegment: Handler<'ListIndexedSegment'> = (request, call) => ({
+  status: success,
+  segmentIDs: [
+    ...call.coordinator.indexedSegments(
+      collectionAt(call, { db_name: '', collection_name: request.collection_name }),
+      request.index_name,
+    ),
+  ],
+});
+
 /** Collections of one flush call: each is a seal. */
 const MAX_FLUSHED_COLLECTIONS = 1024;
 

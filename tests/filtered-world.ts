@@ -113,7 +113,7 @@ export async function filteredWorld(options: FilteredWorldOptions) {
   const place = (row: number): number => places[row] ?? 0;
   const documentOf = (row: number): string => {
     const keys = Array.from({ length: JSON_KEYS }, (_, key) => `"p${key}":${place(row)}`);
-    return `{"kind":"k${row % 7}",${keys.join()},"where":{"shelf":${row % 90}}}`;
+    return `{"kind":"k${row % 7}",${keys.join()},"spelled":"${place(row)}","where":{"shelf":${row % 90}}}`;
   };
   const textOf = (row: number): string =>
     [

@@ -105,10 +105,10 @@ export class Columns {
     });
   }
 
-  json({ fieldId, keys }: JsonPath): JsonPathColumn {
+  json({ fieldId, keys, asNumber }: JsonPath): JsonPathColumn {
     return this.cached(
-      `json/${fieldId}/${JSON.stringify(keys)}`,
-      () => new JsonPathColumn(this.bytes(fieldId), this.#source.rowCount, keys),
+      `json/${fieldId}/${JSON.stringify(keys)}${asNumber === true ? '/number' : ''}`,
+      () => new JsonPathColumn(this.bytes(fieldId), this.#source.rowCount, keys, asNumber),
     );
   }
 

@@ -103,7 +103,7 @@ function valueCost(value: Value, sizeOf: SizeOf): TestCost {
       return {
         first: JSON_VALUE + JSON_BYTE * sizeOf(value.fieldId),
         again: TEXT,
-        kept: [`json/${value.fieldId}/${value.keys.join('/')}`],
+        kept: [`json/${value.fieldId}/${value.keys.join('/')}${value.asNumber === true ? '/number' : ''}`],
       };
     case 'length':
       return value.of.kind === 'json' ? valueCost(value.of, sizeOf) : fixed(VALUE);

@@ -1,6 +1,7 @@
 /** One path of a JSON column, decoded once: a kind, a number and a text code per row, and the items of arrays. */
 import type { BytesColumn } from '../model/rows.ts';
 import { parseJson } from '../support/json.ts';
+import { spelledNumber } from './cast-texts.ts';
 import { fitsInt64 } from './fold.ts';
 import {
   eachItem,
@@ -52,6 +53,12 @@ export class JsonValues {
   pushAbsent(): void {
     this.#reserve();
     this.length++;
+  }
+
+  pushDouble(value: number): void {
+    this.#reserve();
+    this.kinds[this.length] = DOUBLE;
+    this.numbers[this.length++] = value;
   }
 
   /** Appends the value that stands in `data[start, end)`. */
@@ -124,32 +131,43 @@ export class JsonPathColumn {
   readonly values: JsonValues;
   readonly #column: BytesColumn;
   readonly #steps: readonly PathStep[];
+  readonly #asNumber: boolean;
 
-  constructor(column: BytesColumn, rowCount: number, keys: readonly (string | number)[]) {
+  constructor(column: BytesColumn, rowCount: number, keys: readonly (string | number)[], asNumber = false) {
     this.#column = column;
     this.#steps = stepsOf(keys);
+    this.#asNumber = asNumber;
     this.values = new JsonValues(rowCount);
   }
 
   prepare(to: number): boolean {
     const { values } = this;
     if (values.length >= to) return false;
-    for (let row = values.length; row < to; row++) pushJson(values, this.#column, row, this.#steps);
+    for (let row = values.length; row < to; row++)
+      pushJson(values, this.#column, row, this.#steps, this.#asNumber);
     return true;
   }
 }
 
-/** Appends what stands at a path of the document of a row. */
+/** Appends what stands at a path of the document of a row. `asNumber`: a text that spells a number as that number. */
 export function pushJson(
   values: JsonValues,
   { data, valid, offsets }: BytesColumn,
   row: number,
   steps: readonly PathStep[],
+  asNumber = false,
 ): void {
   const end = offsets[row + 1] as number;
   const start = valid?.[row] === 0 ? -1 : findPath(data, offsets[row] as number, end, steps);
-  if (start < 0) values.pushAbsent();
-  else values.push(data, start, skipValue(data, start, end));
+  if (start < 0) {
+    values.pushAbsent();
+    return;
+  }
+  const behind = skipValue(data, start, end);
+  const isCast = asNumber && data[start] === QUOTE;
+  const spelled = isCast ? spelledNumber(unescaped(data, start, behind)) : undefined;
+  if (spelled === undefined) values.push(data, start, behind);
+  else values.pushDouble(spelled);
 }
 
 /** The items of the arrays at one path, flat: those of row `i` are `values[offsets[i], offsets[i + 1])`. */

@@ -19,6 +19,8 @@ export interface JsonPath {
   readonly type: 'json';
   readonly fieldId: FieldId;
   readonly keys: readonly (string | number)[];
+  /** A text that spells a number is that number. */
+  readonly asNumber?: true;
 }
 
 export interface FieldValue {

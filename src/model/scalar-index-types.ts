@@ -136,18 +136,21 @@ function checkCast(
 ): void {
   if (indexType.casts.length === 0) throw refused;
   const { json_cast_function: castFunction, json_cast_type: asked } = params;
-  if (castFunction !== undefined)
-    throw new DbError(
-      'unimplemented',
-      `json_cast_function ${castFunction} is not implemented: an index does not change what a filter answers`,
-    );
   if (asked === undefined) throw invalid('json index must specify cast type: json_cast_type is missing');
   if (asked.toUpperCase() === 'JSON')
     throw new DbError('unimplemented', 'json_cast_type JSON is not implemented; index the paths under it');
   const cast = castTypeOf(asked);
   if (cast === undefined || !indexType.casts.includes(cast))
     throw invalid(`json_cast_type ${asked} is not supported by index ${type}`);
+  if (castFunction === undefined) return;
+  if (!isStringToDouble(castFunction)) throw invalid(`json_cast_function ${castFunction} is not supported`);
+  if (cast !== 'DOUBLE')
+    throw invalid(`json_cast_function ${castFunction} is for json_cast_type DOUBLE, not ${asked}`);
 }
+
+/** Of a `json_cast_function`, in any case: the one there is. */
+export const isStringToDouble = (name: string | undefined): boolean =>
+  name?.toUpperCase() === 'STRING_TO_DOUBLE';
 
 /** In any case, as Milvus has it. */
 export const castTypeOf = (name: string): CastType | undefined =>

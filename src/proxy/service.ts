@@ -108,7 +108,7 @@ export const service: Readonly<Record<RpcName, RpcEntry>> = {
   CreateIndex: unary(
     'CreateIndex',
     indexes.createIndex,
-    'Vector index types are accepted by name for the types of vectors they are for, but IVF_RABITQ, HNSW_PQ, HNSW_PRQ, AISAQ and the GPU ones: dense vectors are searched by HNSW or exactly, binary vectors, sparse ones and lists exactly. Scalar index types (STL_SORT, INVERTED, BITMAP, HYBRID, Trie, RTREE, AUTOINDEX; JSON paths with `json_path` and `json_cast_type`) are checked, kept and shown, and answer filters over flushed rows from memory: docs/filters.md. Not NGRAM, FMINDEX, `json_cast_function`, `json_cast_type` JSON.',
+    'Vector index types are accepted by name for the types of vectors they are for, but IVF_RABITQ, HNSW_PQ, HNSW_PRQ, AISAQ and the GPU ones: dense vectors are searched by HNSW or exactly, binary vectors, sparse ones and lists exactly. Scalar index types (STL_SORT, INVERTED, BITMAP, HYBRID, Trie, RTREE, AUTOINDEX; JSON paths with `json_path`, `json_cast_type` and `json_cast_function` STRING_TO_DOUBLE) are checked, kept and shown, and answer filters over flushed rows from memory: docs/filters.md. Not NGRAM, FMINDEX, `json_cast_type` JSON.',
   ),
   AlterIndex: unary(
     'AlterIndex',

@@ -59,6 +59,8 @@ export interface Filters {
   sizeBefore?(source: FilterSource, fields: readonly FieldId[]): (row: number) => number;
   /** What a test costs. Absent: nobody knows, and every row is tested before a search. */
   testCost?(root: Predicate, sizeOf: (fieldId: FieldId) => number): TestCost;
+  /** Says what a filter means here. Absent: what it says. */
+  meaning?(filter: CheckedFilter): CheckedFilter;
   /** Draws samples. Absent: filters with a sample are refused. */
   readonly random?: Random;
 }
@@ -80,10 +82,11 @@ export interface RowFilter {
 
 export function readyFilter(
   filters: Filters,
-  filter: CheckedFilter,
+  asked: CheckedFilter,
   schema: CollectionSchema,
   workers: Workers | undefined,
 ): ReadyFilter {
+  const filter = filters.meaning?.(asked) ?? asked;
   const keys = filters.primaryKeys(filter, keyFieldOf(schema).fieldId);
   if (keys !== undefined) return { kind: 'keys', keys: keyList(keys) };
   const compiled = filters.compile(filter);

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { filteredWorld, kinds, shares } from '../../tests/filtered-world.ts';
+import { collectionId } from '../../tests/query-world.ts';
 import { clusteredVectors, slowSearch } from '../../tests/vectors.ts';
+import { filterOf } from '../expr/check.ts';
 import { chooseWay } from './ways.ts';
 
 const ROWS = 9000;
@@ -106,6 +108,24 @@ test('what indexes answer narrows the candidates; only the rest of the filter is
   assert.ok(counts.tests < 1000, `${counts.tests}`);
   assert.equal(keys.values.length, K);
   for (const key of keys.values) assert.ok(Number(key) >= 300 && place(Number(key)) < 0.5);
+  await node.close();
+});
+
+test('an index that reads texts as the numbers they spell answers for them; without its structure each row is tested, with the same answer', async () => {
+  const { node, view, counts, indexOn, FIELDS, schema } = await open({ hasGraph: false });
+  const count = () => node.count({ collectionId, filter: filterOf('meta["spelled"] < 0.25', schema) });
+  assert.equal(await count(), 0);
+  const index = indexOn(FIELDS.META, {
+    json_path: 'meta["spelled"]',
+    json_cast_type: 'DOUBLE',
+    json_cast_function: 'string_to_double',
+  });
+  counts.tests = 0;
+  await node.update({ ...view, indexes: [...view.indexes, index] });
+  assert.deepEqual([await count(), counts.tests], [ROWS / 4, 0]);
+  const both = 'meta["spelled"] < 0.25 and text like "number 1%"';
+  const some = await node.count({ collectionId, filter: filterOf(both, schema) });
+  assert.ok(some > 0 && some < ROWS / 4 && counts.tests > 0);
   await node.close();
 });
 

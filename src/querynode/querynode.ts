@@ -1,6 +1,7 @@
 /** The query node: which collections are loaded, and who may read them when. */
 import { isDeepStrictEqual } from 'node:util';
 import { DbError, isDbError, messageOf } from '../errors/db-error.ts';
+import { withCastTexts } from '../expr/cast-texts.ts';
 import type { HybridTime } from '../model/hybrid-time.ts';
 import type { CollectionId } from '../model/ids.ts';
 import type { CollectionSchema } from '../model/schema.ts';
@@ -31,6 +32,7 @@ import type { SegmentFiles } from './loader.ts';
 import { Pacer, type SliceLimits, Turns } from './pacer.ts';
 import { checkOrder, countRowsOf, queryRows } from './query.ts';
 import { loadedOnly, newestOf, partsOf, type ReadContext, type ReadRequest } from './reads.ts';
+import { castPlaces } from './scalar-indexes.ts';
 import { searchRows } from './search.ts';
 import type { UnitView } from './unit.ts';
 import type { VectorEngine } from './vectors.ts';
@@ -249,7 +251,7 @@ export class LocalQueryNode implements QueryNode {
         const context = {
           schema: rows.schema,
           views: await unexpired(then, expiry, this.#options.clock.nowMs(), pacer),
-          filters: this.#options.filters,
+          filters: filtersFor(this.#options.filters, rows.view),
           workers: this.#options.workers,
           pacer,
           maxBytes: this.#limits.answerBytes,
@@ -313,6 +315,12 @@ export class LocalQueryNode implements QueryNode {
     if (isLate)
       throw new DbError('collection-on-recovering', `collection ${collectionId} is still being loaded`);
   }
+}
+
+/** Filters as the indexes of the view make them mean. */
+function filtersFor(filters: Filters, view: CollectionView): Filters {
+  const places = castPlaces(view);
+  return places.length === 0 ? filters : { ...filters, meaning: (filter) => withCastTexts(filter, places) };
 }
 
 /** What is visible in the partitions that are loaded. A view that comes while the read waits may have loaded others. */

@@ -1,10 +1,11 @@
 /** Indexes of scalar fields of loaded segments: made by worker threads from the columns in memory, for the definitions of a view. */
 import { jsonPathOf } from '../expr/json-path.ts';
+import type { JsonPath } from '../expr/predicate.ts';
 import type { IndexId } from '../model/ids.ts';
 import { flatParams } from '../model/index-params.ts';
 import type { IndexRecord } from '../model/records.ts';
 import type { Column } from '../model/rows.ts';
-import { castTypeOf } from '../model/scalar-index-types.ts';
+import { castTypeOf, isStringToDouble } from '../model/scalar-index-types.ts';
 import { isVectorType } from '../model/schema.ts';
 import type { ScalarIndexData, ScalarIndexDefinition } from '../scalar-index/definition.ts';
 import { ScalarIndex } from '../scalar-index/scalar-index.ts';
@@ -45,11 +46,26 @@ function definitionOf(
   const field = schema.fields.find((each) => each.fieldId === fieldId);
   if (field === undefined || isVectorType(field.dataType)) return undefined;
   if (field.dataType !== 'JSON') return { field };
-  const { json_path: place, json_cast_type: type = '' } = flatParams(params);
+  const { json_path: place, json_cast_type: type = '', json_cast_function: how } = flatParams(params);
   const cast = castTypeOf(type);
   const path = jsonPathOf(place ?? field.name, schema);
-  return cast === undefined || path?.fieldId !== fieldId ? undefined : { field, path, cast };
+  if (cast === undefined || path?.fieldId !== fieldId) return undefined;
+  return { field, path: isStringToDouble(how) ? { ...path, asNumber: true } : path, cast };
 }
+
+/** The places whose texts are compared as the numbers they spell: an index says so. By the view, which never changes. */
+export function castPlaces(view: Pick<CollectionView, 'indexes' | 'schema'>): readonly JsonPath[] {
+  const known = places.get(view.indexes);
+  if (known?.schema === view.schema) return known.paths;
+  const paths = [...definitionsOf(view).values()].flatMap(({ path }) => (path?.asNumber ? [path] : []));
+  places.set(view.indexes, { schema: view.schema, paths });
+  return paths;
+}
+
+const places = new WeakMap<
+  CollectionView['indexes'],
+  { readonly schema: CollectionView['schema']; readonly paths: readonly JsonPath[] }
+>();
 
 /** Pure: whether segments need others than they have. */
 export function haveChanged(was: CollectionView, is: CollectionView): boolean {

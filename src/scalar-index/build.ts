@@ -101,7 +101,7 @@ const wantedKinds: Readonly<Record<'BOOL' | 'DOUBLE' | 'VARCHAR', readonly numbe
 function jsonIndex(column: BytesColumn, rowCount: number, path: JsonPath, cast: CastType): ScalarIndexData {
   const ofItems = cast.startsWith('ARRAY_');
   const type = cast.replace('ARRAY_', '') as 'BOOL' | 'DOUBLE' | 'VARCHAR';
-  const at = new JsonPathColumn(column, rowCount, path.keys);
+  const at = new JsonPathColumn(column, rowCount, path.keys, path.asNumber);
   const known = new Uint32Array(wordsFor(rowCount));
   let values: JsonValues;
   let entries: RowValues;

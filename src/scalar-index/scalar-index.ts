@@ -1,4 +1,5 @@
 /** Answers leaves of filters without looking at every row. An answer is exactly what testing each row would give. */
+import { isSamePlace } from '../expr/cast-texts.ts';
 import { mirrored } from '../expr/fold.ts';
 import { likePrefix, likeTest, likeWeight } from '../expr/like.ts';
 import type { Constant, JsonPath, Leaf, Scalar, Value } from '../expr/predicate.ts';
@@ -59,11 +60,11 @@ function isNullTestOf(
 ): boolean {
   const path = data.kind === 'sorted' ? data.path : undefined;
   if (value.kind === 'column') return path === undefined && value.fieldId === data.fieldId;
-  return path !== undefined && isSamePath(path, value);
+  return path !== undefined && isSamePlace(path, value);
 }
 
-const isSamePath = (a: JsonPath, b: JsonPath): boolean =>
-  a.fieldId === b.fieldId && a.keys.length === b.keys.length && a.keys.every((key, i) => key === b.keys[i]);
+/** And read alike. */
+const isSamePath = (a: JsonPath, b: JsonPath): boolean => isSamePlace(a, b) && a.asNumber === b.asNumber;
 
 /** Whether it is the value, or the array, that is indexed. */
 function isIndexed(

@@ -191,7 +191,9 @@ export class CollectionRows {
 
   /** Frees what has gone but for the deleted rows that somebody may ask for. */
   async settleGhosts(pacer: Pacer): Promise<void> {
+    if (this.ghosts.isEmpty) return;
     try {
+      await this.settled();
       await this.ghosts.settle(this.schema, pacer);
     } catch (error) {
       if (!pacer.signal.aborted) this.#fault ??= error;
@@ -299,11 +301,11 @@ export class CollectionRows {
     for (const segment of this.#growing.values()) yield* segment.units;
   }
 
-  /** Units a delete can reach, those in preparation included. */
+  /** Units a delete can reach, those in preparation and those that have just gone included. */
   #unitsIn(channel: string, partitionId: PartitionId): Unit[] {
     const reaches = ({ place }: Unit) =>
       place.channel === channel && (partitionId === ALL_PARTITIONS || place.partitionId === partitionId);
-    return [...this.#units(), ...this.#preparing].filter(reaches);
+    return [...this.#units(), ...this.#preparing, ...this.ghosts.reachable].filter(reaches);
   }
 
   #reach({ channel, partitionId }: { readonly channel: string; readonly partitionId: PartitionId }) {

@@ -30,10 +30,10 @@ export interface DeadRows {
   readonly times: BigInt64Array;
 }
 
-interface Ghost extends DeadRows {
+interface Ghost {
   readonly unit: Unit;
-  /** The unit is the one that has gone, with all that it holds. */
-  readonly isWhole: boolean;
+  /** Absent: the unit is the one that has gone, with all that it holds. A delete that is being applied may still kill rows of it. */
+  readonly dead?: DeadRows;
 }
 
 export class Ghosts {
@@ -66,21 +66,25 @@ export class Ghosts {
     for (const [ts, untilMs] of this.#leases) if (untilMs <= nowMs) this.#leases.delete(ts);
     if (this.isEmpty) return;
     const oldest = this.#oldest;
-    this.#keep(({ times }) => oldest !== undefined && (times.at(-1) ?? 0n) > oldest);
+    this.#keep(({ dead }) => oldest !== undefined && (dead?.times.at(-1) ?? oldest + 1n) > oldest);
   }
 
   /** Takes over the owner's hold on a unit that goes. */
   leave(unit: Unit): void {
-    const oldest = this.#oldest;
-    const dead = oldest === undefined ? undefined : unit.deadAfter(oldest);
-    if (dead === undefined || dead.rows.length === 0) unit.release();
-    else this.#ghosts = [...this.#ghosts, { unit, isWhole: true, ...dead }];
+    if (this.#leases.size === 0) unit.release();
+    else this.#ghosts = [...this.#ghosts, { unit }];
+  }
+
+  /** Units that have gone, and that deletes which were on their way when they did may still kill rows of. */
+  get reachable(): readonly Unit[] {
+    return this.#ghosts.flatMap(({ unit, dead }) => (dead === undefined ? [unit] : []));
   }
 
   /** Of partitions, absent: all. To be released. */
   *views(only: ReadonlySet<PartitionId> | undefined): Generator<UnitView> {
-    for (const { unit, rows, times } of this.#ghosts)
-      if (only?.has(unit.place.partitionId) ?? true) yield { ...unit.view(), dead: { rows, times } };
+    const oldest = this.#oldest ?? 0n;
+    for (const { unit, dead = unit.deadAfter(oldest) } of this.#ghosts)
+      if (only?.has(unit.place.partitionId) ?? true) yield { ...unit.view(), dead };
   }
 
   /** Those whose partition is gone. */
@@ -88,10 +92,11 @@ export class Ghosts {
     this.#keep(({ unit }) => !partitions.has(unit.place.partitionId));
   }
 
-  /** Copies the dead rows out of units that have gone, so that these can be freed. */
+  /** Copies the dead rows out of units that have gone, so that these can be freed. Every write that may have met them has been applied. */
   async settle(schema: CollectionSchema, pacer: Pacer): Promise<void> {
-    for (const ghost of this.#ghosts.filter(({ isWhole }) => isWhole)) {
-      const copies = await this.#copied(ghost, schema, pacer);
+    for (const ghost of this.#ghosts.filter(({ dead }) => dead === undefined)) {
+      const dead = ghost.unit.deadAfter(this.#oldest ?? 0n);
+      const copies = await this.#copied(ghost.unit, dead, schema, pacer);
       if (this.#ghosts.includes(ghost)) {
         this.#ghosts = this.#ghosts.flatMap((each) => (each === ghost ? copies : [each]));
         ghost.unit.release();
@@ -100,7 +105,7 @@ export class Ghosts {
     let rows = 0;
     const kept = new Set<Ghost>();
     for (const ghost of [...this.#ghosts].reverse()) {
-      rows += ghost.rows.length;
+      rows += ghost.dead?.rows.length ?? 0;
       if (rows <= MAX_ROWS) kept.add(ghost);
     }
     this.#keep((ghost) => kept.has(ghost));
@@ -124,19 +129,25 @@ export class Ghosts {
   }
 
   /** Nothing when there is no room: then they are gone, as all deleted rows once are. */
-  async #copied(ghost: Ghost, schema: CollectionSchema, pacer: Pacer): Promise<readonly Ghost[]> {
-    const view = ghost.unit.view();
-    const segment = new GrowingSegment(ghost.unit.place, this.#engine, { isGrowing: ghost.unit.isGrowing });
+  async #copied(
+    unit: Unit,
+    { rows, times }: DeadRows,
+    schema: CollectionSchema,
+    pacer: Pacer,
+  ): Promise<readonly Ghost[]> {
+    if (rows.length === 0) return [];
+    const view = unit.view();
+    const segment = new GrowingSegment(unit.place, this.#engine, { isGrowing: unit.isGrowing });
     try {
-      const refs = { units: new Uint32Array(ghost.rows.length), rows: ghost.rows };
+      const refs = { units: new Uint32Array(rows.length), rows };
       const batch = await gatherRows([view], refs, schema.fields, { pacer, maxBytes: MAX_BYTES });
       const none = new DeleteMap();
       for (let first = 0; first < batch.rowCount; first++) {
-        const ts = ghost.unit.timestampAt(ghost.rows[first] ?? 0) as HybridTime;
+        const ts = unit.timestampAt(rows[first] ?? 0) as HybridTime;
         segment.append(schema, batch, ts, none, { first, end: first + 1 });
         if (first % ROWS_PER_SLICE === 0) await pacer.spend(ROWS_PER_SLICE * COST_PER_ROW);
       }
-      return partsOf(segment.units, ghost.times);
+      return partsOf(segment.units, times);
     } catch (error) {
       segment.release();
       if (isDbError(error, 'resource-exhausted') || isDbError(error, 'parameter-too-large')) return [];
@@ -153,6 +164,6 @@ function partsOf(units: readonly Unit[], times: BigInt64Array): Ghost[] {
   return units.map((unit) => {
     const part = times.slice(from, from + unit.rowCount);
     from += unit.rowCount;
-    return { unit, isWhole: false, rows: Uint32Array.from(part, (_, row) => row), times: part };
+    return { unit, dead: { rows: Uint32Array.from(part, (_, row) => row), times: part } };
   });
 }

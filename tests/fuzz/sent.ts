@@ -454,12 +454,19 @@ const keyValues: Decoder = {
 /** Input: the name of a parameter, a line break, its value; given to everything that reads parameters of searches and queries. */
 const rankParameters: Decoder = {
   name: 'rank-parameters',
-  covers: ['proxy/handlers/aggregation.ts', 'proxy/handlers/order-by.ts', 'proxy/handlers/rerank.ts'],
+  covers: [
+    'proxy/handlers/aggregation.ts',
+    'proxy/handlers/names.ts',
+    'proxy/handlers/order-by.ts',
+    'proxy/handlers/rerank.ts',
+  ],
   corpus: [
     'weights\n[0.5,1]',
     'random_score\n{"seed":7,"field":"i64"}',
     'group_by_fields\n["i32","text"]',
     'order_by_fields\ni64:desc:nulls_first,text',
+    'order_by_fields\njson["a, b:c"][0]:asc,$meta["x"]',
+    'group_by_field\njson["a"]["b"]',
     'params\n{"strategy":"weighted","weights":[0.1,0.2],"norm_score":true}',
     'params\n{"reranker":"decay","function":"exp","origin":1,"scale":2,"decay":0.3}',
     'params\n{"reranker":"boost","filter":"i64 > 3","weight":2}',

@@ -301,6 +301,10 @@ export class FakePlanes {
       sealTs: this.#now(),
     }),
     isFlushed: () => true,
+    indexedSegments: (at: CollectionName) => {
+      this.stored(at);
+      return [];
+    },
     listSegments: (at: CollectionName) => {
       const { info, rows } = this.stored(at);
       const base = {

@@ -556,7 +556,7 @@ const tasks: readonly Planted[] = [
     what: 'a task is not tried again',
     make: lostTask,
     isCheap: true,
-    from: 16,
+    from: 21,
   },
   {
     name: 'endlessCopy',

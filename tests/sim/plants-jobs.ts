@@ -555,7 +555,6 @@ const tasks: readonly Planted[] = [
     says: /^ends: .* did not end/,
     what: 'a task is not tried again',
     make: lostTask,
-    isCheap: true,
     from: 21,
   },
   {
@@ -564,6 +563,7 @@ const tasks: readonly Planted[] = [
     says: /^ends: .* did not end/,
     what: 'a copy never ends',
     make: endlessCopy,
+    isCheap: true,
   },
   {
     name: 'sleepyInspector',

@@ -3,7 +3,7 @@
  * and go the same way through the server; only the client's own work is left out.
  */
 import { DbError } from '../errors/db-error.ts';
-import { CallRefused } from '../proxy/transport.ts';
+import { CallRefused, grpcStatus } from '../proxy/transport.ts';
 import {
   type MilvusDescribeCollectionResponse,
   type MilvusSearchRequest,
@@ -105,14 +105,17 @@ export class ServerCollection implements Collection {
   }
 }
 
+/** Too large, or too many at once; else the database is closing. */
+const codeOf = (refused: CallRefused): 'resource-exhausted' | 'service-unavailable' =>
+  refused.grpcStatus === grpcStatus.resourceExhausted ? 'resource-exhausted' : 'service-unavailable';
+
 /** What goes wrong, as a `DbError`. */
 async function inWords<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
     if (error instanceof DbError) throw error;
-    if (error instanceof CallRefused)
-      throw new DbError('service-unavailable', error.message, { cause: error });
+    if (error instanceof CallRefused) throw new DbError(codeOf(error), error.message, { cause: error });
     throw new DbError('internal', 'internal error; the log has the details', { cause: error });
   }
 }

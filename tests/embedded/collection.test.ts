@@ -316,6 +316,20 @@ test('a large insert is prepared by another thread, and its arrays stay the call
     assert.equal(vector[999], 999);
   }));
 
+test('an insert beyond the size of a request is refused, as from every client', () =>
+  inDirectory(async (dir) => {
+    await using db = await Tidemark.open({ dir, config: { 'proxy.grpc.serverMaxRecvSize': 2 ** 20 } });
+    const client = await db.client();
+    const id = { name: 'id', data_type: DataType.Int64, is_primary_key: true };
+    await succeed(client.createCollection({ collection_name: name, fields: [id, vectorField] } as never));
+    const films = db.collection(name);
+    await assert.rejects(
+      films.insert({ id: idsOf(70_000), vector: vectorsOf(70_000) }),
+      refusal('resource-exhausted', /larger than max/),
+    );
+    assert.equal((await films.insert({ id: idsOf(10), vector: vectorsOf(10) })).ids.length, 10);
+  }));
+
 test('a closed database refuses columns too', () =>
   inDirectory(async (dir) => {
     const db = await Tidemark.open({ dir });

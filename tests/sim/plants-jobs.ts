@@ -463,11 +463,11 @@ const tasks: readonly Planted[] = [
   },
   {
     name: 'believedReports',
-    by: ['exact', 'kept'],
-    says: /^exact: task \d+ counts as completed|^kept: object .* is needed and missing/,
+    by: ['exact', 'kept', 'ends'],
+    says: /^exact: task \d+ counts as completed|^kept: object .* is needed and missing|^ends: restore \w+ failed: object/,
     what: 'a late report of an old attempt is believed',
     make: believedReports,
-    from: 286,
+    from: 63,
   },
   {
     name: 'doubleResult',

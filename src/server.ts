@@ -80,7 +80,7 @@ export interface RunningServer {
   /** What a client is given: `host:port` or `unix:/path`. */
   readonly grpcAddress: string;
   /** Calls of this process, which go through no socket. */
-  readonly calls: Pick<MilvusServer, 'call' | 'ask' | 'search'>;
+  readonly calls: Pick<MilvusServer, 'call' | 'search' | 'write' | 'schemaOf'>;
   /** Absent when HTTP is not served. */
   readonly httpAddress: string | undefined;
   /** Resolves, with the reason, when only a restart can help: what the catalog holds is not known any more, or the data directory is gone. */

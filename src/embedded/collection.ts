@@ -3,19 +3,12 @@
  * and go the same way through the server; only the client's own work is left out.
  */
 import { DbError } from '../errors/db-error.ts';
+import type { FieldSchema } from '../model/schema.ts';
 import { CallRefused, grpcStatus } from '../proxy/transport.ts';
-import {
-  type MilvusDescribeCollectionResponse,
-  type MilvusSearchRequest,
-  rpcTypes,
-} from '../proxy/wire/descriptor.generated.ts';
-import { decodeMessage } from '../proxy/wire/descriptor.ts';
-import { dataTypeFromWire, dataTypeToWire } from '../proxy/wire/enums.ts';
-import { BytesList, FixedList } from '../proxy/wire/lists.ts';
-import { join, nested, type Part, part, rawBytes, text, uint } from '../proxy/wire/parts.ts';
-import { WireReader } from '../proxy/wire/reader.ts';
+import type { MilvusSearchRequest } from '../proxy/wire/descriptor.generated.ts';
+import { encodePlaceholders, encodeWriteRequest } from '../proxy/wire/requests.ts';
 import type { RunningServer } from '../server.ts';
-import { type ColumnField, fieldData, rowsIn, valuesOf } from './column-values.ts';
+import { columnOf, rowsIn, valuesOf } from './column-values.ts';
 import type {
   Collection,
   Columns,
@@ -27,12 +20,10 @@ import type {
   Written,
 } from './columns.ts';
 
-type Calls = Pick<RunningServer['calls'], 'ask' | 'search'>;
+type Calls = Pick<RunningServer['calls'], 'search' | 'write' | 'schemaOf'>;
 
 export class ServerCollection implements Collection {
   readonly #calls: Calls;
-  /** Fields 2 and 3 of requests. */
-  readonly #named: Part;
   readonly #name: string;
   readonly #database: string;
 
@@ -40,7 +31,6 @@ export class ServerCollection implements Collection {
     this.#calls = calls;
     this.#name = name;
     this.#database = database;
-    this.#named = join(text(2, database), text(3, name));
   }
 
   insert(columns: Columns, options: WriteOptions = {}): Promise<Written> {
@@ -63,45 +53,29 @@ export class ServerCollection implements Collection {
     columns: Columns,
     { partition = '' }: WriteOptions,
   ): Promise<Written> {
-    const fields = await this.#fields();
-    const parts: Part[] = [];
-    let rowCount = 0;
-    for (const [name, values] of Object.entries(columns)) {
-      const field = fields.get(name);
+    const { fields } = await inWords(this.#calls.schemaOf(this.#database, this.#name));
+    const given = Object.entries(columns).map(([name, values]) => {
+      const field = fields.find((each) => each.name === name);
       if (field === undefined) throw this.#unknown(name, fields);
-      if (parts.length === 0) rowCount = rowsIn(field, values);
-      else requireRows(field, values, rowCount);
-      parts.push(nested(5, fieldData(field, values)));
-    }
-    const body = join(this.#named, text(4, partition), ...parts, uint(7, rowCount));
-    return { ids: writtenIds(await this.#call(rpc, body)) };
+      return { field, values };
+    });
+    const body = encodeWriteRequest({
+      database: this.#database,
+      collection: this.#name,
+      partition,
+      rowCount: rowCountOf(given),
+      columns: given.map(({ field, values }) => ({ field, column: columnOf(field, values) })),
+    });
+    const { keys } = await inWords(this.#calls.write(rpc, body));
+    return { ids: keys.values };
   }
 
-  #unknown(name: string, fields: ReadonlyMap<string, ColumnField>): DbError {
-    const known = [...fields.keys()].join(', ');
+  #unknown(name: string, fields: readonly FieldSchema[]): DbError {
+    const known = fields.map((field) => field.name).join(', ');
     return new DbError(
       'parameter-invalid',
       `collection '${this.#name}' has no field '${name}'. Its fields: ${known}`,
     );
-  }
-
-  /** As they are now. */
-  async #fields(): Promise<ReadonlyMap<string, ColumnField>> {
-    const answer = await this.#call('DescribeCollection', this.#named);
-    const { schema } = decodeMessage<MilvusDescribeCollectionResponse>(
-      rpcTypes.DescribeCollection.response,
-      answer,
-    );
-    const fields = (schema?.fields ?? []).flatMap(({ name, data_type, type_params }): ColumnField[] => {
-      const dataType = dataTypeFromWire.get(data_type);
-      const dim = Number(type_params.find(({ key }) => key === 'dim')?.value ?? 0);
-      return dataType === undefined ? [] : [{ name, dataType, dim }];
-    });
-    return new Map(fields.map((field) => [field.name, field]));
-  }
-
-  #call(rpc: string, body: Part): Promise<Uint8Array> {
-    return inWords(this.#calls.ask({ rpc, body: ownBytes(body), metadata: () => undefined }));
   }
 }
 
@@ -120,24 +94,19 @@ async function inWords<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
-/** Not of the common pool: large requests move to another thread. */
-function ownBytes({ size, pieces }: Part): Uint8Array {
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
-}
-
-function requireRows(field: ColumnField, values: ColumnValues, rowCount: number): void {
-  const rows = rowsIn(field, values);
-  if (rows !== rowCount)
-    throw new DbError(
-      'parameter-invalid',
-      `column '${field.name}' has ${rows} rows, the column before it ${rowCount}`,
-    );
+/** Of every column. */
+function rowCountOf(
+  given: readonly { readonly field: FieldSchema; readonly values: ColumnValues }[],
+): number {
+  const counts = given.map(({ field, values }) => rowsIn(field, values));
+  const [first = 0] = counts;
+  for (const [i, { field }] of given.entries())
+    if (counts[i] !== first)
+      throw new DbError(
+        'parameter-invalid',
+        `column '${field.name}' has ${counts[i]} rows, the column before it ${first}`,
+      );
+  return first;
 }
 
 function searchRequest(
@@ -157,7 +126,7 @@ function searchRequest(
     partition_names: partitions === undefined ? [] : [...partitions],
     dsl: filter ?? '',
     dsl_type: 1,
-    placeholder_group: ownBytes(nested(1, placeholder(queries))),
+    placeholder_group: placeholdersOf(queries),
     output_fields: outputFields === undefined ? [] : [...outputFields],
     search_params,
     nq: BigInt(queries.length),
@@ -174,7 +143,7 @@ function searchRequest(
   };
 }
 
-function placeholder(queries: readonly Query[]): Part {
+function placeholdersOf(queries: readonly Query[]): Uint8Array {
   const [first] = queries;
   const type = first === undefined ? undefined : queryType(first);
   if (type === undefined || queries.some((query) => queryType(query) !== type))
@@ -182,62 +151,17 @@ function placeholder(queries: readonly Query[]): Part {
       'parameter-invalid',
       'data: takes a Float32Array, an Int8Array, a Uint8Array (binary vectors) or a text, or an array of one of these',
     );
-  const values = queries.map((query) =>
-    nested(3, typeof query === 'string' ? part(Buffer.from(query)) : rawBytes(query)),
-  );
-  return join(text(1, '$0'), uint(2, dataTypeToWire[type]), ...values);
+  return encodePlaceholders(type, queries.map(bytesOf));
 }
+
+const bytesOf = (query: Query): Uint8Array =>
+  typeof query === 'string'
+    ? Buffer.from(query)
+    : new Uint8Array(query.buffer, query.byteOffset, query.byteLength);
 
 function queryType(query: unknown): 'FloatVector' | 'Int8Vector' | 'BinaryVector' | 'VarChar' | undefined {
   if (query instanceof Float32Array) return 'FloatVector';
   if (query instanceof Int8Array) return 'Int8Vector';
   if (query instanceof Uint8Array) return 'BinaryVector';
   return typeof query === 'string' ? 'VarChar' : undefined;
-}
-
-/** Calls `read` at every field of a message. */
-function eachField(reader: WireReader, read: (field: number) => boolean): void {
-  while (reader.next()) if (!read(reader.field)) reader.skip();
-}
-
-function inside(reader: WireReader, read: (field: number) => boolean): true {
-  const outer = reader.enter();
-  eachField(reader, read);
-  reader.leave(outer);
-  return true;
-}
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-
-/** `schema.IDs`. */
-class Ids {
-  readonly #longs = new FixedList('long');
-  readonly #texts = new BytesList();
-
-  read(reader: WireReader): true {
-    return inside(reader, (field) => {
-      if (field > 2) return false;
-      return inside(reader, (member) => {
-        if (member !== 1) return false;
-        if (field === 1) this.#longs.read(reader);
-        else this.#texts.read(reader);
-        return true;
-      });
-    });
-  }
-
-  get values(): BigInt64Array | readonly string[] {
-    if (this.#texts.length === 0) return this.#longs.finish() as BigInt64Array;
-    const { offsets, data } = this.#texts.finish();
-    return Array.from({ length: offsets.length - 1 }, (_, i) =>
-      decoder.decode(data.subarray(offsets[i], offsets[i + 1])),
-    );
-  }
-}
-
-function writtenIds(answer: Uint8Array): Written['ids'] {
-  const reader = new WireReader(answer);
-  const ids = new Ids();
-  eachField(reader, (field) => field === 2 && ids.read(reader));
-  return ids.values;
 }

@@ -1,62 +1,22 @@
-/** Columns as a program holds them, to and from the wire. */
+/** Columns as a program holds them, to and from those of the model. */
 import { DbError } from '../errors/db-error.ts';
-import { vectorWidth } from '../model/columns.ts';
-import type { Column, RowBatch } from '../model/rows.ts';
-import { type DataType, type FieldSchema, isDenseVector } from '../model/schema.ts';
-import { dataTypeToWire } from '../proxy/wire/enums.ts';
-import {
-  join,
-  nested,
-  nothing,
-  type Part,
-  packed,
-  packVarints,
-  part,
-  rawBytes,
-  repeatedTexts,
-  text,
-  uint,
-} from '../proxy/wire/parts.ts';
+import { vectorArrays, vectorWidth } from '../model/columns.ts';
+import type { Column, RowBatch, VectorValues } from '../model/rows.ts';
+import { type DataType, type FieldSchema, isDenseVector, type VectorType } from '../model/schema.ts';
+import { textColumn, textsOf } from '../proxy/wire/dynamic.ts';
 import { parseJson } from '../support/json.ts';
 import type { ColumnValues } from './columns.ts';
 
-/** A field of a collection, as far as its column is concerned. */
-export interface ColumnField {
-  readonly name: string;
-  readonly dataType: DataType;
-  /** Of vectors. */
-  readonly dim: number;
-}
-
 const invalid = (message: string): DbError => new DbError('parameter-invalid', message);
 
-const wrong = ({ name, dataType }: ColumnField, wanted: string): DbError =>
+const wrong = ({ name, dataType }: FieldSchema, wanted: string): DbError =>
   invalid(`column '${name}' of type ${dataType} takes ${wanted}`);
 
-/** Numbers of the `ScalarField` members. */
-const scalar = { bool: 1, int: 2, long: 3, float: 4, double: 5, string: 6, json: 9 } as const;
-const bytesOfVectors: Readonly<Record<string, number>> = {
-  BinaryVector: 3,
-  Float16Vector: 4,
-  BFloat16Vector: 5,
-  Int8Vector: 7,
-};
-const vectorClasses = {
-  FloatVector: Float32Array,
-  BinaryVector: Uint8Array,
-  Float16Vector: Uint16Array,
-  BFloat16Vector: Uint16Array,
-  Int8Vector: Int8Array,
-} as const;
-
-type Numbers = Float32Array | Uint8Array | Uint16Array | Int8Array;
-
-const widthOf = ({ dataType, dim }: ColumnField): number => (dataType === 'BinaryVector' ? dim / 8 : dim);
-
 /** Rows in a column. Throws `parameter-invalid` when it cannot be one of this field. */
-export function rowsIn(field: ColumnField, values: ColumnValues): number {
-  if (!isDenseVector(field.dataType) || Array.isArray(values)) return values.length;
-  const width = widthOf(field);
+export function rowsIn(field: FieldSchema, values: ColumnValues): number {
+  const { dataType, dim = 0 } = field;
+  if (!isDenseVector(dataType) || Array.isArray(values)) return values.length;
+  const width = vectorWidth(dataType, dim);
   if (values.length % width !== 0)
     throw invalid(
       `column '${field.name}' holds ${values.length} numbers, which are no whole vectors of ${width}`,
@@ -64,18 +24,15 @@ export function rowsIn(field: ColumnField, values: ColumnValues): number {
   return values.length / width;
 }
 
-/** `schema.FieldData`. Throws `parameter-invalid` for values of another type, `unimplemented` for types that only the client takes. */
-export function fieldData(field: ColumnField, values: ColumnValues): Part {
+/**
+ * The column, the values of null rows left out as clients may do. Throws `parameter-invalid` for values of another type, `unimplemented`
+ * for types that only the client takes.
+ */
+export function columnOf(field: FieldSchema, values: ColumnValues): Column {
   const { present, valid } = withoutNulls(values);
-  const content = isDenseVector(field.dataType)
-    ? nested(4, vectors(field, present))
-    : nested(3, scalars(field, present));
-  return join(
-    uint(1, dataTypeToWire[field.dataType]),
-    text(2, field.name),
-    content,
-    valid === undefined ? nothing : packed(7, part(valid)),
-  );
+  const { dataType } = field;
+  const column = isDenseVector(dataType) ? vectors(field, dataType, present) : scalars(field, present);
+  return valid === undefined ? column : { ...column, valid };
 }
 
 interface Present {
@@ -91,54 +48,56 @@ function withoutNulls(values: ColumnValues): Present {
   return valid.includes(0) ? { present: all.filter((_, row) => valid[row] === 1), valid } : { present: all };
 }
 
-function vectors(field: ColumnField, values: ColumnValues): Part {
-  const { dataType, dim } = field;
-  const Values = vectorClasses[dataType as keyof typeof vectorClasses];
-  const isFlat = values instanceof Values;
-  const rows = isFlat ? [values] : (values as readonly unknown[]);
-  const width = widthOf(field);
-  for (const row of rows)
-    if (!(row instanceof Values) || (!isFlat && row.length !== width))
+function vectors(field: FieldSchema, type: VectorType, values: ColumnValues): Column {
+  const { dim = 0 } = field;
+  const Values = vectorArrays[type];
+  if (values instanceof Values) return { layout: 'vector', type, dim, values: values as VectorValues };
+  const width = vectorWidth(type, dim);
+  const rows = Array.isArray(values) ? (values as readonly unknown[]) : [values];
+  const whole = new Values(rows.length * width);
+  for (const [i, row] of rows.entries()) {
+    if (!(row instanceof Values && (row as VectorValues).length === width))
       throw wrong(field, `one ${Values.name} of all vectors, or an array of them, each of ${width}`);
-  const bytes = join(...(rows as readonly Numbers[]).map(rawBytes));
-  const member = bytesOfVectors[dataType];
-  return join(uint(1, dim), member === undefined ? nested(2, packed(1, bytes)) : nested(member, bytes));
+    whole.set(row as Uint8Array, i * width);
+  }
+  return { layout: 'vector', type, dim, values: whole };
 }
 
-function scalars(field: ColumnField, values: ColumnValues): Part {
-  switch (field.dataType) {
+function scalars(field: FieldSchema, values: ColumnValues): Column {
+  const { dataType: type } = field;
+  switch (type) {
     case 'Bool':
-      return nested(scalar.bool, packed(1, part(Uint8Array.from(booleans(field, values)))));
+      return { layout: 'fixed', type, values: Uint8Array.from(booleans(field, values)) };
     case 'Int8':
     case 'Int16':
     case 'Int32':
-      return nested(scalar.int, packed(1, part(packVarints(Int32Array.from(integers(field, values))))));
+      return { layout: 'fixed', type, values: Int32Array.from(integers(field, values)) };
     case 'Int64':
-      return nested(scalar.long, packed(1, part(packVarints(longs(field, values)))));
+      return { layout: 'fixed', type, values: longs(field, values) };
     case 'Float':
-      return nested(scalar.float, packed(1, rawBytes(floats(field, values, Float32Array))));
+      return { layout: 'fixed', type, values: floats(field, values, Float32Array) };
     case 'Double':
-      return nested(scalar.double, packed(1, rawBytes(floats(field, values, Float64Array))));
+      return { layout: 'fixed', type, values: floats(field, values, Float64Array) };
     case 'VarChar':
-      return nested(scalar.string, repeatedTexts(1, strings(field, values)));
+      return { ...textColumn(strings(field, values)), type };
     case 'JSON':
-      return nested(scalar.json, repeatedTexts(1, jsonTexts(field, values)));
+      return textColumn(jsonTexts(field, values));
     default:
       throw new DbError(
         'unimplemented',
-        `column '${field.name}': ${field.dataType} is written by the client (db.client()), not by columns`,
+        `column '${field.name}': ${type} is written by the client (db.client()), not by columns`,
       );
   }
 }
 
-function* booleans(field: ColumnField, values: ColumnValues): Generator<number> {
+function* booleans(field: FieldSchema, values: ColumnValues): Generator<number> {
   for (const value of values as Iterable<unknown>) {
     if (value !== true && value !== false && value !== 0 && value !== 1) throw wrong(field, 'booleans');
     yield Number(value);
   }
 }
 
-function* integers(field: ColumnField, values: ColumnValues): Generator<number> {
+function* integers(field: FieldSchema, values: ColumnValues): Generator<number> {
   for (const value of values as Iterable<unknown>) {
     // What is too large for the type is refused with the row's place, as from every client.
     if (!Number.isInteger(value) || (value as number) !== ((value as number) | 0))
@@ -147,7 +106,7 @@ function* integers(field: ColumnField, values: ColumnValues): Generator<number> 
   }
 }
 
-function longs(field: ColumnField, values: ColumnValues): BigInt64Array {
+function longs(field: FieldSchema, values: ColumnValues): BigInt64Array {
   if (values instanceof BigInt64Array) return values;
   return BigInt64Array.from(values as Iterable<unknown>, (value: unknown) => {
     const isExact = typeof value === 'bigint' || Number.isSafeInteger(value);
@@ -159,7 +118,7 @@ function longs(field: ColumnField, values: ColumnValues): BigInt64Array {
 }
 
 function floats<Values extends Float32Array | Float64Array>(
-  field: ColumnField,
+  field: FieldSchema,
   values: ColumnValues,
   Floats: { new (values: readonly number[]): Values },
 ): Values {
@@ -169,13 +128,13 @@ function floats<Values extends Float32Array | Float64Array>(
   return new Floats(numbers as number[]);
 }
 
-function strings(field: ColumnField, values: ColumnValues): readonly string[] {
+function strings(field: FieldSchema, values: ColumnValues): readonly string[] {
   if (!Array.isArray(values) || !values.every((value) => typeof value === 'string'))
     throw wrong(field, 'strings');
   return values as readonly string[];
 }
 
-function jsonTexts(field: ColumnField, values: ColumnValues): readonly string[] {
+function jsonTexts(field: FieldSchema, values: ColumnValues): readonly string[] {
   if (!Array.isArray(values)) throw wrong(field, 'values of JSON');
   return values.map((value: unknown) => {
     const told = JSON.stringify(value) as string | undefined;
@@ -183,8 +142,6 @@ function jsonTexts(field: ColumnField, values: ColumnValues): readonly string[] 
     return told;
   });
 }
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The column of an answer. Throws `unimplemented` for types that only the client reads. */
 export function valuesOf({ name, fieldId, dataType }: FieldSchema, rows: RowBatch): ColumnValues {
@@ -213,9 +170,6 @@ function plainValues(column: Column, dataType: DataType): ColumnValues | undefin
   if (column.layout === 'fixed')
     return column.type === 'Bool' ? Array.from(column.values as Uint8Array, Boolean) : column.values;
   if (column.layout === 'list' || column.type === 'SparseFloatVector') return undefined;
-  const { offsets, data } = column;
-  const texts = Array.from({ length: offsets.length - 1 }, (_, row) =>
-    decoder.decode(data.subarray(offsets[row], offsets[row + 1])),
-  );
+  const texts = textsOf(column);
   return dataType === 'JSON' ? texts.map((each) => (each === '' ? null : parseJson(each))) : texts;
 }

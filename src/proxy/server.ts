@@ -3,7 +3,16 @@
  * Every failure becomes a status; only a fault of ours is logged.
  */
 import { messageOf } from '../errors/db-error.ts';
-import { type CallContext, defaultLimits, type ProxyLimits, type Services, userOf } from './context.ts';
+import type { CollectionSchema } from '../model/schema.ts';
+import {
+  type CallContext,
+  collectionAt,
+  defaultLimits,
+  type ProxyLimits,
+  type Services,
+  userOf,
+} from './context.ts';
+import { inserted, upserted } from './handlers/rows.ts';
 import { searched } from './handlers/search.ts';
 import { listenHttp2 } from './http2-transport.ts';
 import { insteadOf, service } from './service.ts';
@@ -26,7 +35,7 @@ import {
   serviceName,
   statusFieldOf,
 } from './wire/descriptor.ts';
-import type { Hits } from './wire/results.ts';
+import type { Hits, Mutation } from './wire/results.ts';
 import { isFault, statusOf } from './wire/status.ts';
 
 export interface MilvusServerOptions extends Omit<Services, 'limits'> {
@@ -91,16 +100,28 @@ export class MilvusServer {
     return this.#local(this.#answer(call).catch(refusedAs));
   }
 
-  /** As `call`, but what fails is thrown: `DbError`, or `CallRefused`. The status of an answer says success. */
-  async ask(call: IncomingCall): Promise<Uint8Array> {
-    requireSize(call.body.length, this.#services.limits.maxReceiveBytes);
-    return this.#local(this.#work(call, (rpc, context) => service[rpc].answer(call.body, context)));
+  /** An insert or upsert from this process whose answer needs no bytes. `body` becomes the server's. Throws `DbError`, or `CallRefused`. */
+  async write(rpc: 'Insert' | 'Upsert', body: Uint8Array): Promise<Mutation> {
+    requireSize(body.length, this.#services.limits.maxReceiveBytes);
+    const write = rpc === 'Insert' ? inserted : upserted;
+    return this.#local(this.#work({ rpc, body, metadata }, (_, context) => write(body, context)));
   }
 
-  /** A search from this process that needs no bytes. Throws as `ask`. */
+  /** A search from this process that needs no bytes. Throws as `write`. */
   search(request: MilvusSearchRequest): Promise<Hits> {
-    const call = { rpc: 'Search', body: request.placeholder_group ?? nothing, metadata: () => undefined };
+    const call = { rpc: 'Search', body: request.placeholder_group ?? nothing, metadata };
     return this.#local(this.#work(call, (_, context) => searched(request, context)));
+  }
+
+  /** The schema of a collection that rows may be written to, as it is now. Throws as `write`. */
+  schemaOf(db_name: string, collection_name: string): Promise<CollectionSchema> {
+    const call = { rpc: 'DescribeCollection', body: nothing, metadata };
+    return this.#local(
+      this.#work(call, async (_, context) => {
+        const at = collectionAt(context, { db_name, collection_name });
+        return context.coordinator.requireReady(at).collection.schema;
+      }),
+    );
   }
 
   /** A stop waits for it. */
@@ -183,7 +204,9 @@ export class MilvusServer {
   }
 }
 
+/** Of calls that say nothing beside themselves. */
 const nothing = new Uint8Array(0);
+const metadata = () => undefined;
 
 function refusalOf(rpc: string): string {
   return `${rpc} is not implemented by this server. ${insteadOf[rpc] ?? 'See docs/compatibility.md.'}`;

@@ -10,7 +10,7 @@ import type { WritePart } from '../../streamingnode/api.ts';
 import { present } from '../../support/assert.ts';
 import type { Workers } from '../../support/workers.ts';
 import { type CallContext, collectionAt } from '../context.ts';
-import { encodeMutationResult } from '../wire/results.ts';
+import { encodeMutationResult, type Mutation } from '../wire/results.ts';
 import { decodeWriteRequest, decodeWriteTarget, type WriteTarget } from '../wire/write-request.ts';
 import { functionOutputs, offloadTextFrom } from './analysis.ts';
 import { inTurn, mergedRows } from './partial-upsert.ts';
@@ -165,18 +165,24 @@ export const deleteParts = (
   partitionId: PartitionId = ALL_PARTITIONS,
 ): WritePart[] => deletePartsOf(channels, keysByShard(keys, channels.length), partitionId);
 
-export async function insert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+export const insert = async (body: Uint8Array, call: CallContext): Promise<Uint8Array> =>
+  encodeMutationResult(await inserted(body, call));
+
+export const upsert = async (body: Uint8Array, call: CallContext): Promise<Uint8Array> =>
+  encodeMutationResult(await upserted(body, call));
+
+export async function inserted(body: Uint8Array, call: CallContext): Promise<Mutation> {
   const ready = await prepared('insert', body, call);
   const { keys, rowCount } = ready.write;
   const ts = await written(call, ready, (target) => insertParts(target, ready.write));
-  return encodeMutationResult({ keys, inserted: rowCount, deleted: 0, upserted: 0, ts });
+  return { keys, inserted: rowCount, deleted: 0, upserted: 0, ts };
 }
 
 /**
  * The delete and the insert are one write: nobody sees the row missing or twice. On an auto-id collection the keys given name
  * the rows to replace, and the new rows get new keys.
  */
-export async function upsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+export async function upserted(body: Uint8Array, call: CallContext): Promise<Mutation> {
   if (decodeWriteTarget('upsert', body).isPartial) return partialUpsert(body, call);
   const ready = await prepared('upsert', body, call);
   const { channels } = ready.info.collection;
@@ -185,10 +191,10 @@ export async function upsert(body: Uint8Array, call: CallContext): Promise<Uint8
     ...deletePartsOf(channels, deletes, ALL_PARTITIONS),
     ...insertParts(target, ready.write),
   ]);
-  return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
+  return { keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts };
 }
 
-async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Uint8Array> {
+async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Mutation> {
   const request = decodeWriteRequest('upsert', body);
   const { collectionId } = targetOf(call, request).info.collection;
   return inTurn(call, collectionId, async () => {
@@ -211,7 +217,7 @@ async function partialUpsert(body: Uint8Array, call: CallContext): Promise<Uint8
     const ts = await call.streamingNode.write(collectionId, parts);
     const keys = inOrder(writes);
     const rowCount = keys.values.length;
-    return encodeMutationResult({ keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts });
+    return { keys, inserted: rowCount, deleted: rowCount, upserted: rowCount, ts };
   });
 }
 
